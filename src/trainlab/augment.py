@@ -1,0 +1,196 @@
+"""Whole batches on the device: crop, reflect, enlarge, ten views, subtract the mean. uint8 in, float out.
+
+Every random draw is a pure function of (seed, epoch, example), so it does not depend on how the examples
+are dealt out to batches, processes or devices.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainlab.errors import InputError
+
+TEN_CROP_SHARE = 7 / 8  # 224 of 256 pixels (Krizhevsky et al. 2012, §4.1)
+CENTRE_VIEW = 4  # among the ten
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of each channel over the training set, in units of the full uint8 range (0…1), float32 (C,)."""
+
+    channels: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor) -> Mean:
+        """images: uint8 (N, C, H, W). Exact: the pixels are summed as integers."""
+        parts = [part.flatten(2).sum(2, dtype=torch.int32).sum(0, dtype=torch.int64) for part in images.split(4096)]
+        pixels = images.numel() // images.shape[1]
+        return cls((torch.stack(parts).sum(0).double() / (255 * pixels)).float())
+
+
+class Augmentation(ABC):
+    """From uint8 (B, C, S, S) to what the network sees, float32 (B, C, size, size) in about [−1, 1].
+
+    stored: the side of the stored images. size: the side of the network's input. Images are enlarged first
+    where `stored` is too small for that (bilinear). reflections: whether a mirrored image keeps its class.
+    """
+
+    train_views = 1  # how many examples one image stands for in an epoch
+    reflects = True  # whether it would reflect images, if that kept their classes
+
+    def __init__(self, stored: int, *, min_size: int = 1, size: int | None = None, reflections: bool = True) -> None:
+        self.reflections = reflections
+        self.side, self.size = self.geometry(stored, min_size, size)
+        self.mean: Tensor | None = None
+
+    @staticmethod
+    def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
+        """(side of the enlarged image, side of the network's input)."""
+        side = max(stored, min_size) if size is None else size
+        return side, side
+
+    @abstractmethod
+    def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """One view of each image. ids, views: int64 (B,)."""
+
+    def test(self, images: Tensor) -> Tensor:
+        """(B, C, S, S) → (B, C, size, size): one view, the centre."""
+        return self.prepare(_centre(self.enlarge(images), self.size))
+
+    def test_views(self, images: Tensor) -> Tensor:
+        """(B, C, S, S) → (V, B, C, size, size): the views whose outputs are averaged at test time."""
+        return self.test(images)[None]
+
+    def enlarge(self, images: Tensor) -> Tensor:
+        if images.shape[-1] == self.side:
+            return images
+        return F.interpolate(images.float(), size=(self.side, self.side), mode="bilinear", antialias=False)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Subtract the mean of each channel; 0…255 becomes 0…1. The only place where uint8 becomes float."""
+        assert self.mean is not None, "the mean of the training set is not known yet"
+        return (images - 255 * self.mean.channels.to(images.device)[:, None, None]).mul_(1 / 255)
+
+
+class NoAugmentation(Augmentation):
+    """aug=none: the image as it is, the mean subtracted."""
+
+    reflects = False
+
+    def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        return self.test(images)
+
+
+class CropFlip(Augmentation):
+    """aug=crop_flip: a random crop of the image with `padding` pixels of mean around it, randomly reflected."""
+
+    def __init__(self, stored: int, *, padding: int = 4, **kwargs: int | bool | None) -> None:
+        super().__init__(stored, **kwargs)  # type: ignore[arg-type]
+        self.padding = padding
+
+    def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        draws = uniform(ids, 3, seed=seed, epoch=epoch)
+        top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
+        mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
+        padded = F.pad(self.prepare(self.enlarge(images)), [self.padding] * 4)
+        return crop(padded, top, left, mirrored, self.size)
+
+
+class TenCrop(Augmentation):
+    """aug=tencrop: four corners, centre, and their reflections (Krizhevsky et al. 2012, §4.1).
+
+    In training an epoch holds every view of every image; with ``train_views="one"`` it holds one view
+    of each image, drawn anew in each epoch. In testing the outputs of all views are averaged.
+    """
+
+    def __init__(self, stored: int, *, train_views: str = "all", **kwargs: int | bool | None) -> None:
+        super().__init__(stored, **kwargs)  # type: ignore[arg-type]
+        if train_views not in ("all", "one"):
+            raise InputError(f"aug.train_views={train_views} is unknown; use all or one.")
+        self.views = 10 if self.reflections else 5
+        self.train_views = self.views if train_views == "all" else 1
+
+    @staticmethod
+    def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
+        if size is None:
+            side = max(stored, math.ceil(min_size / TEN_CROP_SHARE))
+            return side, max(round(side * TEN_CROP_SHARE), min_size)
+        return max(stored, round(size / TEN_CROP_SHARE)), size
+
+    def corner(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Views 0–4 are top left, top right, bottom left, bottom right, centre; 5–9 the same, reflected.
+
+        int64 (B,) → top, left (int64) and mirrored (bool), the order of torchvision's TenCrop.
+        """
+        room, middle = self.side - self.size, round((self.side - self.size) / 2)
+        tops = torch.tensor([0, 0, room, room, middle], device=views.device)
+        lefts = torch.tensor([0, room, 0, room, middle], device=views.device)
+        mirrored = views >= 5
+        # torchvision reflects the image and then crops: the left corner of the reflection is the right one here.
+        left = lefts[views % 5]
+        return tops[views % 5], torch.where(mirrored, room - left, left), mirrored
+
+    def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        if self.train_views == 1:
+            views = (uniform(ids, 1, seed=seed, epoch=epoch)[0] * self.views).long()
+        return self.prepare(crop(self.enlarge(images), *self.corner(views), self.size))
+
+    def test_views(self, images: Tensor) -> Tensor:
+        images = self.prepare(self.enlarge(images))
+        tops, lefts, mirrored = self.corner(torch.arange(self.views))
+        views = []
+        for top, left, mirror in zip(tops.tolist(), lefts.tolist(), mirrored.tolist(), strict=True):
+            view = images[..., top : top + self.size, left : left + self.size]
+            views.append(view.flip(-1) if mirror else view)
+        return torch.stack(views)
+
+
+def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """One crop of each image. images: (B, C, H, W); top, left: int64 (B,); mirrored: bool (B,) → (B, C, size, size)."""
+    along = torch.arange(size, device=images.device)
+    rows = top[:, None] + along
+    columns = left[:, None] + torch.where(mirrored[:, None], size - 1 - along, along)
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    # Indexing around a slice leaves the channels last in memory: the view below is already channels_last.
+    return images[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _centre(images: Tensor, size: int) -> Tensor:
+    start = round((images.shape[-1] - size) / 2)
+    return images[..., start : start + size, start : start + size]
+
+
+def uniform(ids: Tensor, draws: int, *, seed: int, epoch: int) -> Tensor:
+    """float32 (draws, B) in [0, 1): pure functions of (seed, epoch, id, draw), by the finaliser of splitmix64.
+
+    (Steele, Lea, Flood 2014.) A counter-based generator gives the same numbers for an example wherever and
+    in whatever company it is used, which no stream of draws does.
+    """
+    key = _mix(torch.tensor([seed, epoch], dtype=torch.int64))
+    key = _mix(key[0] ^ (key[1] + 1)).to(ids.device)
+    counter = ids[None, :] * draws + torch.arange(draws, device=ids.device)[:, None]
+    bits = _mix(_mix(counter + key) ^ key)
+    return ((bits >> 40) & 0xFFFFFF).float() / 2**24
+
+
+def _mix(x: Tensor) -> Tensor:
+    """splitmix64's output function on int64, whose products wrap as unsigned ones do."""
+    x = x + _signed(0x9E3779B97F4A7C15)
+    x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical shift to the right; torch's own is arithmetic for int64."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(constant: int) -> int:
+    return constant - (1 << 64) if constant >= 1 << 63 else constant

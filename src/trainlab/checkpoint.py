@@ -1,0 +1,103 @@
+"""What a checkpoint holds besides Lightning's own, and reading one without running anything in it."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from trainlab.errors import InputError
+
+KEY = "trainlab"
+PREFIX = "net."  # the network's place in the LightningModule
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is needed to use the network again: plain containers, so that `weights_only` loading takes them.
+
+    config: the run's configuration, interpolations left in. classes: their names. input_shape: what the network
+    sees of one example. mean: what is subtracted from each channel, in units of the full range; None for points.
+    """
+
+    config: dict[str, Any]
+    classes: list[str]
+    input_shape: list[int]
+    mean: list[float] | None
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint in memory, its tensors on the CPU."""
+
+    path: Path
+    facts: Facts
+    weights: dict[str, torch.Tensor]
+    epoch: int
+
+
+def read(path_or_run: str) -> Saved:
+    """`path_or_run`: a checkpoint, or a run directory, whose last checkpoint is meant.
+
+    Raises InputError when there is none or it is not one of this project's.
+    """
+    path = Path(path_or_run).expanduser()
+    if path.is_dir():
+        inside = [path / "checkpoints" / "last.ckpt", path / "last.ckpt"]
+        path = next((file for file in inside if file.is_file()), path)
+    if path.is_dir():
+        raise InputError(
+            f"ckpt={path_or_run} is a folder without checkpoints/last.ckpt; name a checkpoint or a run directory."
+        )
+    if not path.is_file():
+        raise InputError(f"ckpt={path_or_run} does not exist; name a checkpoint (*.ckpt) or a run directory.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        saved = Saved(
+            path,
+            Facts(**content[KEY]),
+            {name.removeprefix(PREFIX): w for name, w in content["state_dict"].items() if name.startswith(PREFIX)},
+            content["epoch"],
+        )
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        AttributeError,
+    ):
+        raise InputError(f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.") from None
+    return saved
+
+
+def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
+    """Load the weights into `net`. Raises InputError, naming the first difference, for another network's."""
+    own = net.state_dict()
+    for key in [*own, *saved.weights]:
+        here, there = own.get(key), saved.weights.get(key)
+        if here is None or there is None or here.shape != there.shape:
+            what = [
+                f"{key} is {'missing' if w is None else 'of ' + '×'.join(map(str, w.shape))}" for w in (there, here)
+            ]
+            raise InputError(
+                f"ckpt={name} is of another network (model={saved.facts.config['model']['name']}, "
+                f"data={saved.facts.config['data']['name']}): {what[0]} there and {what[1].split(' ', 2)[-1]} here."
+            )
+    net.load_state_dict(saved.weights)
+
+
+def epoch_of(best: ModelCheckpoint) -> int:
+    """The epoch, counted from 1, in which the best checkpoint was written."""
+    return read(best.best_model_path).epoch + 1

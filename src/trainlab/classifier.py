@@ -1,0 +1,168 @@
+"""The LightningModule: a network, its objective, its optimiser and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from trainlab.augment import CENTRE_VIEW
+from trainlab.checkpoint import KEY, Facts
+from trainlab.data.batches import Batch
+from trainlab.errors import RunError
+from trainlab.metrics import Errors
+from trainlab.objective import L2, Loss, weights_and_biases
+from trainlab.optim import schedule as make_schedule
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the network said of each test example, in the order of the set. int64, int64 and float32 (N,)."""
+
+    labels: Tensor
+    predicted: Tensor
+    confidence: Tensor
+
+
+class Classifier(L.LightningModule):
+    """Trains `net` on J = loss + L2 and counts its mistakes.
+
+    optimiser: given the network, the torch optimiser (the gradient of L2 is part of its step).
+    views: how many views of an image the data module serves at test time. The scores of all are averaged, and
+    the centre alone is the "one view" beside them.
+    facts: what goes into the checkpoints besides the weights.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: Loss,
+        l2: L2,
+        optimiser: Callable[[nn.Module], torch.optim.Optimizer],
+        *,
+        classes: int,
+        schedule: str = "constant",
+        monitor: str = "val/top1_error",
+        views: int = 1,
+        seed: int = 0,
+        facts: Facts | None = None,
+    ) -> None:
+        super().__init__()
+        self.net, self.loss, self.l2 = net, loss, l2
+        self.make_optimiser, self.schedule, self.monitor = optimiser, schedule, monitor
+        self.views, self.seed, self.facts = views, seed, facts
+        self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
+        self.validation: dict[str, Tensor] = {}
+        self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
+        self.test_parts: list[tuple[Tensor, ...]] = []
+        self.predictions: Predictions | None = None
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.make_optimiser(self.net)
+        scheduler = make_schedule(self.schedule, optimizer, int(self.trainer.estimated_stepping_batches))
+        if scheduler is None:
+            return optimizer
+        by_step = self.schedule != "plateau"
+        how = {"scheduler": scheduler, "interval": "step" if by_step else "epoch", "monitor": self.monitor}
+        return {"optimizer": optimizer, "lr_scheduler": how}  # type: ignore[return-value]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.net(inputs)
+
+    # Training
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout draws from torch's global stream; started anew here, a resumed run draws what an unbroken one does.
+        state = np.random.SeedSequence((self.seed, self.current_epoch, self.global_rank)).generate_state(1)[0]
+        torch.manual_seed(int(state))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        outputs = self.net(batch.inputs)
+        loss = self.loss(outputs, batch.labels)
+        if batch.count:
+            self.meter("train").update(outputs.detach(), batch.labels, loss.detach())
+        # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt out.
+        return loss * (batch.count * self.trainer.world_size / batch.global_count)
+
+    def on_train_epoch_end(self) -> None:
+        train = self.finish("train")
+        if not torch.isfinite(train["train/loss"]):
+            raise diverged(self.current_epoch, self.trainer)
+        penalty = self.l2.penalty(weights_and_biases(self.net)[0])
+        values = train | {"train/objective": train["train/loss"] + penalty}
+        self.log_dict(values, logger=False)
+        self.row = {name: float(value) for name, value in (values | self.validation).items()}
+        self.row["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.validation = {}
+
+    # Validation and test
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        outputs = self.net(batch.inputs)
+        self.meter("val").update(outputs, batch.labels, self.loss(outputs, batch.labels))
+
+    def on_validation_epoch_end(self) -> None:
+        # Kept for the epoch's row; early stopping, schedules and checkpoints look at what is logged.
+        self.validation = self.finish("val")
+        self.log_dict(self.validation, logger=False)
+
+    def on_test_epoch_start(self) -> None:
+        self.test_parts = []
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        views = batch.inputs if batch.inputs.ndim == 5 else batch.inputs[None]
+        outputs = torch.stack([self.net(view) for view in views])
+        centre = outputs[CENTRE_VIEW if len(views) > 1 else 0]
+        self.meter("test").update(centre, batch.labels, self.loss(centre, batch.labels))
+        scores = self.loss.scores(outputs).mean(0)
+        if len(views) > 1:
+            self.meter("tencrop").update(scores, batch.labels, self.loss.of_scores(scores, batch.labels))
+        confidence, predicted = scores.max(1)
+        self.test_parts.append((batch.ids, batch.labels, predicted, confidence))
+
+    def on_test_epoch_end(self) -> None:
+        row = self.finish("test")
+        if self.views > 1:
+            row |= {f"{name.replace('tencrop', 'test')}_tencrop": v for name, v in self.finish("tencrop").items()}
+        self.log_dict(row, logger=False)
+        parts = [tuple(column.cpu() for column in part) for part in self.test_parts]
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, parts)
+            parts = [part for rank in gathered for part in rank]
+        ids, labels, predicted, confidence = (torch.cat(column) for column in zip(*parts, strict=True))
+        order = ids.argsort()
+        assert torch.equal(ids[order], torch.arange(len(ids))), "a test example was counted twice or not at all"
+        self.predictions = Predictions(labels[order], predicted[order], confidence[order])
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.facts is not None:
+            checkpoint[KEY] = self.facts.plain()
+
+    # Errors
+
+    def meter(self, name: str) -> Errors:
+        return self.errors[f"on_{name}"]  # type: ignore[return-value]
+
+    def finish(self, name: str) -> dict[str, Tensor]:
+        """The epoch's values as name/loss, name/top1_error, …; the sums start again."""
+        meter = self.meter(name)
+        values = {f"{name}/{key}": value for key, value in meter.compute().items()}
+        meter.reset()
+        return values
+
+
+def diverged(epoch: int, trainer: L.Trainer) -> RunError:
+    lr = trainer.optimizers[0].param_groups[0]["lr"]
+    return RunError(
+        f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}; "
+        f"try a smaller one, such as optim.lr={lr / 10:g}."
+    )

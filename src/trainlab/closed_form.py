@@ -1,0 +1,49 @@
+"""The least-squares solution in closed form: what gradient descent on a linear perceptron must arrive at."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def least_squares(inputs: Tensor, labels: Tensor, classes: int, l2_coefficient: float = 0.0) -> Tensor:
+    """argmin over W, b of 1/(2n) Σ ‖W x + b − y‖² + c/2 ‖W‖², y one-hot (lecture: "J(w) = 1/(2n) Σ (f − y)²").
+
+    inputs: float (n, F); labels: int64 (n,) → float64 (F + 1, classes), the last row is b. Of several
+    solutions it is the one of least norm.
+    """
+    x = _with_bias(inputs)
+    y = F.one_hot(labels, classes).double()
+    n, features = x.shape
+    held = torch.full((features,), l2_coefficient * n, dtype=torch.float64)
+    held[-1] = 0  # L2 leaves the bias alone
+    x = torch.cat([x, held.sqrt().diag()])
+    return torch.linalg.lstsq(
+        x, torch.cat([y, torch.zeros(features, classes, dtype=torch.float64)]), driver="gelsd"
+    ).solution
+
+
+def gaps(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, l2_coefficient: float = 0.0) -> dict[str, float]:
+    """How far a linear perceptron is from the solution: the greatest difference of a weight, and of J.
+
+    weight: (classes, F); bias: (classes,). When pixels are constant the solution is not unique, and the
+    weights may differ while J does not.
+    """
+    trained = torch.cat([weight.detach().cpu().double().T, bias.detach().cpu().double()[None]])
+    solution = least_squares(inputs, labels, len(bias), l2_coefficient)
+    x, y = _with_bias(inputs), F.one_hot(labels, len(bias)).double()
+
+    def objective(w: Tensor) -> float:
+        data = (x @ w - y).square().sum() / (2 * len(x))
+        return float(data + 0.5 * l2_coefficient * w[:-1].square().sum())
+
+    return {
+        "least_squares/weight_gap": float((trained - solution).abs().max()),
+        "least_squares/objective_gap": objective(trained) - objective(solution),
+    }
+
+
+def _with_bias(inputs: Tensor) -> Tensor:
+    x = inputs.flatten(1).double()
+    return torch.cat([x, torch.ones(len(x), 1, dtype=torch.float64)], 1)

@@ -1,0 +1,202 @@
+"""The front door: what is typed is checked, and every mistake ends in one sentence, before torch is imported."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from trainlab.config import check
+from trainlab.errors import InputError, RunError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
+OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
+
+Result = TypeVar("Result")
+
+
+def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
+    """A user's mistake ends `command` with one sentence and status 2, a failed run with one and status 1.
+
+    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except (InputError, RunError) as error:
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                raise
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                print(f"error: {error}", file=sys.stderr)
+            sys.exit(2 if isinstance(error, InputError) else 1)
+
+    return wrapped
+
+
+def show_help(arguments: list[str]) -> None:
+    """--help is answered from the configuration files' own first lines."""
+    if "--help" in arguments or "-h" in arguments:
+        from trainlab.help import help_text
+
+        print(help_text(CONF))
+        sys.exit()
+
+
+@in_sentences
+def check_command_line(arguments: list[str]) -> None:
+    """Compose and check what train.py is about to run, and make its run directory.
+
+    Hydra's own commands (--cfg, --info, …) are left to Hydra, and so are the processes that DDP starts,
+    whose arguments rank 0 has checked.
+    """
+    if "LOCAL_RANK" in os.environ and os.environ["LOCAL_RANK"] != "0":
+        return
+    sweep = "-m" in arguments or "--multirun" in arguments
+    options = [argument for argument in arguments if argument.startswith("-") and argument not in ("-m", "--multirun")]
+    if options and set(options) != {"--cfg"}:
+        return
+    overrides = [a for a in arguments if "=" in a or a.startswith("~")]
+    stray = [a for a in arguments if a not in overrides and not a.startswith("-")]
+    if options:
+        stray = stray[1:]  # --cfg's own word
+    if stray:
+        raise InputError(
+            f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
+        )
+    for point in points(overrides) if sweep else [overrides]:
+        cfg = compose_run(point)
+    if not sweep and not options:
+        make_run_directory(Path(cfg.hydra.run.dir))
+
+
+def points(overrides: list[str]) -> Iterator[list[str]]:
+    """A sweep's first point, then each other value of each swept option once: enough to find a wrong value."""
+    parsed = parse(overrides)
+    values = []
+    for override in parsed:
+        swept = override.is_sweep_override() and not override.is_hydra_override()
+        if swept and not override.is_interval_sweep():
+            key = override.get_key_element()
+            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_sweep_override():
+            values.append([override.input_line or ""])
+    first = [choices[0] for choices in values]
+    yield first
+    for position, choices in enumerate(values):
+        for choice in choices[1:]:
+            yield [*first[:position], choice, *first[position + 1 :]]
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except HydraException:
+        for override in overrides:
+            try:
+                OverridesParser.create().parse_overrides([override])
+            except HydraException:
+                raise InputError(
+                    f"cannot read '{override}'; write option=value, and put quotes around a value with "
+                    "spaces or brackets: \"option='some value'\"."
+                ) from None
+        raise
+
+
+def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
+    """The configuration of a run from conf/train.yaml and `overrides`. Raises InputError for what is wrong."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        find_misspelt(overrides)
+        try:
+            cfg = compose("train", overrides=overrides, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(_first_line(error)) from error
+    run = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    try:
+        plain = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or "an option"
+        raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
+    except OmegaConfBaseException as error:
+        raise InputError(_first_line(error)) from None
+    if checked:
+        assert isinstance(plain, dict)
+        check(plain)  # type: ignore[arg-type]
+    return cfg
+
+
+def find_misspelt(overrides: list[str]) -> None:
+    """Raises InputError, with the nearest right word, for a group, a choice or a key that is not there."""
+    groups = {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
+    }
+    del groups["hydra"]
+    good, rest = [], []
+    for override in parse(overrides):
+        key = override.key_or_group
+        if key in groups and not override.is_delete():
+            choice = override.value()
+            if not isinstance(choice, str) or choice not in groups[key]:
+                if key == "experiment" and choice is None:
+                    continue
+                raise InputError(f"there is no {key}={choice}; {nearest(str(choice), groups[key])}.")
+            good.append(override.input_line or "")
+        elif not (key == "hydra" or key.startswith(("hydra.", "hydra/"))):
+            rest.append(override)
+    known = _keys(OmegaConf.to_container(compose("train", overrides=good)))
+    for override in rest:
+        key = override.key_or_group
+        if override.is_add() or override.is_force_add() or key in known:
+            continue
+        ends = [name for name in known if name.rpartition(".")[2] == key and ".load." not in name]
+        if ends:
+            raise InputError(f"there is no option {key}; did you mean {' or '.join(ends)}?")
+        raise InputError(f"there is no option {key}; {nearest(key, [*groups, *known])}.")
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """What to write instead, as the end of a sentence."""
+    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?".removesuffix("?") + (f" (of {', '.join(words)})" if len(words) < 12 else "")
+    return f"use one of {', '.join(words)}" if len(words) < 12 else "python train.py --help lists the options"
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    names = [f"{prefix}{key}" for key in node]
+    return names + [name for key in node for name in _keys(node[key], f"{prefix}{key}.")]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") + "."
+
+
+def make_run_directory(path: Path) -> None:
+    """Make it and write to it once: better to know now than after the training. Raises InputError."""
+    probe = path / ".writable"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"the run directory {path} cannot be written ({error.strerror or error}); "
+            "choose another with hydra.run.dir=…"
+        ) from None

@@ -1,0 +1,150 @@
+"""Types and ranges of every option, checked before anything heavy is imported or any data is read.
+
+Options that only one model or one data set knows are checked where they are used, so that a new one needs
+no entry here; what stands here is what several share or what can be told at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from trainlab.errors import InputError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Model(Group):
+    name: str
+    activation: Literal["relu", "tanh", "sigmoid", "identity"]
+    output_activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
+    init: Literal["paper", "kaiming", "xavier", "torch", "zero"]
+    hidden: list[PositiveInt] = []
+    channels: list[PositiveInt] = []
+    groups: Literal[1, 2] = 1
+    lrn: bool = False
+    dropout: Share = 0.0
+
+
+class Optim(Group):
+    name: str
+    lr: PositiveFloat
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    schedule: Literal["constant", "cosine", "plateau"]
+    tolerance: NonNegativeFloat = 0.0
+
+
+class Reg(Group):
+    name: str
+    l2: NonNegativeFloat
+    form: Literal["mean", "sum"]
+    dropout: Share
+
+
+class Aug(Group):
+    name: str
+    padding: NonNegativeInt = 0
+    train_views: Literal["all", "one"] = "one"
+
+
+class Loss(Group):
+    name: str
+
+
+class Data(Group):
+    name: str
+    batch_size: PositiveInt | None
+    val_fraction: Share
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: NonNegativeInt
+    reflections: bool
+    size: PositiveInt | None = None
+    n_samples: Annotated[int, Field(ge=10)] = 100
+    noise: NonNegativeFloat = 0.0
+    on_bad_image: Literal["error", "skip"] = "error"
+    download: bool = False
+
+
+class Trainer(Group):
+    name: str
+    accelerator: str
+    strategy: str
+    devices: PositiveInt
+    max_epochs: PositiveInt
+    precision: Literal["auto", "float32", "bfloat16"]
+    channels_last: Literal["auto"] | bool
+    validate_every: PositiveInt
+    monitor: str
+    patience: PositiveInt | None
+
+
+class Logger(Group):
+    name: Literal["wandb", "csv", "none"]
+    project: str = "trainlab"
+    mode: Literal["auto", "online", "offline"] = "auto"
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    model: Model
+    optim: Optim
+    reg: Reg
+    aug: Aug
+    loss: Loss
+    data: Data
+    trainer: Trainer
+    logger: Logger
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    ckpt: str | None
+
+
+def check(config: dict[str, Any]) -> None:
+    """config: the composed configuration as plain containers. Raises InputError for the first thing that is wrong."""
+    try:
+        checked = Config.model_validate(config)
+    except ValidationError as problems:
+        problem = problems.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier())
+        key = key.removesuffix(".float").removesuffix(".int").removesuffix(".bool")
+        what = problem["msg"].replace("Input should", "it should")
+        what = what if what.startswith("it should") else what[:1].lower() + what[1:]
+        raise InputError(f"{key}={problem['input']} cannot be used: {what}.") from None
+
+    model, reg, data, optim = checked.model, checked.reg, checked.data, checked.optim
+    if reg.dropout > 0 and "dropout" not in config["model"]:
+        raise InputError(
+            f"reg.dropout={reg.dropout:g} would do nothing: model={model.name} has no hidden dense layer to drop from; "
+            "use reg=none or reg=l2."
+        )
+    if optim.name == "gd" and data.batch_size is not None:
+        raise InputError(
+            f"data.batch_size={data.batch_size} contradicts optim=gd, whose batch is the whole training set; "
+            "use optim=sgd for mini-batches."
+        )
+    needs_validation = {
+        "trainer.patience": checked.trainer.patience,
+        "optim.schedule": optim.schedule == "plateau",
+    }
+    for key, needed in needs_validation.items():
+        if needed and data.val_fraction == 0 and checked.trainer.monitor.startswith("val/"):
+            raise InputError(
+                f"{key} watches {checked.trainer.monitor}, which needs data.val_fraction above 0 "
+                "(or trainer.monitor=train/loss)."
+            )
+    metrics = [f"{split}/{name}" for split in ("val", "train") for name in ("loss", "top1_error", "top5_error")]
+    if checked.trainer.monitor not in metrics:
+        raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")

@@ -1,0 +1,100 @@
+"""Which examples make up each batch: a pure function of (seed, epoch), shared out over the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from trainlab.data.image_set import ImageSet
+
+
+class Batch(NamedTuple):
+    """One rank's part of one global batch.
+
+    inputs: uint8 (b, C, H, W) as stored, or float after the augmentation; float32 (b, F) for points.
+    labels, ids, views: int64 (b,); `ids` are positions in the set.
+    count: how many of the b examples count: b, or 0 for the stand-in that a rank without work gets.
+    global_count: examples of the global batch, all ranks together.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    ids: Tensor
+    views: Tensor
+    count: int
+    global_count: int
+
+
+class Part(NamedTuple):
+    """What the sampler says of a batch: int64 (b,) indices of (example, view) pairs, and the two counts."""
+
+    pairs: Tensor
+    count: int
+    global_count: int
+
+
+class EpochBatches(Sampler[Part]):
+    """The batches of an epoch. A set of n examples with v views each has n·v pairs, pair = example·v + view.
+
+    The global batch sequence depends on (seed, epoch) only; rank r of w takes every w-th pair of each global
+    batch. Each pair is used exactly once per epoch, the last batch may be smaller. A rank for which the last
+    batch has nothing left gets a stand-in that does not count when `every_rank` is true (training, where all
+    ranks must take part in each step), and no batch otherwise.
+    """
+
+    def __init__(
+        self,
+        examples: int,
+        batch_size: int,
+        *,
+        views: int = 1,
+        seed: int = 0,
+        shuffle: bool = False,
+        every_rank: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.pairs, self.batch_size = examples * views, batch_size
+        self.seed, self.shuffle, self.every_rank = seed, shuffle, every_rank
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this at the start of each epoch."""
+        self.epoch = epoch
+
+    def order(self) -> Tensor:
+        """int64 (pairs,): the order of this epoch, the same on every rank."""
+        if not self.shuffle:
+            return torch.arange(self.pairs)
+        state = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
+        return torch.randperm(self.pairs, generator=torch.Generator().manual_seed(int(state)))
+
+    def __len__(self) -> int:
+        if self.every_rank:
+            return -(-self.pairs // self.batch_size)
+        rest = self.pairs % self.batch_size
+        return self.pairs // self.batch_size + (self.rank < rest)
+
+    def __iter__(self) -> Iterator[Part]:
+        for whole in self.order().split(self.batch_size):
+            mine = whole[self.rank :: self.world_size]
+            if len(mine) or self.every_rank:
+                yield Part(mine if len(mine) else whole[:1], len(mine), len(whole))
+
+
+class Slices(Dataset[Batch]):
+    """An image set from which whole batches are sliced by index."""
+
+    def __init__(self, images: ImageSet, views: int = 1) -> None:
+        self.images, self.views = images, views
+
+    def __getitem__(self, part: Part) -> Batch:
+        ids = part.pairs // self.views if self.views > 1 else part.pairs
+        views = part.pairs % self.views
+        return Batch(self.images.images[ids], self.images.labels[ids], ids, views, part.count, part.global_count)

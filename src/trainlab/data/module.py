@@ -1,0 +1,164 @@
+"""The data module: a source's sets → batches → device → one augmentation call on the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+
+from trainlab.augment import Augmentation, Mean, NoAugmentation
+from trainlab.data.batches import Batch, EpochBatches, Slices
+from trainlab.data.image_set import ImageSet, Splits
+from trainlab.errors import InputError
+
+EVALUATION_VALUES = 2**25  # float32 inputs of one evaluation batch, all views: 128 MiB
+
+
+class ImageData(L.LightningDataModule):
+    """Serves one data set to any of the networks.
+
+    load: reads the sets, once. batch_size: global, over all ranks; None for the whole training set in one batch.
+    augmentation: given the side of the stored images, makes the `Augmentation`; points take NoAugmentation only.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Splits],
+        augmentation: Callable[..., Augmentation],
+        *,
+        batch_size: int | None,
+        seed: int = 0,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.load, self.make_augmentation = load, augmentation
+        self.batch_size, self.seed, self.channels_last = batch_size, seed, channels_last
+        self.splits: Splits | None = None
+        self.augmentation: Augmentation | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the sets and measure the mean of the training set. Lightning calls this again; it is done once."""
+        if self.splits is not None:
+            return
+        self.splits = self.load()
+        train = self.splits.train
+        if train.is_points:
+            if not isinstance(self.make_augmentation(stored=1), NoAugmentation):
+                raise InputError("points of the plane cannot be cropped or reflected; use aug=none with this data.")
+        else:
+            self.augmentation = self.make_augmentation(stored=train.images.shape[-1])
+            self.augmentation.mean = Mean.of(train.images)
+        pairs = len(train) * self.train_views
+        if self.batch_size is not None and self.batch_size > pairs:
+            raise InputError(
+                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are; "
+                f"use at most {pairs}."
+            )
+
+    @property
+    def sets(self) -> Splits:
+        assert self.splits is not None, "setup() comes first"
+        return self.splits
+
+    @property
+    def train_views(self) -> int:
+        return self.augmentation.train_views if self.augmentation else 1
+
+    @property
+    def test_views(self) -> int:
+        return getattr(self.augmentation, "views", 1)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.sets.train.classes
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the network sees of one example: (C, size, size), or (F,) for points."""
+        channels = self.sets.train.images.shape[1]
+        return (channels, self.augmentation.size, self.augmentation.size) if self.augmentation else (channels,)
+
+    @property
+    def mean(self) -> list[float] | None:
+        """Of each channel, in units of the full range; None for points."""
+        return self.augmentation.mean.channels.tolist() if self.augmentation and self.augmentation.mean else None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the run should know about the data, in sentences."""
+        train, val, test = len(self.sets.train), len(self.sets.val), len(self.sets.test)
+        lines = [f"{train:,} training, {val:,} validation and {test:,} test examples of {len(self.classes)} classes"]
+        if self.augmentation is not None:
+            stored, side = self.sets.train.images.shape[-1], self.augmentation.side
+            if side > stored:
+                lines.append(f"images enlarged from {stored}×{stored} to {side}×{side} pixels for this network")
+            if self.train_views > 1:
+                lines.append(
+                    f"an epoch is {train * self.train_views:,} examples: {self.train_views} views of each image"
+                )
+            if not self.augmentation.reflections and self.augmentation.reflects:
+                lines.append("reflected views are left out: a mirrored image of this data is of another class")
+        lines += [f"{count:,} {name.replace('_', ' ')}" for name, count in self.sets.notes.items() if count]
+        return lines
+
+    def training_inputs(self) -> torch.Tensor:
+        """float32 (N, …): the whole training set as the network sees it, without random variations."""
+        images = self.sets.train.images
+        return self.augmentation.test(images) if self.augmentation else images
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        views = self.train_views
+        batch_size = self.batch_size or len(self.sets.train) * views
+        return self._loader(self.sets.train, batch_size, views=views, shuffle=True, every_rank=True)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        return self._loader(self.sets.val, self._evaluation_batch(1)) if len(self.sets.val) else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.sets.test, self._evaluation_batch(self.test_views))
+
+    def _evaluation_batch(self, views: int) -> int:
+        return max(1, min(1024, EVALUATION_VALUES // (views * torch.Size(self.input_shape).numel()))) * self._world_size
+
+    def _loader(self, images: ImageSet, batch_size: int, views: int = 1, **order: bool) -> DataLoader[Batch]:
+        batches = EpochBatches(
+            len(images),
+            batch_size,
+            views=views,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self._world_size,
+            **order,
+        )
+        # The sampler's items are whole batches and slicing one takes microseconds, so no collation, no workers.
+        return DataLoader(Slices(images, views), sampler=batches, batch_size=None, pin_memory=torch.cuda.is_available())
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "cpu":
+            return batch
+        inputs, labels, ids, views = (part.to(device, non_blocking=True) for part in batch[:4])
+        return Batch(inputs, labels, ids, views, batch.count, batch.global_count)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Training: (B, C, S, S) → (B, C, size, size). Validation: the centre view. Test: (V, B, C, size, size)."""
+        if self.augmentation is None:
+            return batch
+        assert self.trainer is not None
+        if self.trainer.training:
+            inputs = self.augmentation.train(
+                batch.inputs, batch.ids, batch.views, seed=self.seed, epoch=self.trainer.current_epoch
+            )
+        elif self.trainer.testing:
+            inputs = self.augmentation.test_views(batch.inputs)
+        else:
+            inputs = self.augmentation.test(batch.inputs)
+        if self.channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return batch._replace(inputs=inputs)

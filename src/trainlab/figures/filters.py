@@ -1,0 +1,115 @@
+"""What the first layer looks for: its weights as images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from trainlab.figures.style import DIVERGING, new_figure, shorten, styled
+
+MOST = 256  # kernels drawn
+MOST_LABELS = 64  # more names than that could not be read
+GAP = 0.1  # between kernels, in widths of a kernel
+
+
+def _columns(count: int, width: float) -> int:
+    """For `count` tiles, each `width` times as wide as high: few empty places, then nearest 16:9."""
+
+    def cost(columns: int) -> tuple[int, float]:
+        rows = -(-count // columns)
+        return columns * rows - count, abs(math.log(columns * width / rows / (16 / 9)))
+
+    square = math.sqrt(count / width)
+    candidates = range(max(1, math.ceil(square)), max(1, math.ceil(3 * square)) + 1)
+    return min(candidates, key=cost)
+
+
+def _centred(kernel: np.ndarray) -> np.ndarray:
+    """(C, h, w) -> (h, w, C) in [0, 1]: zero becomes 0.5, the largest weight in size 0 or 1."""
+    largest = np.abs(kernel).max() or 1.0
+    return np.moveaxis(0.5 + 0.5 * kernel / largest, 0, -1)
+
+
+@styled()
+def first_layer(
+    weights: Tensor,
+    image_shape: tuple[int, int, int] | None,
+    title: str = "",
+    labels: Sequence[str] | None = None,
+) -> Figure | None:
+    """Kernels of a convolution, or the weights of a dense layer put back into the shape of its input.
+
+    weights: float (O, C, h, w) of a convolution, or (O, C*H*W) of a dense layer with
+    image_shape = (C, H, W). A dense layer over points (image_shape None) has no picture: returns None.
+    labels: O names, one per output, for a perceptron.
+
+    Each kernel has its own scale, symmetric around zero. Three channels are shown as RGB with zero at
+    mid-grey; one channel as grey (convolution) or blue–white–vermillion for negative–zero–positive (dense
+    layer); of any other number of channels, the mean over channels. At most 256 kernels are drawn. A kernel
+    with weights that are not finite is left out and its place is empty.
+    """
+    values = weights.detach().float().cpu()
+    dense = values.ndim == 2
+    if dense:
+        if image_shape is None:
+            return None
+        values = values.reshape(len(values), *image_shape)
+    kernels = values.numpy()
+    count, channels, height, width = kernels.shape
+    if channels not in (1, 3):
+        kernels = kernels.mean(axis=1, keepdims=True)
+    drawn = min(count, MOST)
+    assert labels is None or len(labels) == count, f"{len(labels or ())} labels for {count} outputs"
+
+    notes = []
+    if drawn < count:
+        notes.append(f"{drawn} of {count:,} kernels")
+    if channels not in (1, 3):
+        notes.append(f"mean of {channels} channels")
+    note = ", ".join(notes)
+    heading = f"{title} ({note})" if title and note else title or note.capitalize()
+
+    named = labels is not None and drawn <= MOST_LABELS
+    tile = width / height  # of width 1, and this much higher
+    high = 1 / tile
+    above = 0.25 if named else 0.0
+    columns = _columns(drawn, 1 / (high + above))
+    rows = -(-drawn // columns)
+    step_x, step_y = 1 + GAP, high + above + GAP
+    inches = min(12 / (columns * step_x), 7.5 / (rows * step_y))
+    figure = new_figure(max(6.0, inches * columns * step_x), inches * rows * step_y + 0.8, heading)
+    axes = figure.subplots()
+    axes.set_axis_off()
+
+    for index in range(drawn):
+        kernel = kernels[index]
+        left = index % columns * step_x
+        top = -(index // columns) * step_y
+        if np.isfinite(kernel).all():
+            extent = (left, left + 1, top - high, top)
+            if len(kernel) == 3:
+                axes.imshow(_centred(kernel), extent=extent, interpolation="nearest")
+            else:
+                largest = float(np.abs(kernel).max()) or 1.0
+                colours = DIVERGING if dense else "gray"
+                axes.imshow(
+                    kernel[0],
+                    extent=extent,
+                    interpolation="nearest",
+                    cmap=colours,
+                    vmin=-largest,
+                    vmax=largest,
+                )
+        if named and labels is not None:
+            # A letter is some 0.6 of the font size wide; 72 points to the inch.
+            size = min(16.0, 0.2 * inches * 72)
+            name = shorten(labels[index], int(step_x * inches * 72 / (0.62 * size)))
+            axes.text(left + 0.5, top + 0.03, name, ha="center", va="bottom", fontsize=size)
+    axes.set_xlim(-GAP / 2, columns * step_x - GAP / 2)
+    axes.set_ylim(-(rows - 1) * step_y - high - GAP / 2, above + GAP / 2)
+    axes.set_aspect("equal")
+    return figure

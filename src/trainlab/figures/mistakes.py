@@ -1,0 +1,56 @@
+"""The examples a network got wrong with the greatest confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from trainlab.figures.style import BLUE, VERMILLION, new_figure, shorten, styled
+
+ROWS, COLUMNS = 3, 4
+SMALL = 64  # pixels: images up to this size show their pixels as squares
+NAME_LENGTH = 16  # characters
+
+
+@styled()
+def worst_mistakes(
+    images: Tensor,
+    true: Sequence[str],
+    predicted: Sequence[str],
+    confidence: Sequence[float],
+    title: str = "",
+) -> Figure:
+    """Up to twelve mistakes, the most confident first.
+
+    images: uint8 (n, C, H, W), C = 1 or 3 (of any other number the mean is shown); true, predicted: n class
+    names; confidence: n probabilities in [0, 1] of the predicted class. n may be 0.
+    """
+    count = len(images)
+    assert count == len(true) == len(predicted) == len(confidence), "images, classes and confidence differ in number"
+    if count == 0:
+        figure = new_figure(12, 3, title)
+        figure.text(0.5, 0.45, "No mistakes", ha="center", va="center", fontsize=24)
+        return figure
+
+    worst = sorted(range(count), key=lambda index: -confidence[index])[: ROWS * COLUMNS]
+    columns = min(COLUMNS, len(worst))
+    rows = -(-len(worst) // columns)
+    figure = new_figure(max(6.0, 3.1 * columns), 3.2 * rows + 0.6, title)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, index in zip(grid, worst, strict=False):
+        image = images[index].cpu()
+        channels, height, width = image.shape
+        smooth = "nearest" if max(height, width) <= SMALL else "antialiased"
+        if channels == 3:
+            axes.imshow(image.permute(1, 2, 0).numpy(), interpolation=smooth)
+        else:
+            axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation=smooth)
+        guess = f"{shorten(predicted[index], NAME_LENGTH)} ({100 * confidence[index]:.0f} %)"
+        truth = f"truly {shorten(true[index], NAME_LENGTH)}"
+        axes.text(0.5, 1.15, guess, transform=axes.transAxes, ha="center", va="bottom", color=VERMILLION)
+        axes.text(0.5, 1.02, truth, transform=axes.transAxes, ha="center", va="bottom", color=BLUE)
+    return figure

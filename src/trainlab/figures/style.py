@@ -1,0 +1,117 @@
+"""The look that all figures share, and how they reach the disk."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with every common form of colour blindness.
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+INK = "#222222"
+GREY = "#6E6E6E"
+PALE = "#E4E4E4"
+
+# An odd number of steps, so that the middle step, where zero falls, is exactly white.
+DIVERGING = LinearSegmentedColormap.from_list("trainlab", [BLUE, "white", VERMILLION], N=257)
+
+# Sizes in points on a figure some 12 inches wide, the width of a slide: legible from the back row.
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the figures are the same on every machine
+    "font.size": 16,
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$5 or $10"
+    "text.usetex": False,
+    "axes.titlesize": 16,
+    "axes.labelsize": 16,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 1.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.facecolor": "white",
+    "axes.grid": False,
+    "grid.color": PALE,
+    "grid.linewidth": 1.0,
+    "xtick.labelsize": 14,
+    "ytick.labelsize": 14,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2.5,
+    "figure.facecolor": "white",
+    "figure.titlesize": 20,
+    "figure.titleweight": "bold",
+    "savefig.facecolor": "white",
+    "savefig.bbox": None,
+}
+
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Artists made inside have the style. Serves as a decorator too: `@styled()`.
+
+    matplotlib keeps its settings in one global dictionary, so only one thread at a time is let in.
+    """
+    with _one_at_a_time, matplotlib.rc_context(STYLE):
+        yield
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """An empty figure of `width` × `height` inches; nothing added to it later overlaps or is clipped."""
+    with styled():
+        figure = Figure(figsize=(width, height), layout="constrained")
+        if title:
+            # Bold letters of 20 points are some 0.18 inches wide.
+            figure.suptitle(textwrap.fill(title, max(10, int(width / 0.18))))
+        return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
+    """Writes a PNG; `path` is either the whole new file or what it was before, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        with styled():
+            # Without the version of matplotlib inside, equal figures are equal files.
+            figure.savefig(unfinished, dpi=dpi, format="png", metadata={"Software": None})
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def percent(fraction: float) -> str:
+    """0.0731 -> "7.3 %", 0.00731 -> "0.73 %": two digits where errors are small."""
+    value = 100 * fraction
+    if value == 0 or value == 100:
+        return f"{value:.0f} %"
+    return f"{value:.2f} %" if value < 1 else f"{value:.1f} %"
+
+
+def number(value: float) -> str:
+    """A number for an axis, without matplotlib's maths: 0.05, 1,000, 2·10⁻⁷."""
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value:,.6g}".replace("-", "−")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    mantissa = mantissa.removesuffix(".0").replace("-", "−")
+    return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def shorten(name: str, length: int) -> str:
+    """At most `length` characters; what was cut is shown as "…"."""
+    return name if len(name) <= length else name[: max(1, length - 1)].rstrip() + "…"

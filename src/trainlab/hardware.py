@@ -1,0 +1,68 @@
+"""Where a run computes, and in what precision and memory order: decided once, said once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from trainlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Hardware:
+    accelerator: str
+    strategy: str
+    precision: Literal["32-true", "bf16-mixed"]
+    channels_last: bool
+    remark: str
+
+
+def choose_hardware(
+    *,
+    accelerator: str,
+    strategy: str,
+    devices: int,
+    precision: str,
+    channels_last: str | bool,
+    convolutions: bool,
+) -> Hardware:
+    """Resolve every "auto". Raises InputError for a device that is not there.
+
+    bfloat16 autocast keeps the weights and the loss in float32 (Krizhevsky et al. trained in float32 throughout).
+    """
+    gpus = torch.cuda.device_count()
+    if accelerator not in ("auto", "cpu", "gpu"):
+        raise InputError(f"trainer.accelerator={accelerator} is unknown; use auto, cpu or gpu.")
+    if accelerator == "gpu" and not gpus:
+        raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
+    on_gpu = gpus > 0 and accelerator != "cpu"
+    if on_gpu and devices > gpus:
+        raise InputError(
+            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine; use trainer=cpu or fewer."
+        )
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bfloat16()
+    half = precision == "bfloat16" or (precision == "auto" and native)
+    last = convolutions if channels_last == "auto" else bool(channels_last)
+    if on_gpu:
+        where = torch.cuda.get_device_name(0) + (f" × {devices}" if devices > 1 else "")
+    else:
+        where = f"CPU, {torch.get_num_threads()} threads" + (f", {devices} processes" if devices > 1 else "")
+    return Hardware(
+        "gpu" if on_gpu else "cpu",
+        strategy if strategy != "auto" or devices == 1 else "ddp",
+        "bf16-mixed" if half else "32-true",
+        last,
+        f"{where} · {'bfloat16 autocast' if half else 'float32'} · {'channels last' if last else 'channels first'}",
+    )
+
+
+def cpu_has_bfloat16() -> bool:
+    """AVX-512 BF16 or AMX: elsewhere bfloat16 is emulated and slower than float32."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

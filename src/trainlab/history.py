@@ -1,0 +1,57 @@
+"""A run's numbers over time: one row an epoch, in metrics.csv, in every logger and in the checkpoint."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+
+from trainlab.terminal import ProgressBar
+
+
+class History(Checkpoint):
+    """Collects the module's ``row`` of each epoch and gives it to the file, the loggers and the terminal.
+
+    The rows are in the checkpoint too, so that a resumed run's file and curves begin at the beginning.
+    It is a `Checkpoint` callback only because Lightning calls those after the module's own hooks, and in
+    the order given: History first, then what writes the checkpoints that hold it.
+    """
+
+    def __init__(self, path: Path | None, progress: ProgressBar) -> None:
+        self.path, self.progress = path, progress
+        self.rows: list[dict[str, float]] = []
+        self.columns: list[str] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            **pl_module.row,  # type: ignore[dict-item]
+            "images_per_second": self.progress.images_per_second,
+        }
+        self.rows.append(row)
+        if trainer.is_global_zero and self.path is not None:
+            self.write(self.path, row)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.global_step)
+        self.progress.epoch_done(trainer, row)
+
+    def write(self, path: Path, row: dict[str, float]) -> None:
+        """Append the row; when it has a column the file has not, write the file anew."""
+        new = [name for name in row if name not in self.columns]
+        self.columns += new
+        with open(path, "w" if new else "a", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            if new:
+                writer.writeheader()
+            writer.writerows(self.rows if new else [row])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+        self.columns = []

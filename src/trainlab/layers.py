@@ -1,0 +1,62 @@
+"""The layer table: kernel, stride, output, weights, neurons and connections of each layer, by running the net once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or dense layer, counted as the lecture counts AlexNet's."""
+
+    name: str
+    kernel: str
+    stride: int
+    output: tuple[int, ...]  # (C, H, W) or (F,)
+    weights: int  # without biases, as in the lecture
+    biases: int
+    connections: int  # multiplications for one image
+
+    @property
+    def neurons(self) -> int:
+        return torch.Size(self.output).numel()
+
+
+def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
+    """Every layer with weights in the order of use. `net` is run once on zeros, in its own mode and dtype."""
+    rows: list[Layer] = []
+    names = {module: name for name, module in net.named_modules()}
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        shape = tuple(output.shape[1:])
+        biases = 0 if module.bias is None else module.bias.numel()
+        if isinstance(module, nn.Conv2d):
+            size, groups = module.kernel_size, module.groups
+            kernel = f"{module.out_channels} × {size[0]}×{size[1]}×{module.in_channels // groups}"
+            kernel += f", {groups} groups" if groups > 1 else ""
+            connections = module.weight.numel() * shape[1] * shape[2]
+            stride = module.stride[0]
+        else:
+            kernel, connections, stride = (
+                f"{module.in_features} → {module.out_features}",
+                module.weight.numel(),
+                1,
+            )
+        name = names[module].removesuffix(".1").removesuffix(".0")
+        rows.append(Layer(name, kernel, stride, shape, module.weight.numel(), biases, connections))
+
+    hooks = [m.register_forward_hook(record) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    training = net.training
+    try:
+        parameter = next(net.parameters())
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype))
+    finally:
+        net.train(training)
+        for hook in hooks:
+            hook.remove()
+    return rows

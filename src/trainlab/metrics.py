@@ -1,0 +1,44 @@
+"""Loss, top-1 and top-5 error: sums kept on the device, one value an epoch, every example counted once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+TOP_K = 5  # ILSVRC's second error: the truth is not among the five most probable classes
+
+
+class Errors(Metric):
+    """Sums of loss, top-1 and top-5 mistakes over the examples of an epoch, added up over ranks at the end.
+
+    With five classes or fewer the top-5 error is zero by definition and is left out.
+    """
+
+    full_state_update = False
+    loss: Tensor
+    top1: Tensor
+    top5: Tensor
+    count: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.with_top5 = classes > TOP_K
+        self.add_state("loss", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("top1", "top5", "count"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """scores: float (B, K), the greater the more probable; labels: int64 (B,); loss: their mean loss."""
+        self.loss += loss.double() * len(labels)
+        self.top1 += (scores.argmax(1) != labels).sum()
+        if self.with_top5:
+            self.top5 += (scores.topk(TOP_K, sorted=False).indices != labels[:, None]).all(1).sum()
+        self.count += len(labels)
+
+    def compute(self) -> dict[str, Tensor]:
+        """loss, top1_error and top5_error as float64 scalars; errors are fractions in [0, 1]."""
+        values = {"loss": self.loss / self.count, "top1_error": self.top1.double() / self.count}
+        if self.with_top5:
+            values["top5_error"] = self.top5.double() / self.count
+        return values

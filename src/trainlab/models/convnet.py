@@ -1,0 +1,60 @@
+"""A small three-conv net for 32×32 images: the layers of cuda-convnet's CIFAR-10 example (32-32-64, 5×5).
+
+Krizhevsky et al. 2012 do not publish the four-layer network of their Fig. 1; this one is the usual stand-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trainlab.errors import InputError
+from trainlab.models.activations import activation as activation_named
+from trainlab.models.initial_weights import initialise
+
+
+class ConvNet(nn.Module):
+    """Three times 5×5 convolution and 3×3 pooling of stride 2 (max, average, average), then one dense layer.
+
+    (B, C, H, W) with H = W ≥ 8 → (B, classes).
+    """
+
+    min_size = 8
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        *,
+        channels: Sequence[int] = (32, 32, 64),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        init: str = "kaiming",
+    ) -> None:
+        super().__init__()
+        if len(channels) != 3 or any(count < 1 for count in channels):
+            raise InputError(f"model.channels={list(channels)} must be three numbers of at least 1.")
+        pools = (nn.MaxPool2d, nn.AvgPool2d, nn.AvgPool2d)
+        layers: list[nn.Module] = []
+        inputs = image_shape[0]
+        for outputs, pool in zip(channels, pools, strict=True):
+            # Pooling windows that hang over the border count, as in cuda-convnet: 32 → 16 → 8 → 4.
+            layers += [
+                nn.Conv2d(inputs, outputs, 5, padding=2),
+                activation_named(activation),
+                pool(3, 2, ceil_mode=True),
+            ]
+            inputs = outputs
+        self.features = nn.Sequential(*layers)
+        with torch.no_grad():
+            flat = self.features(torch.zeros(1, *image_shape)).numel()
+        dense: list[nn.Module] = [nn.Flatten(), nn.Linear(flat, classes)]
+        if dropout > 0:
+            dense.insert(1, nn.Dropout(dropout))
+        self.classifier = nn.Sequential(*dense)
+        initialise(self, init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))

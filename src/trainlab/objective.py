@@ -1,0 +1,80 @@
+"""The objective: J(W) = λR(W) + Σ L(x, y; W), R(W) = ½‖W‖² (lecture: "cómo se ve un problema de aprendizaje")."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainlab.errors import InputError
+
+
+class Loss(ABC):
+    """The data term, as a mean over the examples, and what to average over several views of one image."""
+
+    @abstractmethod
+    def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """outputs: float (B, K); labels: int64 (B,) → float32 scalar."""
+
+    @abstractmethod
+    def scores(self, outputs: Tensor) -> Tensor:
+        """(…, K) → float32 (…, K): what is averaged over views and shown to people."""
+
+    @abstractmethod
+    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The same loss from averaged scores (B, K)."""
+
+
+class CrossEntropy(Loss):
+    """L_i = −log softmax(s)_{y_i} (lecture: "Como función de pérdida, se utilizó la función Cross Entropy")."""
+
+    def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.float(), labels)
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        return outputs.float().softmax(-1)
+
+    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return F.nll_loss(scores.clamp_min(torch.finfo(scores.dtype).tiny).log(), labels)
+
+
+class HalfMSE(Loss):
+    """J = 1/(2n) Σ ‖f(x) − y‖², y the one-hot class (lecture: "una posible función de pérdida")."""
+
+    def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        outputs = outputs.float()
+        targets = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
+        return (outputs - targets).square().sum() / (2 * len(labels))
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        return outputs.float()
+
+    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return self(scores, labels)
+
+
+def weights_and_biases(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that L2 holds small (kernels and matrices) and those that it leaves alone (vectors)."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    return [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+
+
+class L2:
+    """λR(W) in the form in which `strength` is meant.
+
+    ``form="mean"``: C/2 ‖W‖² beside the *mean* loss (lecture: "Podemos tomar prestados conceptos de los SVM").
+    ``form="sum"``: λ/2 ‖W‖² beside the *sum* of the losses (lecture's first slide), which divided by the n
+    examples of the training set is λ/(2n) ‖W‖² beside the mean. scikit-learn's ``alpha`` is this λ.
+    """
+
+    def __init__(self, strength: float = 0.0, form: str = "mean", *, examples: int) -> None:
+        if form not in ("mean", "sum"):
+            raise InputError(f"reg.form={form} is unknown; use mean or sum.")
+        self.coefficient = strength if form == "mean" else strength / examples
+
+    def penalty(self, weights: Iterable[Tensor]) -> Tensor:
+        """½ c ‖W‖², beside the mean loss. Its gradient, c·W, is the optimiser's ``weight_decay=coefficient``."""
+        return 0.5 * self.coefficient * torch.stack([w.detach().float().square().sum() for w in weights]).sum()

@@ -1,0 +1,187 @@
+"""What a run looks like in the terminal: tables, a progress bar, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from trainlab.layers import Layer
+
+PLAIN_WIDTH = 160  # columns where standard output is a file
+
+
+def console() -> Console:
+    """Standard output; rich folds tables to 80 columns when it is not a terminal, so give it room."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False) -> Table:
+    """layer, kernel, output, weights, neurons (and connections), and the totals."""
+    table = Table(title=title, title_justify="left", show_footer=True)
+    table.add_column("layer", "total")
+    table.add_column("kernel", f"{sum(r.weights + r.biases for r in rows):,} parameters with the biases")
+    if connections:
+        table.add_column("stride", justify="right")
+    table.add_column("output", justify="right")
+    table.add_column("weights", f"{sum(r.weights for r in rows):,}", justify="right")
+    table.add_column("neurons", f"{sum(r.neurons for r in rows):,}", justify="right")
+    if connections:
+        table.add_column("connections", f"{sum(r.connections for r in rows):,}", justify="right")
+    for row in rows:
+        height_width_maps = "×".join(str(side) for side in (*row.output[1:], row.output[0]))
+        cells = [row.name, row.kernel, height_width_maps, f"{row.weights:,}", f"{row.neurons:,}"]
+        if connections:
+            cells = [*cells[:2], str(row.stride), *cells[2:], f"{row.connections:,}"]
+        table.add_row(*cells)
+    return table
+
+
+def error_table(values: Mapping[str, Any]) -> Table:
+    """Test errors in percent, one view and, where it was measured, the average over all views."""
+    table = Table(title="test", title_justify="left")
+    for heading in ("", "top-1 error", "top-5 error", "loss"):
+        table.add_column(heading, justify="right" if heading else "left")
+    names = {"": "one view", "_tencrop": f"{values.get('views', 10)} crops"}
+    for suffix, name in names.items():
+        if f"test/top1_error{suffix}" not in values:
+            continue
+        top5 = values.get(f"test/top5_error{suffix}")
+        table.add_row(
+            name,
+            f"{values[f'test/top1_error{suffix}']:.2%}",
+            "–" if top5 is None else f"{top5:.2%}",
+            f"{values[f'test/loss{suffix}']:.4f}",
+        )
+    return table
+
+
+def duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class ProgressBar(Callback):
+    """Epoch, images/s, loss, errors and time left: a bar in a terminal, a line per epoch elsewhere.
+
+    The bar reads the loss from the device twice a second at most, so it costs no step its speed. Runs of very
+    many short epochs (full-batch gradient descent) print a line only when a second has passed.
+    """
+
+    def __init__(self, out: Console) -> None:
+        self.out = out
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self.start = self.epoch_start = self.last_refresh = self.last_line = 0.0
+        self.first_epoch = self.images = self.steps = self.all_images = 0
+        self.images_per_second = self.training_seconds = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.start = time.perf_counter()
+        self.first_epoch = trainer.current_epoch
+        if trainer.is_global_zero and self.out.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                console=self.out,
+                refresh_per_second=4,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task("", total=trainer.num_training_batches, numbers="")
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.epoch_start = time.perf_counter()
+        self.images = self.steps = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.images += batch.global_count
+        self.steps += 1
+        ends = self.steps == trainer.num_training_batches
+        if ends and pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.images_per_second = self.images / max(now - self.epoch_start, 1e-9)
+        if ends:
+            self.all_images += self.images
+            self.training_seconds += now - self.epoch_start
+        if self.bar is not None and now - self.last_refresh > 0.5:
+            self.last_refresh = now
+            meter = pl_module.meter("train")  # type: ignore[operator]
+            done = trainer.current_epoch + self.steps / trainer.num_training_batches
+            self.bar.update(
+                self.task,
+                completed=self.steps,
+                description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+                numbers=f"{self.images_per_second:,.0f} img/s · loss {meter.loss / meter.count:.4f} · "
+                f"error {meter.top1 / meter.count:.2%} · {self.left(trainer, done)} left",
+            )
+
+    @property
+    def mean_images_per_second(self) -> float:
+        """Over all epochs, validation and checkpoints not counted; with several views, each view is an image."""
+        return self.all_images / max(self.training_seconds, 1e-9)
+
+    def left(self, trainer: L.Trainer, done: float) -> str:
+        rate = (done - self.first_epoch) / (time.perf_counter() - self.start)
+        return duration(((trainer.max_epochs or 0) - done) / max(rate, 1e-9))
+
+    def line(self, trainer: L.Trainer, row: Mapping[str, Any]) -> str:
+        parts = [
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+            f"{self.images_per_second:,.0f} img/s",
+        ]
+        for split in ("train", "val"):
+            if f"{split}/loss" in row:
+                error = f"{split} loss {row[f'{split}/loss']:.4f}, error {row[f'{split}/top1_error']:.2%}"
+                if split == "val" and "val/top5_error" in row:
+                    error += f", top-5 {row['val/top5_error']:.2%}"
+                parts.append(error)
+        return " · ".join([*parts, f"{self.left(trainer, trainer.current_epoch + 1)} left"])
+
+    def epoch_done(self, trainer: L.Trainer, row: Mapping[str, Any]) -> None:
+        """Called with the epoch's row of values."""
+        now = time.perf_counter()
+        last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        if trainer.is_global_zero and (last or now - self.last_line > 1):
+            self.last_line = now
+            (self.bar.console if self.bar else self.out).print(self.line(trainer, row))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, numbers="")
+            self.bar.stop()
+            self.bar = None
+
+
+def closing_lines(results: Mapping[str, Any], run_dir: Path, sync: str | None) -> list[str]:
+    """Time, speed, memory, and where the run lies."""
+    lines = [
+        f"{duration(results['seconds'])} in all, {duration(results['training_seconds'])} of training at "
+        f"{results['images_per_second']:,.0f} images/s · peak memory {results['peak_memory_mb']:,.0f} MB",
+    ]
+    if "least_squares/weight_gap" in results:
+        lines.append(
+            f"distance to the least-squares solution: weights {results['least_squares/weight_gap']:.1e}, "
+            f"objective {results['least_squares/objective_gap']:.1e}"
+        )
+    lines.append(f"run: {run_dir}")
+    return [*lines, f"W&B recorded offline; to upload: {sync}"] if sync else lines

@@ -1,0 +1,210 @@
+"""A whole run, top to bottom: configuration → data, network, objective → training → test → results and figures."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from omegaconf import DictConfig, OmegaConf
+
+from trainlab import checkpoint, closed_form, wandb_run
+from trainlab.build import build, build_data, build_net, target
+from trainlab.classifier import Classifier
+from trainlab.errors import RunError
+from trainlab.figures.run import draw_figures
+from trainlab.guards import FlatGradient, NonFiniteLoss
+from trainlab.hardware import choose_hardware
+from trainlab.history import History
+from trainlab.layers import layers
+from trainlab.objective import L2, HalfMSE
+from trainlab.optim import optimiser
+from trainlab.results import peak_memory_mb, provenance, write_results
+from trainlab.terminal import ProgressBar, closing_lines, console, error_table, layer_table
+
+
+def train(cfg: DictConfig) -> float:
+    """Run `cfg` in its run directory; returns the value that chose the checkpoint (for sweepers), a fraction.
+
+    Raises InputError for what cannot be run and RunError for a run that failed.
+    """
+    started = time.perf_counter()
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    quieten_libraries()
+
+    # What is trained, and on what
+    L.seed_everything(cfg.seed, verbose=False)
+    net_class = target(cfg.model)
+    options = {key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")}
+    hardware = choose_hardware(**options, convolutions=net_class.min_size > 1)
+    resumed = checkpoint.read(cfg.ckpt) if cfg.ckpt else None
+    data = build_data(cfg, min_size=net_class.min_size, channels_last=hardware.channels_last)
+    data.setup()
+    net = build_net(cfg.model, data.input_shape, len(data.classes))
+    if resumed:
+        checkpoint.put_weights(net, resumed, cfg.ckpt)  # refuses another network's
+    if hardware.channels_last:
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
+    facts = checkpoint.Facts(
+        config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
+        classes=list(data.classes),
+        input_shape=list(data.input_shape),
+        mean=data.mean,
+    )
+    classifier = Classifier(
+        net,
+        build(cfg.loss),
+        l2,
+        partial(optimiser, lr=cfg.optim.lr, momentum=cfg.optim.get("momentum"), l2_coefficient=l2.coefficient),
+        classes=len(data.classes),
+        schedule=cfg.optim.schedule,
+        monitor=cfg.trainer.monitor,
+        views=data.test_views,
+        seed=cfg.seed,
+        facts=facts,
+    )
+
+    # What watches it
+    out = console()
+    progress = ProgressBar(out)
+    history = History(run_dir / "metrics.csv" if cfg.logger.name != "none" else None, progress)
+    best, last, guards = watchers(cfg, run_dir / "checkpoints", has_validation=len(data.sets.val) > 0)
+    trainer = L.Trainer(
+        accelerator=hardware.accelerator,
+        devices=cfg.trainer.devices,
+        strategy=hardware.strategy,
+        precision=hardware.precision,
+        max_epochs=cfg.trainer.max_epochs,
+        check_val_every_n_epoch=cfg.trainer.validate_every,
+        callbacks=[progress, *guards, history, best, last],
+        logger=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # the sampler shards by itself, and pads nothing
+        default_root_dir=run_dir,
+    )
+    table = layers(net, data.input_shape)
+    logger = None
+    if trainer.is_global_zero:
+        out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
+        out.print(*data.remarks, hardware.remark, sep="\n")
+        if cfg.logger.name == "wandb":
+            logger = wandb_run.start(
+                run_dir,
+                project=cfg.logger.project,
+                mode=cfg.logger.mode,
+                tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
+                config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+            )
+        if logger is not None:
+            trainer.loggers = [logger]
+            wandb_run.log_layers(logger, table)
+
+    # Training, then the test of the best checkpoint
+    results: dict[str, Any] | None = None
+    try:
+        trainer.fit(classifier, data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
+        gaps = least_squares_gaps(classifier, data, l2)
+        if best.best_model_path:
+            checkpoint.put_weights(net, checkpoint.read(best.best_model_path), best.best_model_path)
+        trainer.test(classifier, data, verbose=False)
+        tested = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+        results = {
+            "model": cfg.model.name,
+            "data": cfg.data.name,
+            "seed": cfg.seed,
+            **(history.rows[-1] if history.rows else {}),
+            **({"best/epoch": checkpoint.epoch_of(best)} if best.best_model_path else {}),
+            **tested,
+            **gaps,
+            **data.sets.notes,
+            "views": data.test_views,
+            "parameters": sum(layer.weights + layer.biases for layer in table),
+            "images_per_second": progress.mean_images_per_second,
+            "training_seconds": progress.training_seconds,
+            "seconds": time.perf_counter() - started,
+            "peak_memory_mb": peak_memory_mb(),
+            "hardware": hardware.remark,
+            **provenance(),
+        }
+        if trainer.is_global_zero:
+            write_results(run_dir / "results.json", results)
+            assert classifier.predictions is not None
+            figures = draw_figures(
+                run_dir / "figures",
+                title=f"{cfg.model.name} on {cfg.data.name}",
+                rows=history.rows,
+                sets=data.sets,
+                net=net.cpu(),
+                loss=classifier.loss,
+                input_shape=data.input_shape,
+                predicted=classifier.predictions.predicted,
+                confidence=classifier.predictions.confidence,
+            )
+            if logger is not None:
+                wandb_run.log_figures(logger, figures)
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"out of memory on the GPU ({str(error).splitlines()[0]}); try a smaller data.batch_size."
+        ) from None
+    finally:
+        if sys.exc_info()[0] is not None and last.best_model_path and trainer.is_global_zero:
+            out.print(f"the last good checkpoint is {last.best_model_path}")
+        sync = wandb_run.finish(logger, results) if logger is not None else None
+    if trainer.is_global_zero:
+        out.print(error_table(results))
+        out.print(*closing_lines(results, run_dir, sync), sep="\n")
+    return results.get(cfg.trainer.monitor, results.get("train/loss", float("nan")))
+
+
+def watchers(
+    cfg: DictConfig, folder: Path, *, has_validation: bool
+) -> tuple[ModelCheckpoint, ModelCheckpoint, list[Callback]]:
+    """The checkpoints `best` and `last`, and what may end the run early."""
+    monitor = cfg.trainer.monitor if has_validation else None
+    every = cfg.trainer.validate_every
+    common = {
+        "dirpath": folder,
+        "every_n_epochs": every,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    best = ModelCheckpoint(filename="best", monitor=monitor, mode="min", save_top_k=1 if monitor else 0, **common)
+    last = ModelCheckpoint(filename="last", **common)
+    guards: list[Callback] = [NonFiniteLoss()]
+    if cfg.optim.name == "gd":
+        guards.append(FlatGradient(cfg.optim.tolerance))
+    if cfg.trainer.patience is not None:
+        on_train = cfg.trainer.monitor.startswith("train/")
+        guards.append(
+            EarlyStopping(cfg.trainer.monitor, patience=cfg.trainer.patience, check_on_train_epoch_end=on_train)
+        )
+    return best, last, guards
+
+
+def least_squares_gaps(classifier: Classifier, data: Any, l2: L2) -> dict[str, float]:
+    """For a linear perceptron on ½ MSE: how far it is from the closed form. Nothing for any other run."""
+    linear = getattr(classifier.net, "linear", None)
+    if not isinstance(linear, torch.nn.Linear) or not isinstance(classifier.loss, HalfMSE):
+        return {}
+    if not isinstance(classifier.net.activation, torch.nn.Identity) or data.train_views > 1:
+        return {}
+    return closed_form.gaps(linear.weight, linear.bias, data.training_inputs(), data.sets.train.labels, l2.coefficient)
+
+
+def quieten_libraries() -> None:
+    """Lightning's advice on loaders, loggers and devices is about choices that are made here on purpose."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*compute.*method of metric.*")  # a rank without test examples

@@ -1,0 +1,110 @@
+"""W&B: on by itself, offline by itself, and never in the way of a run."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import socket
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+
+from trainlab.layers import Layer
+
+REACH_SECONDS = 3.0  # how long to try for W&B's server before recording offline
+
+
+def start(
+    run_dir: Path, *, project: str, mode: str, tags: Sequence[str], config: Mapping[str, Any]
+) -> WandbLogger | None:
+    """A logger for this run, or None when W&B cannot even record to disk: a run never fails because of it.
+
+    mode: online, offline or auto, which is online with an account and a network and offline otherwise.
+    WANDB_MODE, where it is set, wins. Nothing is ever asked.
+    """
+    mode = os.environ.get("WANDB_MODE") or mode
+    if mode == "auto":
+        mode = "online" if has_account() and is_reachable() else "offline"
+    os.environ.setdefault("WANDB_SILENT", "true")  # what it has to say is said in one line at the end
+    for attempt in dict.fromkeys([mode, "offline"]):
+        try:
+            run = wandb.init(
+                project=project,
+                name=f"{run_dir.parent.name}/{run_dir.name}",
+                dir=str(run_dir),
+                mode=attempt,  # type: ignore[arg-type]
+                tags=list(tags),
+                config=dict(config),
+                settings=wandb.Settings(silent=True, console="off", init_timeout=30),
+            )
+            run.define_metric("*", step_metric="epoch")
+            return WandbLogger(experiment=run)
+        except Exception as error:  # whatever happens in there, the run goes on
+            warnings.warn(f"W&B did not start ({attempt}): {error}", stacklevel=2)
+    return None
+
+
+def has_account() -> bool:
+    """An API key in the environment or in netrc, where `wandb login` puts it."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        keys = netrc.netrc(os.environ.get("NETRC"))
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return keys.authenticators(_server()[0]) is not None
+
+
+def is_reachable() -> bool:
+    try:
+        socket.create_connection(_server(), timeout=REACH_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _server() -> tuple[str, int]:
+    address = urlparse(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url)
+    return address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
+
+
+def log_layers(logger: WandbLogger, rows: Sequence[Layer]) -> None:
+    columns = ["layer", "kernel", "stride", "output", "weights", "biases", "neurons", "connections"]
+    cells = [
+        [
+            r.name,
+            r.kernel,
+            r.stride,
+            "×".join(map(str, r.output)),
+            r.weights,
+            r.biases,
+            r.neurons,
+            r.connections,
+        ]
+        for r in rows
+    ]
+    logger.experiment.log({"layers": wandb.Table(columns=columns, data=cells)})
+
+
+def log_figures(logger: WandbLogger, figures: Mapping[str, Path]) -> None:
+    logger.experiment.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
+
+
+def finish(logger: WandbLogger, results: Mapping[str, Any] | None) -> str | None:
+    """End the W&B run, failed if there are no results; returns the command that uploads it, if it is offline."""
+    run = logger.experiment
+    try:
+        if results is not None:
+            run.summary.update({name: value for name, value in results.items() if value is not None})
+        offline = run.settings._offline
+        folder = Path(run.dir).parent
+        run.finish(exit_code=0 if results is not None else 1)
+    except Exception as error:
+        warnings.warn(f"W&B did not end well: {error}", stacklevel=2)
+        return None
+    return f"wandb sync {os.path.relpath(folder)}" if offline else None

@@ -1,0 +1,22 @@
+"""One run: ``python train.py model=alexnet``. ``--help`` lists the choices; conf/ holds them."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from trainlab.command import check_command_line, in_sentences, show_help
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@in_sentences
+def main(cfg: DictConfig) -> float:
+    from trainlab.training import train  # imports torch: only once the choices are known to be right
+
+    return train(cfg)
+
+
+if __name__ == "__main__":
+    show_help(sys.argv[1:])
+    check_command_line(sys.argv[1:])
+    main()
