@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,18 +19,11 @@ TEN_CROP_SHARE = 7 / 8  # 224 of 256 pixels (Krizhevsky et al. 2012, §4.1)
 CENTRE_VIEW = 4  # among the ten
 
 
-@dataclass(frozen=True)
-class Mean:
-    """The mean of each channel over the training set, in units of the full uint8 range (0…1), float32 (C,)."""
-
-    channels: Tensor
-
-    @classmethod
-    def of(cls, images: Tensor) -> Mean:
-        """images: uint8 (N, C, H, W). Exact: the pixels are summed as integers."""
-        parts = [part.flatten(2).sum(2, dtype=torch.int32).sum(0, dtype=torch.int64) for part in images.split(4096)]
-        pixels = images.numel() // images.shape[1]
-        return cls((torch.stack(parts).sum(0).double() / (255 * pixels)).float())
+def channel_mean(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) → float32 (C,) in [0, 1], 1 for the value 255. Exact: the pixels are summed as integers."""
+    parts = [part.flatten(2).sum(2, dtype=torch.int32).sum(0, dtype=torch.int64) for part in images.split(4096)]
+    pixels = images.numel() // images.shape[1]
+    return (torch.stack(parts).sum(0).double() / (255 * pixels)).float()
 
 
 class Augmentation(ABC):
@@ -39,6 +31,7 @@ class Augmentation(ABC):
 
     stored: the side of the stored images. size: the side of the network's input. Images are enlarged first
     where `stored` is too small for that (bilinear). reflections: whether a mirrored image keeps its class.
+    mean: float32 (C,), of the training set, to be set before use.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
@@ -75,7 +68,7 @@ class Augmentation(ABC):
     def prepare(self, images: Tensor) -> Tensor:
         """Subtract the mean of each channel; 0…255 becomes 0…1. The only place where uint8 becomes float."""
         assert self.mean is not None, "the mean of the training set is not known yet"
-        return (images - 255 * self.mean.channels.to(images.device)[:, None, None]).mul_(1 / 255)
+        return (images - 255 * self.mean.to(images.device)[:, None, None]).mul_(1 / 255)
 
 
 class NoAugmentation(Augmentation):

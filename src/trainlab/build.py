@@ -29,7 +29,7 @@ def build(node: DictConfig, **extra: Any) -> Any:
     """Call the target with the node's values and `extra`. Raises InputError for arguments it does not know."""
     arguments = OmegaConf.to_container(node, resolve=True)
     assert isinstance(arguments, dict)
-    known = {key: value for key, value in arguments.items() if key not in ("_target_", "name")}
+    known = {str(key): value for key, value in arguments.items() if key not in ("_target_", "name")}
     call = target(node)
     try:
         return call(**known, **extra)

@@ -45,14 +45,14 @@ class Saved:
     epoch: int
 
 
-def read(path_or_run: str) -> Saved:
-    """`path_or_run`: a checkpoint, or a run directory, whose last checkpoint is meant.
+def read(path_or_run: str, prefer: str = "last") -> Saved:
+    """`path_or_run`: a checkpoint, or a run directory, whose checkpoint `prefer` (else the last) is meant.
 
     Raises InputError when there is none or it is not one of this project's.
     """
     path = Path(path_or_run).expanduser()
     if path.is_dir():
-        inside = [path / "checkpoints" / "last.ckpt", path / "last.ckpt"]
+        inside = [path / "checkpoints" / f"{name}.ckpt" for name in (prefer, "last")]
         path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():
         raise InputError(

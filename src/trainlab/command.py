@@ -17,12 +17,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from trainlab.config import check
 from trainlab.errors import InputError, RunError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+GROUPS = {
+    folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+    for folder in sorted(CONF.iterdir())
+    if folder.is_dir() and folder.name != "hydra"
+}
 RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
 
@@ -126,11 +131,14 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
             cfg = compose("train", overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(_first_line(error)) from error
-    run = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     try:
         plain = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key or "an option"
+        raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
+    except InterpolationToMissingValueError as error:
+        key = str(error).splitlines()[0].rpartition(": ")[2].rstrip(".")
         raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
     except OmegaConfBaseException as error:
         raise InputError(_first_line(error)) from None
@@ -142,19 +150,17 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
 
 def find_misspelt(overrides: list[str]) -> None:
     """Raises InputError, with the nearest right word, for a group, a choice or a key that is not there."""
-    groups = {
-        folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
-    }
-    del groups["hydra"]
     good, rest = [], []
     for override in parse(overrides):
         key = override.key_or_group
-        if key in groups and not override.is_delete():
+        if key in GROUPS and override.is_delete():
+            raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
+        if key in GROUPS:
             choice = override.value()
-            if not isinstance(choice, str) or choice not in groups[key]:
+            if not isinstance(choice, str) or choice not in GROUPS[key]:
                 if key == "experiment" and choice is None:
                     continue
-                raise InputError(f"there is no {key}={choice}; {nearest(str(choice), groups[key])}.")
+                raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
             good.append(override.input_line or "")
         elif not (key == "hydra" or key.startswith(("hydra.", "hydra/"))):
             rest.append(override)
@@ -163,18 +169,29 @@ def find_misspelt(overrides: list[str]) -> None:
         key = override.key_or_group
         if override.is_add() or override.is_force_add() or key in known:
             continue
-        ends = [name for name in known if name.rpartition(".")[2] == key and ".load." not in name]
-        if ends:
-            raise InputError(f"there is no option {key}; did you mean {' or '.join(ends)}?")
-        raise InputError(f"there is no option {key}; {nearest(key, [*groups, *known])}.")
+        group, _, last = key.rpartition(".")
+        root = key.partition(".")[0]
+        if group and root not in GROUPS:
+            raise InputError(f"there is no option {key}; {nearest(root, list(GROUPS))}.")
+        siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == group]
+        siblings = [name for name in siblings if not name.startswith("_") and name not in ("name", "load")]
+        elsewhere = [name for name in known if name.endswith(f".{last}") and name.split(".")[0] in GROUPS]
+        elsewhere = [name for name in elsewhere if ".load." not in name]
+        if elsewhere:
+            raise InputError(f"there is no option {key}; did you mean {' or '.join(elsewhere)}?")
+        if group and siblings:
+            raise InputError(f"there is no option {key}; {nearest(last, siblings, f'{group}.')}.")
+        raise InputError(f"there is no option {key}; {nearest(key, [*GROUPS, *known])}.")
 
 
-def nearest(word: str, words: list[str]) -> str:
+def nearest(word: str, words: list[str], prefix: str = "") -> str:
     """What to write instead, as the end of a sentence."""
-    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    close = get_close_matches(word, words, n=1)
+    if close and len(words) < 20:
+        return f"did you mean {prefix}{close[0]}? There are {', '.join(words)}"
     if close:
-        return f"did you mean {close[0]}?".removesuffix("?") + (f" (of {', '.join(words)})" if len(words) < 12 else "")
-    return f"use one of {', '.join(words)}" if len(words) < 12 else "python train.py --help lists the options"
+        return f"did you mean {prefix}{close[0]}? All are listed by --help"
+    return f"there are {', '.join(words)}" if len(words) < 20 else "all are listed by --help"
 
 
 def _keys(node: Any, prefix: str = "") -> list[str]:

@@ -100,9 +100,9 @@ class Logger(Group):
 
 class Config(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
+    reg: Reg  # before the model, which takes its dropout from here
     model: Model
     optim: Optim
-    reg: Reg
     aug: Aug
     loss: Loss
     data: Data

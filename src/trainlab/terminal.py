@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,7 +158,7 @@ class ProgressBar(Callback):
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if trainer.is_global_zero and (last or now - self.last_line > 1):
             self.last_line = now
-            (self.bar.console if self.bar else self.out).print(self.line(trainer, row))
+            (self.bar.console if self.bar else self.out).print(self.line(trainer, row), soft_wrap=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.close()
@@ -183,5 +184,5 @@ def closing_lines(results: Mapping[str, Any], run_dir: Path, sync: str | None) -
             f"distance to the least-squares solution: weights {results['least_squares/weight_gap']:.1e}, "
             f"objective {results['least_squares/objective_gap']:.1e}"
         )
-    lines.append(f"run: {run_dir}")
+    lines.append(f"run: {os.path.relpath(run_dir)}")
     return [*lines, f"W&B recorded offline; to upload: {sync}"] if sync else lines

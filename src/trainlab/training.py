@@ -97,7 +97,7 @@ def train(cfg: DictConfig) -> float:
     logger = None
     if trainer.is_global_zero:
         out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
-        out.print(*data.remarks, hardware.remark, sep="\n")
+        out.print(*data.remarks, hardware.remark, sep="\n", soft_wrap=True)
         if cfg.logger.name == "wandb":
             logger = wandb_run.start(
                 run_dir,
@@ -163,7 +163,7 @@ def train(cfg: DictConfig) -> float:
         sync = wandb_run.finish(logger, results) if logger is not None else None
     if trainer.is_global_zero:
         out.print(error_table(results))
-        out.print(*closing_lines(results, run_dir, sync), sep="\n")
+        out.print(*closing_lines(results, run_dir, sync), sep="\n", soft_wrap=True)
     return results.get(cfg.trainer.monitor, results.get("train/loss", float("nan")))
 
 

@@ -74,7 +74,7 @@ def _server() -> tuple[str, int]:
 
 
 def log_layers(logger: WandbLogger, rows: Sequence[Layer]) -> None:
-    columns = ["layer", "kernel", "stride", "output", "weights", "biases", "neurons", "connections"]
+    columns: list[str | int] = ["layer", "kernel", "stride", "output", "weights", "biases", "neurons", "connections"]
     cells = [
         [
             r.name,

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from trainlab.augment import Augmentation, Mean, NoAugmentation
+from trainlab.augment import Augmentation, NoAugmentation, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
 from trainlab.data.image_set import ImageSet, Splits
 from trainlab.errors import InputError
@@ -47,10 +47,10 @@ class ImageData(L.LightningDataModule):
         train = self.splits.train
         if train.is_points:
             if not isinstance(self.make_augmentation(stored=1), NoAugmentation):
-                raise InputError("points of the plane cannot be cropped or reflected; use aug=none with this data.")
+                raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
         else:
             self.augmentation = self.make_augmentation(stored=train.images.shape[-1])
-            self.augmentation.mean = Mean.of(train.images)
+            self.augmentation.mean = channel_mean(train.images)
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(
@@ -84,7 +84,8 @@ class ImageData(L.LightningDataModule):
     @property
     def mean(self) -> list[float] | None:
         """Of each channel, in units of the full range; None for points."""
-        return self.augmentation.mean.channels.tolist() if self.augmentation and self.augmentation.mean else None
+        mean = self.augmentation.mean if self.augmentation else None
+        return None if mean is None else mean.tolist()
 
     @property
     def remarks(self) -> list[str]:

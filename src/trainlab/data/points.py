@@ -85,7 +85,7 @@ def _split(
 
         # Not `cut`, which takes the same share of every class: the example does not stratify.
         try:
-            rest, test = train_test_split(everything, test_size=test_fraction, random_state=TEST_SEED)
+            rest, test = train_test_split(everything, test_size=float(test_fraction), random_state=TEST_SEED)
         except ValueError as error:
             raise InputError(
                 f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: "

@@ -12,8 +12,9 @@ from torch import Tensor
 from trainlab.figures.style import BLUE, GREY, INK, PALE, VERMILLION, new_figure, percent, shorten, styled
 
 NUMBERED = 20  # up to this many classes every cell has its count
-NAME_LENGTH = 16  # characters
+NAME_LENGTH = 20  # characters
 TICKS = 20  # names along each side when there are more classes than that
+CELLS = 100  # along each side; of more classes, neighbours share a cell, or it could not be seen
 
 
 def _colours(counts: np.ndarray) -> np.ndarray:

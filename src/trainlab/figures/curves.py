@@ -44,7 +44,7 @@ def _limit_epochs(axes: Axes, rows: Sequence[Mapping[str, float]]) -> None:
     first, last = min(epochs), max(epochs)
     margin = 0.02 * (last - first) or 0.5  # one epoch stands in the middle
     axes.set_xlim(first - margin, last + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.set_xlabel("epoch")
 
@@ -88,6 +88,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, scale: flo
             curves[name] = (epochs, [scale * value for value in values], colour)
     if not curves:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=GREY)
+        axes.set_xticks([])
         axes.set_yticks([])
         return
 
@@ -112,7 +113,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, scale: flo
                 linestyle="none",
                 marker="o",
                 markersize=13,
-                markerfacecolor="white",
+                markerfacecolor="none",
                 markeredgecolor=colour,
                 markeredgewidth=3,
                 clip_on=False,  # an error of zero lies on the axis

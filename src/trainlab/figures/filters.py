@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from trainlab.figures.style import DIVERGING, new_figure, shorten, styled
+from trainlab.figures.style import DIVERGING, GREY, new_figure, shorten, styled
 
 MOST = 256  # kernels drawn
 MOST_LABELS = 64  # more names than that could not be read
-GAP = 0.1  # between kernels, in widths of a kernel
 
 
 def _columns(count: int, width: float) -> int:
@@ -79,7 +79,9 @@ def first_layer(
     above = 0.25 if named else 0.0
     columns = _columns(drawn, 1 / (high + above))
     rows = -(-drawn // columns)
-    step_x, step_y = 1 + GAP, high + above + GAP
+    # The gap is in widths of a kernel; among pixels as coarse as those of 3 × 3 kernels it must be wider.
+    gap = min(0.3, max(0.1, 0.7 / width))
+    step_x, step_y = 1 + gap, high + above + gap
     inches = min(12 / (columns * step_x), 7.5 / (rows * step_y))
     figure = new_figure(max(6.0, inches * columns * step_x), inches * rows * step_y + 0.8, heading)
     axes = figure.subplots()
@@ -104,12 +106,15 @@ def first_layer(
                     vmin=-largest,
                     vmax=largest,
                 )
+            if dense and len(kernel) == 1:
+                # Weights near zero are as white as the page; the frame says where the image ends.
+                axes.add_patch(Rectangle((left, top - high), 1, high, fill=False, edgecolor=GREY, linewidth=1))
         if named and labels is not None:
             # A letter is some 0.6 of the font size wide; 72 points to the inch.
             size = min(16.0, 0.2 * inches * 72)
             name = shorten(labels[index], int(step_x * inches * 72 / (0.62 * size)))
             axes.text(left + 0.5, top + 0.03, name, ha="center", va="bottom", fontsize=size)
-    axes.set_xlim(-GAP / 2, columns * step_x - GAP / 2)
-    axes.set_ylim(-(rows - 1) * step_y - high - GAP / 2, above + GAP / 2)
+    axes.set_xlim(-gap / 2, columns * step_x - gap / 2)
+    axes.set_ylim(-(rows - 1) * step_y - high - gap / 2, above + gap / 2)
     axes.set_aspect("equal")
     return figure

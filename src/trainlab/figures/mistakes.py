@@ -37,7 +37,7 @@ def worst_mistakes(
     worst = sorted(range(count), key=lambda index: -confidence[index])[: ROWS * COLUMNS]
     columns = min(COLUMNS, len(worst))
     rows = -(-len(worst) // columns)
-    figure = new_figure(max(6.0, 3.1 * columns), 3.2 * rows + 0.6, title)
+    figure = new_figure(max(6.0, 3.1 * columns), 3.5 * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -51,6 +51,15 @@ def worst_mistakes(
             axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation=smooth)
         guess = f"{shorten(predicted[index], NAME_LENGTH)} ({100 * confidence[index]:.0f} %)"
         truth = f"truly {shorten(true[index], NAME_LENGTH)}"
-        axes.text(0.5, 1.15, guess, transform=axes.transAxes, ha="center", va="bottom", color=VERMILLION)
-        axes.text(0.5, 1.02, truth, transform=axes.transAxes, ha="center", va="bottom", color=BLUE)
+        for line, colour, points in ((guess, VERMILLION, 25), (truth, BLUE, 4)):
+            axes.annotate(
+                line,
+                (0.5, 1.0),
+                (0, points),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                color=colour,
+            )
     return figure

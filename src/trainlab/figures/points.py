@@ -38,7 +38,9 @@ def decision_regions(
     # A value is the colour of a small rectangle around its point, so the image reaches half a step further.
     half_x, half_y = (xs[1] - xs[0]) / 2, (ys[1] - ys[0]) / 2
 
-    figure = new_figure(8.5, 8, title)
+    # One unit is as long in x as in y; 1.6 inches for the texts above and below.
+    height = 7.5 * (y_max - y_min) / (x_max - x_min)
+    figure = new_figure(8.5, min(max(height, 3.0), 9.0) + 1.6, title)
     axes = figure.subplots()
     axes.imshow(
         values,

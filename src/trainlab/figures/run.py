@@ -49,13 +49,13 @@ def draw_figures(
         "confusion_matrix": confusion_matrix(
             confusion_counts(test.labels, predicted, len(test.classes)), test.classes, title
         ),
-        "first_layer": first_layer_figure(net, input_shape, test.classes, title),
+        "first_layer": first_layer_figure(net, input_shape, test.classes, f"{title}: first layer"),
     }
     if test.is_points:
         if test.images.shape[1] == 2 and len(test.classes) == 2:
             figures["decision_regions"] = plane_figure(net, loss, sets, title)
     else:
-        figures["worst_mistakes"] = mistakes_figure(test, predicted, confidence, title)
+        figures["worst_mistakes"] = mistakes_figure(test, predicted, confidence, f"{title}: surest mistakes")
     folder.mkdir(exist_ok=True)
     paths = {}
     for name, figure in figures.items():

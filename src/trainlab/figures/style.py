@@ -51,6 +51,8 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
     "lines.linewidth": 2.5,
     "figure.facecolor": "white",
+    "figure.constrained_layout.h_pad": 0.13,  # inches
+    "figure.constrained_layout.w_pad": 0.13,
     "figure.titlesize": 20,
     "figure.titleweight": "bold",
     "savefig.facecolor": "white",

@@ -88,7 +88,7 @@ class AlexNet(nn.Module):
         if init == "paper":
             for block in (self.conv2, self.conv4, self.conv5, self.fc6, self.fc7):
                 for layer in block:
-                    if isinstance(layer, nn.Conv2d | nn.Linear):
+                    if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                         nn.init.ones_(layer.bias)
 
     def features(self, x: Tensor) -> Tensor:

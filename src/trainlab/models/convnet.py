@@ -6,6 +6,7 @@ Krizhevsky et al. 2012 do not publish the four-layer network of their Fig. 1; th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class ConvNet(nn.Module):
         super().__init__()
         if len(channels) != 3 or any(count < 1 for count in channels):
             raise InputError(f"model.channels={list(channels)} must be three numbers of at least 1.")
-        pools = (nn.MaxPool2d, nn.AvgPool2d, nn.AvgPool2d)
+        pools: tuple[Any, ...] = (nn.MaxPool2d, nn.AvgPool2d, nn.AvgPool2d)
         layers: list[nn.Module] = []
         inputs = image_shape[0]
         for outputs, pool in zip(channels, pools, strict=True):

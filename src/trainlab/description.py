@@ -1,0 +1,25 @@
+"""The layer table of a network, without training it."""
+
+from __future__ import annotations
+
+from trainlab.build import build_data, build_net, target
+from trainlab.command import compose_run
+from trainlab.layers import layers
+from trainlab.terminal import console, layer_table
+
+
+def describe(overrides: list[str]) -> None:
+    """Print kernels, stride, output, weights, neurons and connections of each layer.
+
+    The images are those of ``describe.image_shape`` in the model's own file (AlexNet: 3×224×224, 1000 classes),
+    or, when ``data=…`` is typed, what that data gives. Raises InputError.
+    """
+    cfg = compose_run(overrides)
+    shape, classes = tuple(cfg.describe.image_shape), cfg.describe.classes
+    if any(override.startswith("data=") for override in overrides):
+        data = build_data(cfg, min_size=target(cfg.model).min_size)
+        data.setup()
+        shape, classes = data.input_shape, len(data.classes)
+    net = build_net(cfg.model, shape, classes)
+    title = f"{cfg.model.name}: input {'×'.join(str(side) for side in (*shape[1:], shape[0]))}, {classes} classes"
+    console().print(layer_table(layers(net, shape), title=title, connections=True))

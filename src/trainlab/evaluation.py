@@ -1,0 +1,102 @@
+"""The test error of a checkpoint, on its own data or other, with its own views or others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from trainlab import checkpoint
+from trainlab.build import build, build_data, build_net, target
+from trainlab.classifier import Classifier
+from trainlab.command import GROUPS, compose_run, find_misspelt, parse
+from trainlab.config import check
+from trainlab.errors import InputError
+from trainlab.hardware import choose_hardware
+from trainlab.objective import L2
+from trainlab.optim import optimiser
+from trainlab.terminal import console, error_table
+from trainlab.training import quieten_libraries
+
+CHANGEABLE = ("aug", "data", "trainer", "loss")  # the rest is what the checkpoint was trained with
+
+
+def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
+    """``["ckpt=…", "aug=tencrop", …]`` → the test metrics by name; prints them as a table.
+
+    Everything not named is as it was in the run that wrote the checkpoint; the mean that is subtracted
+    always is. Raises InputError.
+    """
+    quieten_libraries()
+    given = [o for o in overrides if o.startswith("ckpt=")]
+    if len(given) != 1:
+        raise InputError("name one checkpoint or run directory to evaluate: ckpt=runs/….")
+    name = given[0].removeprefix("ckpt=")
+    saved = checkpoint.read(name, prefer="best")
+    cfg = changed(OmegaConf.create(saved.facts.config), [o for o in overrides if not o.startswith("ckpt=")])
+
+    options = {key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")}
+    hardware = choose_hardware(
+        **options | {"devices": 1, "strategy": "auto"}, convolutions=target(cfg.model).min_size > 1
+    )
+    shape = saved.facts.input_shape
+    data = build_data(cfg, input_size=shape[-1] if len(shape) == 3 else None, channels_last=hardware.channels_last)
+    data.setup()
+    if list(data.input_shape) != shape or len(data.classes) != len(saved.facts.classes):
+        raise InputError(
+            f"data={cfg.data.name} gives inputs of {list(data.input_shape)} in {len(data.classes)} classes, and "
+            f"{name} was trained on {shape} in {len(saved.facts.classes)}."
+        )
+    if data.augmentation is not None and saved.facts.mean is not None:
+        data.augmentation.mean = torch.tensor(saved.facts.mean)
+    net = build_net(cfg.model, data.input_shape, len(data.classes))
+    checkpoint.put_weights(net, saved, name)
+    if hardware.channels_last:
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    classifier = Classifier(
+        net,
+        build(cfg.loss),
+        L2(examples=1),
+        lambda n: optimiser(n, lr=1.0),
+        classes=len(data.classes),
+        views=data.test_views,
+    )
+    trainer = L.Trainer(
+        accelerator=hardware.accelerator,
+        devices=1,
+        precision=hardware.precision,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.test(classifier, data, verbose=False)
+    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()} | {"views": data.test_views}
+    out = console()
+    out.print(
+        f"{saved.path} · epoch {saved.epoch + 1} · {cfg.model.name} on {cfg.data.name} · {len(data.sets.test):,} images"
+    )
+    out.print(hardware.remark)
+    out.print(error_table(metrics))
+    return metrics
+
+
+def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    """The run's configuration with whole groups (aug=tencrop) or single values (data.root=…) replaced."""
+    for override in parse(overrides):
+        key = override.key_or_group
+        if key.partition(".")[0] not in CHANGEABLE:
+            raise InputError(f"{key} is fixed by the checkpoint; what can change are {', '.join(CHANGEABLE)}.")
+        if key in GROUPS:
+            cfg[key] = compose_run([override.input_line or ""])[key]
+        elif OmegaConf.select(cfg, key, default=KeyError) is KeyError:
+            find_misspelt([override.input_line or ""])
+            raise InputError(f"{key} is no option of this checkpoint's run.")
+        else:
+            OmegaConf.update(cfg, key, override.value())
+    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    return cfg
