@@ -1,0 +1,156 @@
+"""Bad input: one sentence with the name and the right alternative, status 2, before torch is imported."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from conftest import command
+from omegaconf import OmegaConf
+
+from trainlab.command import CONF, GROUPS, check_command_line, compose_run
+from trainlab.help import GROUPS as EXPLAINED
+from trainlab.help import help_text
+
+WRONG = {
+    # what is typed: what the sentence must say
+    "modle=alexnet": "no option modle; did you mean model",
+    "model=alexnt": "did you mean model=alexnet",
+    "optim.learning_rate=0.1": "no option optim.learning_rate",
+    "lr=0.1": "did you mean optim.lr",
+    "trainer.epochs=3": "did you mean trainer.max_epochs",
+    "modle.hidden=[3]": "did you mean model",
+    "optim.lr=abc": "optim.lr=abc cannot be used",
+    "optim.lr=-1": "greater than 0",
+    "optim.lr=0": "greater than 0",
+    "optim.lr=nan": "finite",
+    "optim=momentum optim.momentum=1": "less than 1",
+    "model=mlp reg=dropout reg.dropout=1": "reg.dropout=1 cannot be used: it should be less than 1",
+    "model=mlp reg.dropout=-0.1": "reg.dropout=-0.1",
+    "reg=dropout": "no hidden dense layer",
+    "reg.l2=-1": "reg.l2=-1",
+    "reg.form=men": "'mean' or 'sum'",
+    "data.batch_size=-3": "data.batch_size=-3",
+    "data.batch_size=0": "data.batch_size=0",
+    "data.batch_size=2.5": "valid integer",
+    "data.val_fraction=1.5": "data.val_fraction=1.5",
+    "model=mlp model.hidden=[10,0]": "model.hidden",
+    "model=mlp model.hidden=7": "valid list",
+    "model.activation=rleu": "'relu', 'tanh', 'sigmoid' or 'identity'",
+    "model.init=foo": "'paper', 'kaiming'",
+    "model=alexnet model.lrn=maybe": "model.lrn=maybe",
+    "model=alexnet model.groups=3": "model.groups=3",
+    "optim.schedule=cosin": "'constant', 'cosine' or 'plateau'",
+    "aug=tencrop aug.train_views=some": "'all' or 'one'",
+    "optim=gd data.batch_size=10": "contradicts optim=gd",
+    "trainer.devices=0": "trainer.devices=0",
+    "trainer.max_epochs=0": "trainer.max_epochs=0",
+    "trainer.monitor=val/acc": "use one of val/loss",
+    "data=moons trainer.patience=3 data.val_fraction=0": "needs data.val_fraction above 0",
+    "seed=-1": "seed=-1",
+    "seed=abc": "valid integer",
+    "data=image_folder": "data.root has to be given",
+    "model==x": "cannot read 'model==x'",
+    "model.hidden=[1": "cannot read",
+    "alexnet": "option=value",
+    "~model": "without model",
+    "hydra.run.dir=/dev/null/run": "cannot be written",
+    "-m reg.l2=0,-1": "reg.l2=-1",
+    "-m model=perceptron,mpl": "did you mean model=mlp",
+}
+
+
+@pytest.mark.parametrize("typed", WRONG)
+def test_a_mistake_ends_in_one_sentence_and_status_2(typed, capsys):
+    with pytest.raises(SystemExit) as ended:
+        check_command_line(typed.split())
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, "not one line"
+    assert WRONG[typed] in err
+
+
+def test_a_mistake_leaves_no_run_directory(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        check_command_line([f"hydra.run.dir={tmp_path}/run", "optim.lr=-1"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_full_error_shows_the_traceback(monkeypatch):
+    from trainlab.errors import InputError
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(InputError):
+        check_command_line(["optim.lr=-1"])
+
+
+def test_help_and_mistakes_do_not_import_torch():
+    code = (
+        "import sys; sys.argv[1:] = {}\n"
+        "try: exec(open('train.py').read())\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    )
+    for arguments in (["--help"], ["optim.lr=-1"]):
+        done = command("-c", code.format(arguments))
+        assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_group_and_choice():
+    text = help_text(CONF)
+    assert set(GROUPS) <= set(EXPLAINED)
+    for group, choices in GROUPS.items():
+        assert f"  {group}: " in text
+        for choice in choices:
+            line = next(line for line in text.splitlines() if line.strip().startswith(f"{choice} "))
+            assert len(line.split(maxsplit=1)[1]) > 10, f"{group}={choice} is not explained"
+
+
+def test_every_example_of_the_help_is_a_run_that_composes():
+    commands = [line.split()[2:] for line in help_text(CONF).splitlines() if line.startswith("  python train.py")]
+    examples = [words for words in commands if not any("…" in word for word in words)]
+    assert len(examples) == 6
+    for words in examples:
+        compose_run(words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        (["model=alexnet"], "optim.name", "momentum"),
+        (["model=alexnet"], "reg.name", "l2_dropout"),
+        (["model=alexnet"], "aug.name", "tencrop"),
+        (["model=alexnet"], "loss.name", "cross_entropy"),
+        (["model=alexnet", "optim=sgd", "reg=dropout", "aug=none"], "optim.name", "sgd"),
+        (["optim=sgd", "reg=dropout", "aug=none", "model=alexnet"], "reg.name", "dropout"),
+        (["model=alexnet", "optim=sgd", "reg=dropout", "aug=none"], "aug.name", "none"),
+        (["model=alexnet", "reg=none"], "model.dropout", 0.0),
+        (["model=alexnet", "optim.lr=0.5"], "optim.lr", 0.5),
+        (["trainer.max_epochs=3", "model=alexnet"], "trainer.max_epochs", 3),
+        (["data.batch_size=7", "model=alexnet"], "data.batch_size", 7),
+    ],
+)
+def test_a_model_brings_its_recipe_and_what_is_typed_wins(typed, key, value):
+    assert OmegaConf.select(compose_run(typed), key) == value
+
+
+def test_every_choice_of_every_group_composes():
+    for group, choices in GROUPS.items():
+        for choice in choices:
+            words = [f"{group}={choice}"] + (["data.root=x"] if choice == "image_folder" else [])
+            words += ["model=mlp"] if group == "reg" else []
+            cfg = compose_run(words)
+            if group != "experiment":
+                assert cfg[group].name == choice
+
+
+def test_every_configuration_says_what_it_is():
+    for file in CONF.rglob("*.yaml"):
+        lines = [line for line in file.read_text().splitlines() if "@package" not in line]
+        assert lines[0].startswith("# "), f"{file.relative_to(CONF)} has no first comment line"
+
+
+def test_the_interpreter_is_supported():
+    assert (3, 10) <= sys.version_info[:2] <= (3, 13)

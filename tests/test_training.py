@@ -1,0 +1,247 @@
+"""Whole runs, as a user starts them, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPOSITORY, command
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+QUICK = ("logger=csv", "trainer.max_epochs=2", "trainer=cpu")
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def mlp(train):
+    """An MLP on digits with dropout, four epochs."""
+    run = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv")
+    assert run.status == 0, run.err
+    return run
+
+
+def test_a_run_leaves_all_there_is_to_know(mlp):
+    left = {str(path.relative_to(mlp.folder)) for path in mlp.folder.rglob("*") if path.is_file()}
+    assert {"metrics.csv", "results.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= left
+    assert {".hydra/config.yaml", ".hydra/overrides.yaml"} <= left
+    figures = {"learning_curves", "confusion_matrix", "first_layer", "worst_mistakes"}
+    assert {f"figures/{name}.png" for name in figures} <= left
+    for name in figures:
+        with Image.open(mlp.folder / "figures" / f"{name}.png") as image:
+            assert image.width >= 600
+            assert len(image.convert("RGB").resize((64, 64)).getcolors(5000)) > 8, f"{name} is blank"
+
+
+def test_the_rows_and_the_results_agree(mlp):
+    rows, results = mlp.rows, mlp.results
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert results["epoch"] == 4
+    for name in ("train/loss", "val/loss", "val/top1_error", "train/objective"):
+        assert results[name] == rows[-1][name]
+    assert all(0 <= value <= 1 for row in rows for name, value in row.items() if name.endswith("_error"))
+    assert results["best/epoch"] == min(rows, key=lambda row: row["val/top1_error"])["epoch"]
+    assert all(row["train/objective"] > row["train/loss"] for row in rows), "L2 is part of the objective"
+    for key in ("images_per_second", "seconds", "peak_memory_mb", "torch", "lightning", "commit"):
+        assert results[key], key
+    assert all(not isinstance(value, dict | list) for value in results.values()), "results.json is flat"
+
+
+def test_plain_lines_where_there_is_no_terminal(mlp):
+    assert "\x1b" not in mlp.out
+    assert "\r" not in mlp.out
+    assert re.search(r"epoch 4/4 · [\d,]+ img/s · train loss [\d.]+, error [\d.]+% · val loss", mlp.out)
+    assert "one view" in mlp.out
+    assert "total" in mlp.out
+    assert mlp.err == "", "nothing but errors belongs on standard error"
+
+
+def test_same_seed_same_numbers_other_seed_other_numbers(train, mlp):
+    again = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv")
+    other = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv", "seed=1")
+    timeless = [{k: v for k, v in row.items() if k != "images_per_second"} for row in mlp.rows]
+    assert [{k: v for k, v in row.items() if k != "images_per_second"} for row in again.rows] == timeless
+    assert other.rows[0]["train/loss"] != mlp.rows[0]["train/loss"]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_killed_and_resumed_run_ends_with_the_same_bits(train, tmp_path, schedule):
+    """Momentum, dropout and random crops, so every state that a run has is at stake."""
+    recipe = ["model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", f"optim.schedule={schedule}"]
+    recipe += ["trainer.max_epochs=40", "trainer=cpu"]
+    whole = train(*recipe)
+    assert whole.status == 0, whole.err
+
+    half = tmp_path / "half"
+    process = subprocess.Popen(
+        [sys.executable, "train.py", f"hydra.run.dir={half}", *recipe], cwd=REPOSITORY, stdout=subprocess.DEVNULL
+    )
+    metrics = half / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") > 6) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (half / "results.json").exists(), "it was over before it was killed"
+    reached = torch.load(half / "checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
+    assert 4 <= reached < 40
+
+    rest = train(*recipe, f"ckpt={half}")
+    assert rest.status == 0, rest.err
+    expected, got = weights(whole.folder / "checkpoints/last.ckpt"), weights(rest.folder / "checkpoints/last.ckpt")
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    losses = [row["train/loss"] for row in whole.rows]
+    assert [row["train/loss"] for row in rest.rows] == losses, "the resumed run's history begins at the beginning"
+
+
+def test_two_processes_train_as_one(train):
+    """The same global batches (the last one odd), dropout off: the same losses; each test example once."""
+    common = ("model=mlp", "logger=csv", "trainer.max_epochs=2", "data.batch_size=51", "optim.schedule=constant")
+    one = train(*common, "trainer=cpu")
+    two = train(*common, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert two.status == 0, two.err
+    assert len(two.rows) == 2
+    for a, b in zip(one.rows, two.rows, strict=True):
+        for name in ("train/loss", "val/loss", "train/objective"):
+            assert b[name] == pytest.approx(a[name], abs=1e-5), name
+        assert b["step"] == a["step"]
+    assert two.results["test/loss"] == pytest.approx(one.results["test/loss"], abs=1e-5)
+    assert round(two.results["test/top1_error"] * 360, 6).is_integer(), "360 test examples, each counted once"
+    assert two.out.count("one view") == 1, "one process speaks"
+
+
+def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
+    run = train("data=linear", "optim=gd", "loss=half_mse", "logger=csv")
+    assert run.status == 0, run.err
+    assert run.results["least_squares/weight_gap"] < 1e-4
+    assert run.results["least_squares/objective_gap"] < 1e-6
+    assert run.results["epoch"] < 10000, "it stopped by its own rule"
+    assert "distance to the least-squares solution" in run.out
+    assert (run.folder / "figures/decision_regions.png").exists()
+
+
+def test_early_stopping(train):
+    run = train(*QUICK, "trainer.max_epochs=50", "trainer.patience=2", "optim.lr=0.0000001")
+    assert run.results["epoch"] <= 4
+
+
+def test_ten_crops_beside_one_view_and_reflections_left_out(train, mlp):
+    run = train("aug=tencrop", *QUICK)
+    assert "reflected views are left out" in run.out
+    assert "5 crops" in run.out
+    assert {"test/top1_error", "test/top1_error_tencrop"} <= run.results.keys()
+    assert "an epoch is 6,465 examples: 5 views of each image" in run.out
+    assert "test/top1_error_tencrop" not in mlp.results
+
+
+def test_small_images_are_enlarged_and_it_is_said(train):
+    run = train("model=convnet", "data=digits", "aug=none", *QUICK, "trainer.max_epochs=1", "model.channels=[4,4,4]")
+    assert run.status == 0, run.err
+    run = train("model=alexnet", "aug=none", *QUICK, "trainer.max_epochs=1", "data.test_fraction=0.9", "reg.dropout=0")
+    assert run.status == 0, run.err
+    assert "enlarged from 8×8 to 63×63" in run.out
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_status_1(train):
+    run = train("loss=half_mse", "optim.lr=2", "logger=csv")
+    assert run.status == 1
+    assert run.err.startswith("error: the loss became infinite or not a number in epoch")
+    assert run.err.count("\n") == 1
+    assert "optim.lr=0.2" in run.err
+    assert not (run.folder / "results.json").exists()
+    kept = run.folder / "checkpoints/last.ckpt"
+    assert all(torch.isfinite(w).all() for w in weights(kept).values())
+
+
+def test_a_bad_image_by_name_or_skipped_and_counted(train, tmp_path):
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        for index in range(30):
+            Image.new("RGB", (20, 14), (index, 80 if name == "cats" else 160, 9)).save(tmp_path / name / f"{index}.png")
+    (tmp_path / "cats" / "broken.jpg").write_bytes(b"no picture")
+    common = ("data=image_folder", f"data.root={tmp_path}", "data.size=8", "data.batch_size=8", *QUICK)
+    run = train(*common)
+    assert run.status == 2
+    assert "broken.jpg" in run.err
+    assert run.err.count("\n") == 1
+    run = train(*common, "data.on_bad_image=skip")
+    assert run.status == 0, run.err
+    assert run.results["skipped_images"] == 1
+    assert "1 skipped images" in run.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["data.batch_size=5000"], "more than the 1293 training examples"),
+        (["data=image_folder", "data.root=/nonexistent"], "/nonexistent"),
+        (["model=convnet", "data=moons"], "points"),
+        (["ckpt=README.md"], "is not a checkpoint"),
+        (["ckpt=/nonexistent.ckpt"], "does not exist"),
+        (["+model.depth=3"], "depth"),
+        (["trainer=gpu"], "CUDA"),
+    ],
+)
+def test_mistakes_that_only_the_run_can_find(train, typed, sentence):
+    if "trainer=gpu" in typed and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    run = train(*typed)
+    assert run.status == 2
+    assert sentence in run.err
+    assert run.err.count("\n") == 1
+    assert run.err.startswith("error: ")
+
+
+def test_a_checkpoint_of_another_network_is_refused(train, mlp):
+    run = train("model=perceptron", f"ckpt={mlp.folder}")
+    assert run.status == 2
+    assert "is of another network (model=mlp, data=digits)" in run.err
+
+
+def test_evaluate_gives_the_results_again_and_other_views(mlp):
+    script = ("scripts/evaluate.py", f"ckpt={mlp.folder}")
+    same = command(*script)
+    assert same.returncode == 0, same.stderr
+    assert f"{mlp.results['test/top1_error']:.2%}" in same.stdout
+    crops = command(*script, "aug=tencrop")
+    assert crops.returncode == 0, crops.stderr
+    assert "5 crops" in crops.stdout
+    fixed = command(*script, "model=perceptron")
+    assert fixed.returncode == 2
+    assert "fixed by the checkpoint" in fixed.stderr
+
+
+def test_describe_prints_the_lectures_table():
+    done = command("scripts/describe.py", "model=alexnet")
+    assert done.returncode == 0, done.stderr
+    for number in ("60,965,224", "724,406,816", "290,400", "37,748,736", "55×55×96"):
+        assert number in done.stdout
+
+
+def test_everything_at_once_under_ten_crops_and_two_processes(train):
+    run = train(*QUICK, "aug=tencrop", "trainer=ddp", "trainer.accelerator=cpu", "data.batch_size=50")
+    assert run.status == 0, run.err
+    assert round(run.results["test/top1_error_tencrop"] * 360, 6).is_integer()
+
+
+def test_a_run_in_a_terminal_draws_a_bar(tmp_path):
+    """`script` gives the command a terminal."""
+    typed = f"{sys.executable} train.py hydra.run.dir={tmp_path}/run trainer.max_epochs=40 logger=csv"
+    done = subprocess.run(
+        ["script", "-qec", typed, "/dev/null"], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
+    )
+    assert done.returncode == 0, done.stdout
+    assert "━" in done.stdout
+    assert "\x1b[" in done.stdout
+    assert json.loads((tmp_path / "run/results.json").read_text())["epoch"] == 40
