@@ -77,8 +77,11 @@ class Classifier(L.LightningModule):
 
     # Training
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        if batch_index > 0:
+            return
         # Dropout draws from torch's global stream; started anew here, a resumed run draws what an unbroken one does.
+        # (Lightning leaves on_train_epoch_start out in the first epoch after a resumption.)
         state = np.random.SeedSequence((self.seed, self.current_epoch, self.global_rank)).generate_state(1)[0]
         torch.manual_seed(int(state))
 

@@ -101,9 +101,12 @@ class ProgressBar(Callback):
             self.bar.start()
             self.task = self.bar.add_task("", total=trainer.num_training_batches, numbers="")
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.epoch_start = time.perf_counter()
-        self.images = self.steps = 0
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:
+            self.epoch_start = time.perf_counter()
+            self.images = self.steps = 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -14,7 +14,7 @@ from trainlab.figures.style import BLUE, GREY, INK, PALE, VERMILLION, new_figure
 NUMBERED = 20  # up to this many classes every cell has its count
 NAME_LENGTH = 20  # characters
 TICKS = 20  # names along each side when there are more classes than that
-CELLS = 100  # along each side; of more classes, neighbours share a cell, or it could not be seen
+CELLS = 100  # along each side; of more classes, neighbours share a cell, or none could be seen
 
 
 def _colours(counts: np.ndarray) -> np.ndarray:
@@ -35,7 +35,8 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = "") ->
 
     counts: int64 (K, K), examples of class `row` that were predicted as `column`. classes: K names.
     The title ends with the overall error. Up to 20 classes have their counts written into the cells and
-    their own error to the right of the row; more have colours only and a name here and there.
+    their own error to the right of the row; more have colours only and a name here and there. Of more than
+    100, neighbouring classes are added up to groups, and blue is what stayed within its group.
     """
     table = counts.detach().cpu().numpy()
     size = len(table)
@@ -44,9 +45,13 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = "") ->
     summary = f"error {percent(1 - right / total)} ({total - right:,} of {total:,})" if total else "no examples"
     figure = new_figure(11, 9.6, f"{title}: {summary}" if title else summary.capitalize())
     axes = figure.subplots()
-    axes.imshow(_colours(table), interpolation="nearest" if size <= 200 else "antialiased")
+    group = max(1, -(-size // CELLS))
+    starts = np.arange(0, size, group)
+    grouped = np.add.reduceat(np.add.reduceat(table, starts, axis=0), starts, axis=1)
+    end = len(starts) * group - 0.5  # the last group may be smaller than the others
+    axes.imshow(_colours(grouped), interpolation="nearest", extent=(-0.5, end, end, -0.5))
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted")
+    axes.set_xlabel("predicted" if group == 1 else f"predicted (a cell is {group} × {group} classes)")
     axes.set_ylabel("truth")
 
     step = 1 if size <= NUMBERED else -(-size // TICKS)
@@ -70,9 +75,9 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = "") ->
     edges = np.arange(size + 1) - 0.5
     axes.hlines(edges, -0.5, size - 0.5, color="white", linewidth=2)
     axes.vlines(edges, -0.5, size - 0.5, color="white", linewidth=2)
-    # The largest count decides: some 5.5 inches hold `size` cells, a digit is 0.64 of the font size wide.
+    # The largest count decides: some 6.5 inches hold `size` cells, a digit is 0.64 of the font size wide.
     widest = len(f"{table.max():,}") if size else 1
-    digits = min(16.0, 0.85 * 6.5 * 72 / size / (0.64 * widest))
+    digits = min(20.0, 0.85 * 6.5 * 72 / size / (0.64 * widest))
     for row, column in np.argwhere(table > 0):
         share = table[row, column] / table[row].sum()
         axes.text(
@@ -85,8 +90,9 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = "") ->
             color="white" if share > 0.45 else INK,
             weight="bold" if row != column else "normal",
         )
-    axes.text(size - 0.3, -0.65, "error", ha="left", va="bottom", fontsize=font, color=GREY)
+    beside = axes.get_yaxis_transform()  # x in widths of the matrix, y in rows
+    axes.text(1.02, 1.01, "error", transform=axes.transAxes, va="bottom", fontsize=font, color=GREY)
     for row, (count, total_of_row) in enumerate(zip(table.diagonal(), table.sum(axis=1), strict=True)):
         error = percent(1 - count / total_of_row) if total_of_row else "–"
-        axes.text(size - 0.3, row, error, ha="left", va="center", fontsize=font)
+        axes.text(1.02, row, error, transform=beside, va="center", fontsize=font)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from trainlab.figures.style import BLUE, GREY, VERMILLION, new_figure, number, percent, styled
+from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, percent, styled
 
 SETS = (("train", "train", BLUE), ("val", "validation", VERMILLION))
 MARKED = 30  # a curve of at most this many points shows each of them
@@ -104,7 +104,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, scale: flo
     _label_ends(axes, [(values[-1], name, colour) for name, (_, values, colour) in curves.items()])
 
     if best is not None and "validation" in curves:
-        epochs, values, colour = curves["validation"]
+        epochs, values, _ = curves["validation"]
         if best in epochs:
             axes.plot(
                 [best],
@@ -114,7 +114,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, scale: flo
                 marker="o",
                 markersize=13,
                 markerfacecolor="none",
-                markeredgecolor=colour,
+                markeredgecolor=INK,
                 markeredgewidth=3,
                 clip_on=False,  # an error of zero lies on the axis
                 zorder=5,
@@ -144,10 +144,10 @@ def learning_curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Fig
         epochs, errors = _curve(rows, "val/top1_error")
         where = f"epoch {number(best)}"
         if errors:
-            text = f"best: {percent(errors[epochs.index(best)])}, {where}"
-            error.set_title(text, loc="right", color=VERMILLION)
+            text = f"○ best: {percent(errors[epochs.index(best)])}, {where}"
+            error.set_title(text, loc="right")
         else:
-            loss.set_title(f"best: {where}", loc="right", color=VERMILLION)
+            loss.set_title(f"○ best: {where}", loc="right")
 
     # A run that diverged: the curve ends, and the figure says why.
     measured, _ = _curve(rows, "train/loss")
@@ -158,5 +158,6 @@ def learning_curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Fig
     broken = [epoch for epoch, value in recorded if epoch > last and not math.isfinite(value)]
     if broken:
         text = f"not finite from epoch {number(broken[0])}"
-        loss.text(0.98, 0.95, text, transform=loss.transAxes, ha="right", va="top", color=BLUE)
+        # Right of the end of the curve nothing is drawn, and half-way up it is clear of a last steep rise.
+        loss.text(0.98, 0.5, text, transform=loss.transAxes, ha="right", va="center", color=BLUE)
     return figure

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from trainlab.figures.style import BLUE, VERMILLION, new_figure, shorten, styled
+from trainlab.figures.style import BLUE, VERMILLION, fitting_size, new_figure, shorten, styled
 
 ROWS, COLUMNS = 3, 4
 SMALL = 64  # pixels: images up to this size show their pixels as squares
-NAME_LENGTH = 16  # characters
+NAME_LENGTH = 18  # characters
+WIDTH = 3.1  # inches from one image to the next
+LETTERS = 16  # points
 
 
 @styled()
@@ -37,7 +39,7 @@ def worst_mistakes(
     worst = sorted(range(count), key=lambda index: -confidence[index])[: ROWS * COLUMNS]
     columns = min(COLUMNS, len(worst))
     rows = -(-len(worst) // columns)
-    figure = new_figure(max(6.0, 3.1 * columns), 3.5 * rows + 0.6, title)
+    figure = new_figure(max(6.0, WIDTH * columns), 3.5 * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -51,7 +53,8 @@ def worst_mistakes(
             axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation=smooth)
         guess = f"{shorten(predicted[index], NAME_LENGTH)} ({100 * confidence[index]:.0f} %)"
         truth = f"truly {shorten(true[index], NAME_LENGTH)}"
-        for line, colour, points in ((guess, VERMILLION, 25), (truth, BLUE, 4)):
+        axes.set_title("\n", fontsize=LETTERS)  # keeps the place of the two lines
+        for line, colour, points in ((guess, VERMILLION, 27), (truth, BLUE, 5)):
             axes.annotate(
                 line,
                 (0.5, 1.0),
@@ -61,5 +64,7 @@ def worst_mistakes(
                 ha="center",
                 va="bottom",
                 color=colour,
+                fontsize=fitting_size(line, LETTERS, WIDTH - 0.2),
+                in_layout=False,  # a name wider than its image must not push the images apart
             )
     return figure

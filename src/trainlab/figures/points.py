@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
-from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, styled
+from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, styled
 
 CLASS_COLOURS = (BLUE, VERMILLION)
 # Paler than the points, which must stand out from it.
@@ -73,6 +74,9 @@ def decision_regions(
             )
     axes.set_xlim(x_min, x_max)
     axes.set_ylim(y_min, y_max)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.set_xlabel("solid: training points, translucent: test points", color=GREY)
     axes.set_title("class 0", loc="left", color=BLUE, weight="bold")
     axes.set_title("class 1", loc="right", color=VERMILLION, weight="bold")

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every common form of colour blindness.
 BLUE = "#0072B2"
@@ -45,6 +46,7 @@ STYLE: Any = {
     "grid.linewidth": 1.0,
     "xtick.labelsize": 14,
     "ytick.labelsize": 14,
+    "xtick.major.pad": 7,  # points; keeps the two numbers at the corner apart
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
@@ -112,6 +114,13 @@ def number(value: float) -> str:
     power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     mantissa = mantissa.removesuffix(".0").replace("-", "−")
     return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def fitting_size(text: str, size: float, inches: float) -> float:
+    """The font size in points, at most `size`, at which `text` is at most `inches` wide."""
+    with styled():
+        width = TextPath((0, 0), text, size=size).get_extents().width if text.strip() else 0.0
+    return size if width <= 72 * inches else size * 72 * inches / width
 
 
 def shorten(name: str, length: int) -> str:

@@ -1,0 +1,146 @@
+"""Batches: every pair once, the same for any number of ranks, pure in (seed, epoch)."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainlab.data.batches import EpochBatches, Part, Slices
+from trainlab.data.image_set import ImageSet
+
+quick = settings(deadline=None, derandomize=True, max_examples=80)
+SETS = {"examples": st.integers(1, 60), "batch_size": st.integers(1, 70), "views": st.sampled_from([1, 2, 5, 10])}
+ORDERS = {"seed": st.integers(0, 2**32 - 1), "shuffle": st.booleans(), "every_rank": st.booleans()}
+
+
+def ranks(world_size: int, epoch: int = 0, **kwargs: int | bool) -> list[list[Part]]:
+    """Each rank's parts of one epoch."""
+    found = []
+    for rank in range(world_size):
+        batches = EpochBatches(**kwargs, rank=rank, world_size=world_size)
+        batches.set_epoch(epoch)
+        found.append(list(batches))
+    return found
+
+
+def global_batches(world_size: int, **kwargs: int | bool) -> list[set[int]]:
+    """The counted pairs of each step, over all ranks; a rank with nothing to do may have fewer steps."""
+    parts, steps = ranks(world_size, **kwargs), []
+    for step in range(max(map(len, parts))):
+        shares = [rank[step] for rank in parts if step < len(rank)]
+        steps.append({pair for part in shares for pair in part.pairs[: part.count].tolist()})
+    return steps
+
+
+@quick
+@given(world_size=st.integers(1, 4), **SETS, **ORDERS)
+def test_each_pair_is_used_once_an_epoch(world_size, **kwargs):
+    counted = [p for rank in ranks(world_size, **kwargs) for part in rank for p in part.pairs[: part.count].tolist()]
+    assert sorted(counted) == list(range(kwargs["examples"] * kwargs["views"]))
+
+
+@quick
+@given(world_size=st.integers(2, 4), **SETS, **ORDERS)
+def test_global_batches_do_not_depend_on_the_number_of_ranks(world_size, **kwargs):
+    kwargs["every_rank"] = True
+    assert global_batches(world_size, **kwargs) == global_batches(1, **kwargs)
+
+
+@quick
+@given(world_size=st.integers(1, 4), **SETS, **ORDERS)
+def test_batches_are_of_the_asked_size_but_the_last(world_size, **kwargs):
+    kwargs["every_rank"] = True
+    sizes = [len(step) for step in global_batches(world_size, **kwargs)]
+    pairs, size = kwargs["examples"] * kwargs["views"], kwargs["batch_size"]
+    assert sizes == [size] * (pairs // size) + [pairs % size] * (pairs % size > 0)
+
+
+@quick
+@given(world_size=st.integers(1, 4), **SETS, **ORDERS)
+def test_counts(world_size, **kwargs):
+    kwargs["every_rank"] = True
+    for step in zip(*ranks(world_size, **kwargs), strict=True):
+        assert {part.global_count for part in step} == {sum(part.count for part in step)}
+        assert max(part.count for part in step) - min(part.count for part in step) <= 1
+        assert all(len(part.pairs) == max(part.count, 1) for part in step)
+
+
+@quick
+@given(world_size=st.integers(1, 4), rank=st.integers(0, 3), **SETS, **ORDERS)
+def test_length_is_the_number_of_batches(world_size, rank, **kwargs):
+    batches = EpochBatches(**kwargs, rank=rank % world_size, world_size=world_size)
+    assert len(batches) == len(list(batches))
+
+
+@quick
+@given(world_size=st.integers(1, 4), epoch=st.integers(0, 1000), **SETS, **ORDERS)
+def test_an_epoch_is_a_pure_function(world_size, epoch, **kwargs):
+    torch.manual_seed(0)
+    first = ranks(world_size, epoch, **kwargs)
+    torch.manual_seed(1)
+    second = ranks(world_size, epoch, **kwargs)
+    for one, other in zip(first, second, strict=True):
+        assert [part.pairs.tolist() for part in one] == [part.pairs.tolist() for part in other]
+
+
+def test_an_epoch_can_be_gone_through_twice():
+    batches = EpochBatches(20, 6, shuffle=True)
+    assert [part.pairs.tolist() for part in batches] == [part.pairs.tolist() for part in batches]
+
+
+def test_a_rank_without_work_gets_a_stand_in_that_does_not_count():
+    (*_, last), (*_, stand_in) = ranks(2, examples=9, batch_size=4, every_rank=True)
+    assert (last.count, last.global_count) == (1, 1)
+    assert (stand_in.count, stand_in.global_count, len(stand_in.pairs)) == (0, 1, 1)
+
+
+def test_in_evaluation_a_rank_without_work_gets_no_batch():
+    assert [len(parts) for parts in ranks(2, examples=9, batch_size=4, every_rank=False)] == [3, 2]
+
+
+def test_each_seed_and_epoch_has_an_order_of_its_own():
+    orders = set()
+    for seed in range(20):
+        batches = EpochBatches(50, 50, seed=seed, shuffle=True)
+        for epoch in range(20):
+            batches.set_epoch(epoch)
+            orders.add(tuple(batches.order().tolist()))
+    assert len(orders) == 400
+
+
+def test_without_shuffling_pairs_come_in_order():
+    batches = EpochBatches(4, 3, views=2, seed=5)
+    batches.set_epoch(7)
+    assert [part.pairs.tolist() for part in batches] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_shuffling_puts_every_pair_everywhere():
+    batches, places = EpochBatches(5, 5, shuffle=True), torch.zeros(5, 5)
+    for epoch in range(1000):
+        batches.set_epoch(epoch)
+        places[batches.order(), range(5)] += 1
+    assert ((places > 140) & (places < 260)).all()  # 200 ± 4.7 standard deviations
+
+
+@pytest.mark.parametrize("views", [1, 2, 5, 10])
+def test_slices_are_the_rows_of_the_pairs(views):
+    images = torch.arange(6).to(torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2)
+    slices = Slices(ImageSet(images, torch.arange(6) * 7, tuple("abcdef")), views)
+    pairs = torch.randperm(6 * views)
+    batch = slices[Part(pairs, 6 * views, 6 * views)]
+    expected = [divmod(pair, views) for pair in pairs.tolist()]
+    assert list(zip(batch.ids.tolist(), batch.views.tolist(), strict=True)) == expected
+    assert batch.inputs[:, 0, 0, 0].tolist() == [example for example, _ in expected]
+    assert batch.labels.tolist() == [7 * example for example, _ in expected]
+
+
+def test_slices_pass_the_counts_on():
+    slices = Slices(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
+    batch = slices[Part(torch.tensor([3]), 0, 5)]
+    assert (batch.count, batch.global_count) == (0, 5)
+
+
+def test_slices_do_not_share_memory_with_the_set():
+    images = ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",))
+    Slices(images)[Part(torch.arange(4), 4, 4)].inputs.fill_(1)
+    assert not images.images.any()

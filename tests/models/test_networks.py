@@ -1,0 +1,245 @@
+"""Every network through the same tests."""
+
+import copy
+import io
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from trainlab.errors import InputError
+from trainlab.models.activations import ACTIVATIONS
+from trainlab.models.alexnet import AlexNet
+from trainlab.models.convnet import ConvNet
+from trainlab.models.initial_weights import INITIAL_WEIGHTS
+from trainlab.models.mlp import MLP
+from trainlab.models.perceptron import Perceptron
+
+CLASSES = 3
+SHAPES = {Perceptron: (2, 8, 8), MLP: (2, 8, 8), ConvNet: (2, 8, 8), AlexNet: (1, 63, 63)}
+START = "kaiming"
+
+each = pytest.mark.parametrize("kind", SHAPES, ids=lambda kind: kind.__name__)
+
+
+def build(kind: Callable[..., nn.Module], seed: int = 0, **kwargs: object) -> nn.Module:
+    torch.manual_seed(seed)
+    return kind(SHAPES[kind], CLASSES, **{"init": START, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[type, nn.Module]:
+    """One of each, in evaluation mode; for tests that change nothing."""
+    return {kind: build(kind).eval() for kind in SHAPES}
+
+
+@pytest.fixture
+def fake():
+    """Tensors of a shape and without values, where only the structure is looked at."""
+    with FakeTensorMode():
+        yield
+
+
+def batch(kind: type, count: int = 3) -> torch.Tensor:
+    return torch.randn(count, *SHAPES[kind], generator=torch.Generator().manual_seed(1))
+
+
+@each
+@pytest.mark.parametrize("count", [1, 3])
+def test_output(kind, count, built):
+    with torch.no_grad():
+        output = built[kind](batch(kind, count))
+    assert output.shape == (count, CLASSES)
+    assert output.dtype == torch.float32
+    assert output.isfinite().all()
+
+
+@each
+def test_the_gradient_reaches_every_parameter(kind, built):
+    net = copy.deepcopy(built[kind])
+    net(batch(kind)).square().sum().backward()
+    for name, p in net.named_parameters():
+        assert p.grad is not None, name
+        assert p.grad.abs().sum() > 0, name
+
+
+@each
+def test_an_example_does_not_depend_on_its_company(kind, built):
+    inputs = batch(kind)
+    with torch.no_grad():
+        torch.testing.assert_close(built[kind](inputs)[1:2], built[kind](inputs[1:2]), rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_evaluation_is_the_same_twice(kind, built):
+    with torch.no_grad():
+        assert torch.equal(built[kind](batch(kind)), built[kind](batch(kind)))
+
+
+@each
+def test_the_same_seed_gives_the_same_weights(kind, built):
+    same = build(kind).state_dict()
+    assert all(torch.equal(value, same[name]) for name, value in built[kind].state_dict().items())
+
+
+@each
+def test_another_seed_gives_other_weights(kind, built):
+    other = build(kind, seed=1).state_dict()
+    assert not any(torch.equal(v, other[name]) for name, v in built[kind].state_dict().items() if v.ndim > 1)
+
+
+@each
+def test_biases_start_from_zero(kind, built):
+    assert all(not p.any() for p in built[kind].parameters() if p.ndim == 1)
+
+
+@each
+def test_bfloat16_autocast_is_close(kind, built):
+    with torch.no_grad():
+        exact = built[kind](batch(kind))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rough = built[kind](batch(kind))
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05 * exact.abs().max().item())
+
+
+@each
+def test_weights_survive_a_file(kind, built):
+    file = io.BytesIO()
+    torch.save(built[kind].state_dict(), file)
+    file.seek(0)
+    other = build(kind, seed=1).eval()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    with torch.no_grad():
+        assert torch.equal(other(batch(kind)), built[kind](batch(kind)))
+
+
+@each
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "identity"])
+def test_the_activation_is_the_chosen_one(fake, kind, name):
+    net = kind(SHAPES[kind], CLASSES, activation=name)
+    found = {type(module) for module in net.modules()} & set(ACTIVATIONS.values())
+    assert found - {nn.Identity} == {getattr(nn, {"relu": "ReLU"}.get(name, name.capitalize()))} - {nn.Identity}
+
+
+@each
+def test_an_unknown_activation_is_refused(fake, kind):
+    with pytest.raises(InputError, match=r"model\.activation=swish.*relu"):
+        kind(SHAPES[kind], CLASSES, activation="swish")
+
+
+@each
+@pytest.mark.parametrize("name", INITIAL_WEIGHTS)
+def test_every_start_is_known(fake, kind, name):
+    kind(SHAPES[kind], CLASSES, init=name)
+
+
+@each
+def test_an_unknown_start_is_refused(fake, kind):
+    with pytest.raises(InputError, match=r"model\.init=best.*kaiming"):
+        kind(SHAPES[kind], CLASSES, init="best")
+
+
+@each
+def test_the_smallest_side_works(fake, kind):
+    size = kind.min_size
+    assert kind((1, size, size), CLASSES)(torch.zeros(2, 1, size, size)).shape == (2, CLASSES)
+
+
+@each
+def test_channels_last_gives_the_same(kind, built):
+    with torch.no_grad():
+        found = built[kind](batch(kind).contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(found, built[kind](batch(kind)), rtol=1e-4, atol=1e-5)
+
+
+# ---- the starts
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("paper", 0.01),
+        ("kaiming", math.sqrt(2 / 400)),
+        ("xavier", math.sqrt(2 / (400 + 300))),
+        ("torch", 1 / math.sqrt(3 * 400)),
+        ("zero", 0.0),
+    ],
+)
+def test_start_has_its_published_deviation(name, expected):
+    torch.manual_seed(0)
+    weight = MLP((400,), 2, hidden=(300,), init=name).layers[1].weight
+    assert weight.std().item() == pytest.approx(expected, rel=0.02)
+    assert weight.mean().item() == pytest.approx(0, abs=4 * expected / math.sqrt(weight.numel()))
+
+
+def test_torchs_start_is_that_of_its_own_layers():
+    torch.manual_seed(0)
+    ours = Perceptron((50,), 4, init="torch").linear.weight
+    assert ours.abs().max() <= nn.Linear(50, 4).weight.new_tensor(50).rsqrt()
+
+
+def test_a_convolutions_fan_in_is_its_window():
+    torch.manual_seed(0)
+    weight = ConvNet((3, 8, 8), 2, channels=(200, 1, 1)).features[0].weight
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / 75), rel=0.02)
+
+
+# ---- dropout
+
+
+@pytest.mark.parametrize("kind", [MLP, ConvNet, AlexNet])
+def test_dropout_is_the_chosen_one(fake, kind):
+    net = kind(SHAPES[kind], CLASSES, dropout=0.3)
+    found = [module.p for module in net.modules() if isinstance(module, nn.Dropout)]
+    assert found
+    assert set(found) == {0.3}
+
+
+@pytest.mark.parametrize("kind", [MLP, ConvNet])
+def test_dropout_acts_in_training_only(kind):
+    net, inputs = build(kind, dropout=0.5), batch(kind)
+    with torch.no_grad():
+        assert not torch.equal(net(inputs), net(inputs))
+        assert torch.equal(net.eval()(inputs), build(kind, dropout=0.0)(inputs))
+
+
+# ---- what is particular to one network
+
+
+def test_mlp_is_the_lectures_formula():
+    """f(x) = σ(W3 σ(W2 σ(W1 x)))."""
+    net = MLP((5,), 3, hidden=(4, 6), activation="sigmoid", output_activation="sigmoid", init="xavier")
+    x = batch(MLP)[:, 0, 0, :5]
+    w1, w2, w3 = (p for p in net.parameters() if p.ndim > 1)
+    expected = torch.sigmoid(torch.sigmoid(torch.sigmoid(x @ w1.T) @ w2.T) @ w3.T)
+    torch.testing.assert_close(net(x), expected)
+
+
+def test_mlp_without_hidden_layers_is_the_perceptron():
+    torch.manual_seed(0)
+    net = MLP((5,), 3, hidden=(), init="paper")
+    torch.manual_seed(0)
+    perceptron = Perceptron((5,), 3, init="paper")
+    x = torch.randn(2, 5)
+    assert torch.equal(net(x), perceptron(x))
+
+
+@pytest.mark.parametrize("hidden", [(0,), (5, -1)])
+def test_mlp_refuses_a_layer_without_neurons(hidden):
+    with pytest.raises(InputError, match=r"model\.hidden"):
+        MLP((5,), 3, hidden=hidden)
+
+
+@pytest.mark.parametrize("channels", [(32, 32), (1, 2, 3, 4), (1, 0, 1)])
+def test_convnet_refuses_other_than_three_counts(channels):
+    with pytest.raises(InputError, match=r"model\.channels"):
+        ConvNet((1, 8, 8), 3, channels=channels)
+
+
+@pytest.mark.parametrize("size", [8, 9, 15, 28, 32, 33])
+def test_convnet_takes_every_size(fake, size):
+    assert ConvNet((1, size, size), 3)(torch.zeros(2, 1, size, size)).shape == (2, 3)
