@@ -62,13 +62,10 @@ def test_stored_images_are_not_changed(augmentation):
 
 @pytest.mark.parametrize(
     ("stored", "min_size", "expected"),
-    [(256, 1, (256, 224)), (256, 63, (256, 224)), (32, 8, (32, 28)), (8, 63, (72, 63)), (8, 1, (8, 7)), (1, 1, (2, 2))],
+    [(256, 1, (256, 224)), (256, 63, (256, 224)), (32, 8, (32, 28)), (8, 63, (72, 63)), (8, 1, (8, 7))],
 )
 def test_ten_crop_geometry(stored, min_size, expected):
-    side, size = TenCrop.geometry(stored, min_size, None)
-    assert side >= size
-    if stored > 1:
-        assert (side, size) == expected
+    assert TenCrop.geometry(stored, min_size, None) == expected
 
 
 @quick
@@ -224,7 +221,9 @@ def test_draws_of_one_example_are_independent(draws):
 
 @pytest.mark.parametrize("lag", [1, 2, 32, 1024])
 def test_draws_of_neighbouring_examples_are_independent(draws, lag):
-    assert stats.chi2_contingency(np.histogram2d(draws[0, lag:], draws[0, :-lag], 16)[0]).pvalue > 1e-3
+    for earlier, later in ((0, 0), (0, 1), (1, 0)):
+        pair = draws[earlier, :-lag], draws[later, lag:]
+        assert stats.chi2_contingency(np.histogram2d(*pair, 16)[0]).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("other", [{"seed": 0, "epoch": 1}, {"seed": 1, "epoch": 0}, {"seed": 1, "epoch": 1}], ids=str)

@@ -176,10 +176,11 @@ def test_start_has_its_published_deviation(name, expected):
     assert weight.mean().item() == pytest.approx(0, abs=4 * expected / math.sqrt(weight.numel()))
 
 
-def test_torchs_start_is_that_of_its_own_layers():
+@pytest.mark.parametrize(("name", "bound"), [("xavier", math.sqrt(6 / 700)), ("torch", 1 / math.sqrt(400))])
+def test_uniform_starts_fill_their_interval(name, bound):
     torch.manual_seed(0)
-    ours = Perceptron((50,), 4, init="torch").linear.weight
-    assert ours.abs().max() <= nn.Linear(50, 4).weight.new_tensor(50).rsqrt()
+    weight = MLP((400,), 2, hidden=(300,), init=name).layers[1].weight
+    assert 0.999 * bound < weight.abs().max() <= bound
 
 
 def test_a_convolutions_fan_in_is_its_window():
@@ -191,12 +192,10 @@ def test_a_convolutions_fan_in_is_its_window():
 # ---- dropout
 
 
-@pytest.mark.parametrize("kind", [MLP, ConvNet, AlexNet])
-def test_dropout_is_the_chosen_one(fake, kind):
+@pytest.mark.parametrize(("kind", "places"), [(MLP, 2), (ConvNet, 1), (AlexNet, 2)])
+def test_dropout_is_the_chosen_one(fake, kind, places):
     net = kind(SHAPES[kind], CLASSES, dropout=0.3)
-    found = [module.p for module in net.modules() if isinstance(module, nn.Dropout)]
-    assert found
-    assert set(found) == {0.3}
+    assert [module.p for module in net.modules() if isinstance(module, nn.Dropout)] == [0.3] * places
 
 
 @pytest.mark.parametrize("kind", [MLP, ConvNet])

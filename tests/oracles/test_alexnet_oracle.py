@@ -55,7 +55,7 @@ def test_parameters(fake, groups, total):
     assert sum(p.numel() for p in AlexNet(SHAPE, 1000, groups=groups).parameters()) == total
 
 
-@pytest.mark.parametrize(("row", "seen"), enumerate(["11×11×3", "5×5×48", "3×3×256", "3×3×192", "3×3×192"]))
+@pytest.mark.parametrize(("row", "seen"), list(enumerate(["11×11×3", "5×5×48", "3×3×256", "3×3×192", "3×3×192"])))
 def test_kernels_as_the_paper_writes_them(table, row, seen):
     groups, rows = table
     if groups == 2:

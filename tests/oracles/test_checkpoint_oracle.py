@@ -89,7 +89,7 @@ def test_half_a_checkpoint_is_refused(tmp_path, share):
 def test_a_damaged_zip_directory_is_refused(tmp_path):
     path = write(tmp_path / "x.ckpt", Perceptron((50,), 2))
     content = bytearray(path.read_bytes())
-    content[content.rindex(b"PK\x05\x06") + 4] = 7  # the number of this disk
+    content[content.rindex(b"PK\x06\x07") + 16] = 7  # the number of disks
     path.write_bytes(content)
     refused(path)
 
@@ -156,3 +156,9 @@ def test_another_networks_weights_are_refused_by_the_first_difference(tmp_path, 
         put_weights(other, saved, "x.ckpt")
     assert difference in str(error.value)
     assert all(torch.equal(old, new) for old, new in zip(before, other.state_dict().values(), strict=True))
+
+
+def test_weights_too_many_are_refused(tmp_path):
+    saved = read(str(write(tmp_path / "x.ckpt", MLP((1, 8, 8), 2, hidden=(2,)))))
+    with pytest.raises(InputError, match="layers.3.weight is of 2×2 there and missing here"):
+        put_weights(MLP((1, 8, 8), 2, hidden=()), saved, "x.ckpt")
