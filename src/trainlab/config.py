@@ -87,6 +87,7 @@ class Trainer(Group):
     max_epochs: PositiveInt
     precision: Literal["auto", "float32", "bfloat16"]
     channels_last: Literal["auto"] | bool
+    threads: Literal["auto"] | PositiveInt
     validate_every: PositiveInt
     monitor: str
     patience: PositiveInt | None

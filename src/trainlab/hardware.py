@@ -48,7 +48,7 @@ def choose_hardware(
     if on_gpu:
         where = torch.cuda.get_device_name(0) + (f" × {devices}" if devices > 1 else "")
     else:
-        where = f"CPU, {torch.get_num_threads()} threads" + (f", {devices} processes" if devices > 1 else "")
+        where = "CPU" + (f", {devices} processes" if devices > 1 else "")
     return Hardware(
         "gpu" if on_gpu else "cpu",
         strategy if strategy != "auto" or devices == 1 else "ddp",
@@ -56,6 +56,20 @@ def choose_hardware(
         last,
         f"{where} · {'bfloat16 autocast' if half else 'float32'} · {'channels last' if last else 'channels first'}",
     )
+
+
+SMALL_STEP = 2_000_000  # multiplications of one batch's forward pass; a step of that takes a fraction of a millisecond
+
+
+def choose_threads(threads: int | str, multiplications: int, devices: int) -> int:
+    """How many CPU threads each process computes with.
+
+    auto: one for networks so small that dealing out the work costs more than the work (and that stumble most
+    when another program takes a core), else an equal share of the cores.
+    """
+    if threads != "auto":
+        return int(threads)
+    return 1 if multiplications < SMALL_STEP else max(1, torch.get_num_threads() // devices)
 
 
 def cpu_has_bfloat16() -> bool:

@@ -22,7 +22,7 @@ from trainlab.classifier import Classifier
 from trainlab.errors import RunError
 from trainlab.figures.run import draw_figures
 from trainlab.guards import FlatGradient, NonFiniteLoss
-from trainlab.hardware import choose_hardware
+from trainlab.hardware import choose_hardware, choose_threads
 from trainlab.history import History
 from trainlab.layers import layers
 from trainlab.objective import L2, HalfMSE
@@ -94,10 +94,13 @@ def train(cfg: DictConfig) -> float:
         default_root_dir=run_dir,
     )
     table = layers(net, data.input_shape)
+    work = sum(layer.connections for layer in table) * min(data.batch_size or sys.maxsize, len(data.sets.train))
+    threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
+    torch.set_num_threads(threads)
     logger = None
     if trainer.is_global_zero:
         out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
-        out.print(*data.remarks, hardware.remark, sep="\n", soft_wrap=True)
+        out.print(*data.remarks, f"{hardware.remark} · {threads} CPU thread{'s' * (threads > 1)}", sep="\n", soft_wrap=True)
         if cfg.logger.name == "wandb":
             logger = wandb_run.start(
                 run_dir,
@@ -135,6 +138,7 @@ def train(cfg: DictConfig) -> float:
             "seconds": time.perf_counter() - started,
             "peak_memory_mb": peak_memory_mb(),
             "hardware": hardware.remark,
+            "threads": threads,
             **provenance(),
         }
         if trainer.is_global_zero:

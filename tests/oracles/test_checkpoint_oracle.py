@@ -160,5 +160,5 @@ def test_another_networks_weights_are_refused_by_the_first_difference(tmp_path, 
 
 def test_weights_too_many_are_refused(tmp_path):
     saved = read(str(write(tmp_path / "x.ckpt", MLP((1, 8, 8), 2, hidden=(2,)))))
-    with pytest.raises(InputError, match="layers.3.weight is of 2×2 there and missing here"):
+    with pytest.raises(InputError, match=r"layers\.3\.weight is of 2×2 there and missing here"):
         put_weights(MLP((1, 8, 8), 2, hidden=()), saved, "x.ckpt")
