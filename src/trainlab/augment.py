@@ -113,8 +113,8 @@ class TenCrop(Augmentation):
     def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
         if size is None:
             side = max(stored, math.ceil(min_size / TEN_CROP_SHARE))
-            return side, max(round(side * TEN_CROP_SHARE), min_size)
-        return max(stored, round(size / TEN_CROP_SHARE)), size
+            return side, max(math.floor(side * TEN_CROP_SHARE), min_size)
+        return max(stored, math.ceil(size / TEN_CROP_SHARE)), size
 
     def corner(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Views 0–4 are top left, top right, bottom left, bottom right, centre; 5–9 the same, reflected.
@@ -165,8 +165,7 @@ def uniform(ids: Tensor, draws: int, *, seed: int, epoch: int) -> Tensor:
     (Steele, Lea, Flood 2014.) A counter-based generator gives the same numbers for an example wherever and
     in whatever company it is used, which no stream of draws does.
     """
-    key = _mix(torch.tensor([seed, epoch], dtype=torch.int64))
-    key = _mix(key[0] ^ (key[1] + 1)).to(ids.device)
+    key = _mix(_mix(torch.tensor(seed, dtype=torch.int64)) + epoch).to(ids.device)
     counter = ids[None, :] * draws + torch.arange(draws, device=ids.device)[:, None]
     bits = _mix(_mix(counter + key) ^ key)
     return ((bits >> 40) & 0xFFFFFF).float() / 2**24

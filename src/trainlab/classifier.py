@@ -88,10 +88,10 @@ class Classifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         outputs = self.net(batch.inputs)
         loss = self.loss(outputs, batch.labels)
-        if batch.count:
+        if batch.size:
             self.meter("train").update(outputs.detach(), batch.labels, loss.detach())
         # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt out.
-        return loss * (batch.count * self.trainer.world_size / batch.global_count)
+        return loss * (batch.size * self.trainer.world_size / batch.global_size)
 
     def on_train_epoch_end(self) -> None:
         train = self.finish("train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,10 @@ class Layer:
 def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
     """Every layer with weights in the order of use. `net` is run once on zeros, in its own mode and dtype."""
     rows: list[Layer] = []
-    names = {module: name for name, module in net.named_modules()}
+    names = {m: name for name, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    blocks = Counter(name.rpartition(".")[0] for name in names.values())
+    # conv1.1 is conv1 where its block holds no other layer with weights.
+    short = {m: block if blocks[block := name.rpartition(".")[0]] == 1 and block else name for m, name in names.items()}
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d | nn.Linear)
@@ -46,10 +50,9 @@ def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
                 module.weight.numel(),
                 1,
             )
-        name = names[module].removesuffix(".1").removesuffix(".0")
-        rows.append(Layer(name, kernel, stride, shape, module.weight.numel(), biases, connections))
+        rows.append(Layer(short[module], kernel, stride, shape, module.weight.numel(), biases, connections))
 
-    hooks = [m.register_forward_hook(record) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [module.register_forward_hook(record) for module in names]
     training = net.training
     try:
         parameter = next(net.parameters())

@@ -30,10 +30,12 @@ class Errors(Metric):
 
     def update(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         """scores: float (B, K), the greater the more probable; labels: int64 (B,); loss: their mean loss."""
+        no_answer = scores.isnan().any(1)  # argmax and topk would take NaN for the greatest
         self.loss += loss.double() * len(labels)
-        self.top1 += (scores.argmax(1) != labels).sum()
+        self.top1 += ((scores.argmax(1) != labels) | no_answer).sum()
         if self.with_top5:
-            self.top5 += (scores.topk(TOP_K, sorted=False).indices != labels[:, None]).all(1).sum()
+            missed = (scores.topk(TOP_K, sorted=False).indices != labels[:, None]).all(1)
+            self.top5 += (missed | no_answer).sum()
         self.count += len(labels)
 
     def compute(self) -> dict[str, Tensor]:

@@ -111,7 +111,7 @@ class ProgressBar(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.images += batch.global_count
+        self.images += batch.global_size
         self.steps += 1
         ends = self.steps == trainer.num_training_batches
         if ends and pl_module.device.type == "cuda":

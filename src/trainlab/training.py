@@ -100,7 +100,9 @@ def train(cfg: DictConfig) -> float:
     logger = None
     if trainer.is_global_zero:
         out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
-        out.print(*data.remarks, f"{hardware.remark} · {threads} CPU thread{'s' * (threads > 1)}", sep="\n", soft_wrap=True)
+        out.print(
+            *data.remarks, f"{hardware.remark} · {threads} CPU thread{'s' * (threads > 1)}", sep="\n", soft_wrap=True
+        )
         if cfg.logger.name == "wandb":
             logger = wandb_run.start(
                 run_dir,

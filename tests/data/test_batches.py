@@ -28,14 +28,14 @@ def global_batches(world_size: int, **kwargs: int | bool) -> list[set[int]]:
     parts, steps = ranks(world_size, **kwargs), []
     for step in range(max(map(len, parts))):
         shares = [rank[step] for rank in parts if step < len(rank)]
-        steps.append({pair for part in shares for pair in part.pairs[: part.count].tolist()})
+        steps.append({pair for part in shares for pair in part.pairs[: part.size].tolist()})
     return steps
 
 
 @quick
 @given(world_size=st.integers(1, 4), **SETS, **ORDERS)
 def test_each_pair_is_used_once_an_epoch(world_size, **kwargs):
-    counted = [p for rank in ranks(world_size, **kwargs) for part in rank for p in part.pairs[: part.count].tolist()]
+    counted = [p for rank in ranks(world_size, **kwargs) for part in rank for p in part.pairs[: part.size].tolist()]
     assert sorted(counted) == list(range(kwargs["examples"] * kwargs["views"]))
 
 
@@ -60,9 +60,9 @@ def test_batches_are_of_the_asked_size_but_the_last(world_size, **kwargs):
 def test_counts(world_size, **kwargs):
     kwargs["every_rank"] = True
     for step in zip(*ranks(world_size, **kwargs), strict=True):
-        assert {part.global_count for part in step} == {sum(part.count for part in step)}
-        assert max(part.count for part in step) - min(part.count for part in step) <= 1
-        assert all(len(part.pairs) == max(part.count, 1) for part in step)
+        assert {part.global_size for part in step} == {sum(part.size for part in step)}
+        assert max(part.size for part in step) - min(part.size for part in step) <= 1
+        assert all(len(part.pairs) == max(part.size, 1) for part in step)
 
 
 @quick
@@ -90,8 +90,8 @@ def test_an_epoch_can_be_gone_through_twice():
 
 def test_a_rank_without_work_gets_a_stand_in_that_does_not_count():
     (*_, last), (*_, stand_in) = ranks(2, examples=9, batch_size=4, every_rank=True)
-    assert (last.count, last.global_count) == (1, 1)
-    assert (stand_in.count, stand_in.global_count, len(stand_in.pairs)) == (0, 1, 1)
+    assert (last.size, last.global_size) == (1, 1)
+    assert (stand_in.size, stand_in.global_size, len(stand_in.pairs)) == (0, 1, 1)
 
 
 def test_in_evaluation_a_rank_without_work_gets_no_batch():
@@ -137,7 +137,7 @@ def test_slices_are_the_rows_of_the_pairs(views):
 def test_slices_pass_the_counts_on():
     slices = Slices(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
     batch = slices[Part(torch.tensor([3]), 0, 5)]
-    assert (batch.count, batch.global_count) == (0, 5)
+    assert (batch.size, batch.global_size) == (0, 5)
 
 
 def test_slices_do_not_share_memory_with_the_set():

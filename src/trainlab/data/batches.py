@@ -18,24 +18,24 @@ class Batch(NamedTuple):
 
     inputs: uint8 (b, C, H, W) as stored, or float after the augmentation; float32 (b, F) for points.
     labels, ids, views: int64 (b,); `ids` are positions in the set.
-    count: how many of the b examples count: b, or 0 for the stand-in that a rank without work gets.
-    global_count: examples of the global batch, all ranks together.
+    size: how many of the b examples count: b, or 0 for the stand-in that a rank without work gets.
+    global_size: examples of the global batch, all ranks together.
     """
 
     inputs: Tensor
     labels: Tensor
     ids: Tensor
     views: Tensor
-    count: int
-    global_count: int
+    size: int
+    global_size: int
 
 
 class Part(NamedTuple):
-    """What the sampler says of a batch: int64 (b,) indices of (example, view) pairs, and the two counts."""
+    """What the sampler says of a batch: int64 (b,) indices of (example, view) pairs, and the two sizes."""
 
     pairs: Tensor
-    count: int
-    global_count: int
+    size: int
+    global_size: int
 
 
 class EpochBatches(Sampler[Part]):
@@ -79,7 +79,7 @@ class EpochBatches(Sampler[Part]):
         if self.every_rank:
             return -(-self.pairs // self.batch_size)
         rest = self.pairs % self.batch_size
-        return self.pairs // self.batch_size + (self.rank < rest)
+        return self.pairs // self.batch_size * (self.rank < self.batch_size) + (self.rank < rest)
 
     def __iter__(self) -> Iterator[Part]:
         for whole in self.order().split(self.batch_size):
@@ -97,4 +97,4 @@ class Slices(Dataset[Batch]):
     def __getitem__(self, part: Part) -> Batch:
         ids = part.pairs // self.views if self.views > 1 else part.pairs
         views = part.pairs % self.views
-        return Batch(self.images.images[ids], self.images.labels[ids], ids, views, part.count, part.global_count)
+        return Batch(self.images.images[ids], self.images.labels[ids], ids, views, part.size, part.global_size)

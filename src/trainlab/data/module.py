@@ -145,7 +145,7 @@ class ImageData(L.LightningDataModule):
         if device.type == "cpu":
             return batch
         inputs, labels, ids, views = (part.to(device, non_blocking=True) for part in batch[:4])
-        return Batch(inputs, labels, ids, views, batch.count, batch.global_count)
+        return Batch(inputs, labels, ids, views, batch.size, batch.global_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Training: (B, C, S, S) → (B, C, size, size). Validation: the centre view. Test: (V, B, C, size, size)."""
