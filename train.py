@@ -2,10 +2,18 @@
 
 import sys
 
-import hydra
-from omegaconf import DictConfig
+try:
+    import hydra
+    from omegaconf import DictConfig
 
-from trainlab.command import check_command_line, in_sentences, show_help
+    from trainlab.command import check_command_line, in_sentences, show_help
+except ModuleNotFoundError as missing:
+    print(
+        f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "
+        "then use .venv/bin/python (or `source .venv/bin/activate`).",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -30,9 +30,9 @@ class Group(BaseModel):
 
 class Model(Group):
     name: str
-    activation: Literal["relu", "tanh", "sigmoid", "identity"]
+    activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     output_activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
-    init: Literal["paper", "kaiming", "xavier", "torch", "zero"]
+    init: Literal["paper", "kaiming", "xavier", "torch", "zero"] = "torch"
     hidden: list[PositiveInt] = []
     channels: list[PositiveInt] = []
     groups: Literal[1, 2] = 1

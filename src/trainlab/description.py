@@ -15,8 +15,9 @@ def describe(overrides: list[str]) -> None:
     or, when ``data=…`` is typed, what that data gives. Raises InputError.
     """
     cfg = compose_run(overrides)
-    shape, classes = tuple(cfg.describe.image_shape), cfg.describe.classes
-    if any(override.startswith("data=") for override in overrides):
+    if "describe" in cfg and not any(override.startswith("data=") for override in overrides):
+        shape, classes = tuple(cfg.describe.image_shape), cfg.describe.classes
+    else:
         data = build_data(cfg, min_size=target(cfg.model).min_size)
         data.setup()
         shape, classes = data.input_shape, len(data.classes)

@@ -18,7 +18,7 @@ from trainlab.errors import InputError
 from trainlab.hardware import choose_hardware
 from trainlab.objective import L2
 from trainlab.optim import optimiser
-from trainlab.terminal import console, error_table
+from trainlab.terminal import console, result_table
 from trainlab.training import quieten_libraries
 
 CHANGEABLE = ("aug", "data", "trainer", "loss")  # the rest is what the checkpoint was trained with
@@ -80,8 +80,8 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     out.print(
         f"{saved.path} · epoch {saved.epoch + 1} · {cfg.model.name} on {cfg.data.name} · {len(data.sets.test):,} images"
     )
-    out.print(hardware.remark)
-    out.print(error_table(metrics))
+    out.print(*data.remarks[1:], hardware.remark, sep="\n", soft_wrap=True)
+    out.print(result_table(metrics))
     return metrics
 
 

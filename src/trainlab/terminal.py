@@ -47,22 +47,32 @@ def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False)
     return table
 
 
-def error_table(values: Mapping[str, Any]) -> Table:
-    """Test errors in percent, one view and, where it was measured, the average over all views."""
+def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Table:
+    """Test errors in percent, one view and, where it was measured, the average over all views beside it.
+
+    With a run directory also what the run cost and where it lies; `values` are then those of results.json.
+    """
+    views = ["", "_tencrop"] if "test/loss_tencrop" in values else [""]
     table = Table(title="test", title_justify="left")
-    for heading in ("", "top-1 error", "top-5 error", "loss"):
-        table.add_column(heading, justify="right" if heading else "left")
-    names = {"": "one view", "_tencrop": f"{values.get('views', 10)} crops"}
-    for suffix, name in names.items():
-        if f"test/top1_error{suffix}" not in values:
-            continue
-        top5 = values.get(f"test/top5_error{suffix}")
-        table.add_row(
-            name,
-            f"{values[f'test/top1_error{suffix}']:.2%}",
-            "–" if top5 is None else f"{top5:.2%}",
-            f"{values[f'test/loss{suffix}']:.4f}",
-        )
+    for heading in ("", "one view", f"{values.get('views', 10)} crops")[: 1 + len(views)]:
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
+    for name, key, form in (
+        ("top-1 error", "top1_error", ".2%"),
+        ("top-5 error", "top5_error", ".2%"),
+        ("loss", "loss", ".4f"),
+    ):
+        cells = [values.get(f"test/{key}{view}") for view in views]
+        table.add_row(name, *("–" if cell is None else format(cell, form) for cell in cells))
+    if run_dir is None:
+        return table
+    table.add_section()
+    table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
+    table.add_row("images/s", f"{values['images_per_second']:,.0f}")
+    table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
+    if "least_squares/weight_gap" in values:
+        gaps = values["least_squares/weight_gap"], values["least_squares/objective_gap"]
+        table.add_row("distance to the least-squares solution", f"weights {gaps[0]:.1e}, objective {gaps[1]:.1e}")
+    table.add_row("run", os.path.relpath(run_dir))
     return table
 
 
@@ -153,7 +163,8 @@ class ProgressBar(Callback):
                 if split == "val" and "val/top5_error" in row:
                     error += f", top-5 {row['val/top5_error']:.2%}"
                 parts.append(error)
-        return " · ".join([*parts, f"{self.left(trainer, trainer.current_epoch + 1)} left"])
+        early = trainer.should_stop and trainer.current_epoch + 1 < (trainer.max_epochs or 0)
+        return " · ".join([*parts, "stopped" if early else f"{self.left(trainer, trainer.current_epoch + 1)} left"])
 
     def epoch_done(self, trainer: L.Trainer, row: Mapping[str, Any]) -> None:
         """Called with the epoch's row of values."""
@@ -174,18 +185,3 @@ class ProgressBar(Callback):
             self.bar.update(self.task, numbers="")
             self.bar.stop()
             self.bar = None
-
-
-def closing_lines(results: Mapping[str, Any], run_dir: Path, sync: str | None) -> list[str]:
-    """Time, speed, memory, and where the run lies."""
-    lines = [
-        f"{duration(results['seconds'])} in all, {duration(results['training_seconds'])} of training at "
-        f"{results['images_per_second']:,.0f} images/s · peak memory {results['peak_memory_mb']:,.0f} MB",
-    ]
-    if "least_squares/weight_gap" in results:
-        lines.append(
-            f"distance to the least-squares solution: weights {results['least_squares/weight_gap']:.1e}, "
-            f"objective {results['least_squares/objective_gap']:.1e}"
-        )
-    lines.append(f"run: {os.path.relpath(run_dir)}")
-    return [*lines, f"W&B recorded offline; to upload: {sync}"] if sync else lines

@@ -28,7 +28,7 @@ from trainlab.layers import layers
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import optimiser
 from trainlab.results import peak_memory_mb, provenance, write_results
-from trainlab.terminal import ProgressBar, closing_lines, console, error_table, layer_table
+from trainlab.terminal import ProgressBar, console, layer_table, result_table
 
 
 def train(cfg: DictConfig) -> float:
@@ -168,8 +168,9 @@ def train(cfg: DictConfig) -> float:
             out.print(f"the last good checkpoint is {last.best_model_path}")
         sync = wandb_run.finish(logger, results) if logger is not None else None
     if trainer.is_global_zero:
-        out.print(error_table(results))
-        out.print(*closing_lines(results, run_dir, sync), sep="\n", soft_wrap=True)
+        out.print(result_table(results, run_dir))
+        if sync:
+            out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
     return results.get(cfg.trainer.monitor, results.get("train/loss", float("nan")))
 
 
