@@ -50,7 +50,7 @@ def test_the_rows_and_the_results_agree(mlp):
     for name in ("train/loss", "val/loss", "val/top1_error", "train/objective"):
         assert results[name] == rows[-1][name]
     assert all(0 <= value <= 1 for row in rows for name, value in row.items() if name.endswith("_error"))
-    assert results["best/epoch"] == min(rows, key=lambda row: row["val/top1_error"])["epoch"]
+    assert results["test/epoch"] == min(rows, key=lambda row: row["val/top1_error"])["epoch"]
     assert all(row["train/objective"] > row["train/loss"] for row in rows), "L2 is part of the objective"
     for key in ("images_per_second", "seconds", "peak_memory_mb", "torch", "lightning", "commit"):
         assert results[key], key
@@ -98,9 +98,11 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(train, tmp_path, sched
 
     rest = train(*recipe, f"ckpt={half}")
     assert rest.status == 0, rest.err
-    expected, got = weights(whole.folder / "checkpoints/last.ckpt"), weights(rest.folder / "checkpoints/last.ckpt")
-    assert expected.keys() == got.keys()
-    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    for name in ("last", "best"):
+        expected, got = (weights(run.folder / f"checkpoints/{name}.ckpt") for run in (whole, rest))
+        assert expected.keys() == got.keys()
+        assert all(torch.equal(expected[key], got[key]) for key in expected), name
+    assert rest.results["test/loss"] == whole.results["test/loss"]
     losses = [row["train/loss"] for row in whole.rows]
     assert [row["train/loss"] for row in rest.rows] == losses, "the resumed run's history begins at the beginning"
 
@@ -207,6 +209,21 @@ def test_a_checkpoint_of_another_network_is_refused(train, mlp):
     run = train("model=perceptron", f"ckpt={mlp.folder}")
     assert run.status == 2
     assert "is of another network (model=mlp, data=digits)" in run.err
+
+
+def test_a_resumed_run_goes_on_as_it_began(train, mlp):
+    """torch would take the learning rate from the checkpoint and say nothing."""
+    run = train("model=mlp", "reg=l2_dropout", "optim.lr=0.01", f"ckpt={mlp.folder}")
+    assert run.status == 2
+    assert "was trained with optim.lr=0.05, and optim.lr=0.01 is asked for" in run.err
+
+
+def test_without_a_validation_set_the_last_weights_are_tested(train):
+    run = train("data.val_fraction=0", *QUICK)
+    assert run.status == 0, run.err
+    assert run.results["test/epoch"] == 2
+    assert not (run.folder / "checkpoints/best.ckpt").exists()
+    assert not any(name.startswith("val/") for name in run.rows[0])
 
 
 def test_evaluate_gives_the_results_again_and_other_views(mlp):

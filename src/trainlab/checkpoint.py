@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import OmegaConf
 from torch import nn
 
 from trainlab.errors import InputError
@@ -88,6 +92,43 @@ def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
     net.load_state_dict(saved.weights)
 
 
-def epoch_of(best: ModelCheckpoint) -> int:
-    """The epoch, counted from 1, in which the best checkpoint was written."""
-    return read(best.best_model_path).epoch + 1
+RESUMED = ("seed", "optim", "reg", "loss", "aug", "data")  # what a resumed run has in common with what it goes on from
+MOVABLE = ("root", "download", "load", "on_bad_image")  # of these, what says only where the data are
+
+
+def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None:
+    """Raises InputError for the first option that is not as it was: the optimiser's state would silently win over it.
+
+    config: the resolved configuration of the run that is to go on.
+    """
+    before = OmegaConf.to_container(OmegaConf.create(saved.facts.config), resolve=True)
+    assert isinstance(before, dict)
+    for group in RESUMED:
+        old, new = before[group], config[group]
+        old, new = (old, new) if isinstance(old, dict) else ({"": old}, {"": new})
+        for key in sorted({*old, *new} - set(MOVABLE)):
+            if old.get(key) != new.get(key):
+                option = f"{group}.{key}".rstrip(".")
+                raise InputError(
+                    f"ckpt={name} was trained with {option}={old.get(key)}, and {option}={new.get(key)} is asked for; "
+                    "a resumed run goes on as it began, so leave that option as it was or start a new run."
+                )
+
+
+class Best(ModelCheckpoint):
+    """best.ckpt, which a resumed run takes along: its new epochs have to be better than the old ones."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"
+        if not old.is_file():
+            return
+        if old != new:
+            _copy(old, new)
+        moved = {"best_model_path": str(new), "kth_best_model_path": str(new), "dirpath": self.dirpath}
+        super().load_state_dict(state_dict | moved | {"best_k_models": {str(new): state_dict["best_model_score"]}})
+
+
+@rank_zero_only
+def _copy(old: Path, new: Path) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(old, new)

@@ -51,6 +51,7 @@ def train(cfg: DictConfig) -> float:
     net = build_net(cfg.model, data.input_shape, len(data.classes))
     if resumed:
         checkpoint.put_weights(net, resumed, cfg.ckpt)  # refuses another network's
+        checkpoint.refuse_other_run(resumed, OmegaConf.to_container(cfg, resolve=True), cfg.ckpt)  # type: ignore[arg-type]
     if hardware.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
@@ -85,7 +86,7 @@ def train(cfg: DictConfig) -> float:
         precision=hardware.precision,
         max_epochs=cfg.trainer.max_epochs,
         check_val_every_n_epoch=cfg.trainer.validate_every,
-        callbacks=[progress, *guards, history, best, last],
+        callbacks=[progress, *guards, history, *([best] if best else []), last],
         logger=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -100,6 +101,11 @@ def train(cfg: DictConfig) -> float:
     logger = None
     if trainer.is_global_zero:
         out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
+        if resumed:
+            out.print(
+                f"going on from {resumed.path}: {resumed.epoch + 1} of {cfg.trainer.max_epochs} epochs are done",
+                soft_wrap=True,
+            )
         out.print(
             *data.remarks, f"{hardware.remark} · {threads} CPU thread{'s' * (threads > 1)}", sep="\n", soft_wrap=True
         )
@@ -120,8 +126,11 @@ def train(cfg: DictConfig) -> float:
     try:
         trainer.fit(classifier, data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
         gaps = least_squares_gaps(classifier, data, l2)
-        if best.best_model_path:
-            checkpoint.put_weights(net, checkpoint.read(best.best_model_path), best.best_model_path)
+        tested_epoch = trainer.current_epoch
+        if best is not None and best.best_model_path:
+            chosen = checkpoint.read(best.best_model_path)
+            checkpoint.put_weights(net, chosen, best.best_model_path)
+            tested_epoch = chosen.epoch + 1
         trainer.test(classifier, data, verbose=False)
         tested = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         results = {
@@ -129,7 +138,7 @@ def train(cfg: DictConfig) -> float:
             "data": cfg.data.name,
             "seed": cfg.seed,
             **(history.rows[-1] if history.rows else {}),
-            **({"best/epoch": checkpoint.epoch_of(best)} if best.best_model_path else {}),
+            "test/epoch": tested_epoch,
             **tested,
             **gaps,
             **data.sets.notes,
@@ -176,9 +185,8 @@ def train(cfg: DictConfig) -> float:
 
 def watchers(
     cfg: DictConfig, folder: Path, *, has_validation: bool
-) -> tuple[ModelCheckpoint, ModelCheckpoint, list[Callback]]:
-    """The checkpoints `best` and `last`, and what may end the run early."""
-    monitor = cfg.trainer.monitor if has_validation else None
+) -> tuple[ModelCheckpoint | None, ModelCheckpoint, list[Callback]]:
+    """The checkpoints `best` (none without a validation set) and `last`, and what may end the run early."""
     every = cfg.trainer.validate_every
     common = {
         "dirpath": folder,
@@ -186,7 +194,8 @@ def watchers(
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode="min", save_top_k=1 if monitor else 0, **common)
+    watches = has_validation or cfg.trainer.monitor.startswith("train/")
+    best = checkpoint.Best(filename="best", monitor=cfg.trainer.monitor, mode="min", **common) if watches else None
     last = ModelCheckpoint(filename="last", **common)
     guards: list[Callback] = [NonFiniteLoss()]
     if cfg.optim.name == "gd":
