@@ -22,7 +22,8 @@ make_environment() {
     fi
     python=$(find_python)
     echo "setting up .venv with $("$python" --version) (once; the download of PyTorch takes some minutes)" >&2
-    [[ -x .venv/bin/python ]] || "$python" -m venv .venv || {
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv || {
+        rm -rf .venv
         echo "error: $python cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2
         exit 1
     }

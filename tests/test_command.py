@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
-from conftest import command
 from omegaconf import OmegaConf
+from whole_runs import command
 
 from trainlab.command import CONF, GROUPS, check_command_line, compose_run
 from trainlab.help import GROUPS as EXPLAINED
@@ -48,6 +46,11 @@ WRONG = {
     "trainer.monitor=val/acc": "use one of val/loss",
     "data=moons trainer.patience=3 data.val_fraction=0": "needs data.val_fraction above 0",
     "seed=-1": "seed=-1",
+    "seed=4294967296": "less than 4294967296",
+    "trainer.strategy=foo": "'auto' or 'ddp'",
+    "trainer.accelerator=tpu": "'auto', 'cpu' or 'gpu'",
+    "data=image_folder data.root=2024": "valid string",
+    "-m trainer=ddp seed=0,1": "cannot be swept",
     "seed=abc": "valid integer",
     "data=image_folder": "data.root has to be given",
     "model==x": "cannot read 'model==x'",
@@ -150,7 +153,3 @@ def test_every_configuration_says_what_it_is():
     for file in CONF.rglob("*.yaml"):
         lines = [line for line in file.read_text().splitlines() if "@package" not in line]
         assert lines[0].startswith("# "), f"{file.relative_to(CONF)} has no first comment line"
-
-
-def test_the_interpreter_is_supported():
-    assert (3, 10) <= sys.version_info[:2] <= (3, 13)

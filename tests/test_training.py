@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY, command
 from PIL import Image
+from whole_runs import REPOSITORY, command
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def test_same_seed_same_numbers_other_seed_other_numbers(train, mlp):
     assert other.rows[0]["train/loss"] != mlp.rows[0]["train/loss"]
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
 def test_a_killed_and_resumed_run_ends_with_the_same_bits(train, tmp_path, schedule):
     """Momentum, dropout and random crops, so every state that a run has is at stake."""
     recipe = ["model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", f"optim.schedule={schedule}"]
@@ -130,6 +130,10 @@ def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
     assert run.results["least_squares/objective_gap"] < 1e-6
     assert run.results["epoch"] < 10000, "it stopped by its own rule"
     assert "distance to the least-squares solution" in run.out
+    stopped = run.rows[-1]["epoch"]
+    assert stopped % 100, "the epoch it stops in has no validation of its own"
+    assert "val/loss" in run.rows[-1]
+    assert torch.load(run.folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] + 1 == stopped
     assert (run.folder / "figures/decision_regions.png").exists()
 
 
@@ -164,6 +168,12 @@ def test_a_loss_that_is_no_number_ends_the_run_with_status_1(train):
     assert not (run.folder / "results.json").exists()
     kept = run.folder / "checkpoints/last.ckpt"
     assert all(torch.isfinite(w).all() for w in weights(kept).values())
+
+
+def test_two_processes_that_diverge_end_in_one_sentence(train):
+    run = train("loss=half_mse", "optim.lr=0.5", "logger=csv", "trainer=ddp", "trainer.accelerator=cpu")
+    assert run.status == 1, run.out
+    assert run.err.count("error: the loss became infinite") == 1
 
 
 def test_a_bad_image_by_name_or_skipped_and_counted(train, tmp_path):
@@ -208,11 +218,14 @@ def test_mistakes_that_only_the_run_can_find(train, typed, sentence):
 def test_a_checkpoint_of_another_network_is_refused(train, mlp):
     run = train("model=perceptron", f"ckpt={mlp.folder}")
     assert run.status == 2
-    assert "is of another network (model=mlp, data=digits)" in run.err
+    assert "was trained with model." in run.err
 
 
 def test_a_resumed_run_goes_on_as_it_began(train, mlp):
     """torch would take the learning rate from the checkpoint and say nothing."""
+    run = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", f"ckpt={mlp.folder}")
+    assert run.status == 2
+    assert "has done 4 epochs already" in run.err
     run = train("model=mlp", "reg=l2_dropout", "optim.lr=0.01", f"ckpt={mlp.folder}")
     assert run.status == 2
     assert "was trained with optim.lr=0.05, and optim.lr=0.01 is asked for" in run.err
@@ -234,6 +247,9 @@ def test_evaluate_gives_the_results_again_and_other_views(mlp):
     crops = command(*script, "aug=tencrop")
     assert crops.returncode == 0, crops.stderr
     assert "5 crops" in crops.stdout
+    other = command(*script, "data.batch_size=7", "data=fashion_mnist", "data.root=/nonexistent", "data.download=false")
+    assert other.returncode == 2
+    assert "/nonexistent" in other.stderr
     fixed = command(*script, "model=perceptron")
     assert fixed.returncode == 2
     assert "fixed by the checkpoint" in fixed.stderr

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import command
+from whole_runs import command
 
 from trainlab import wandb_run
 
@@ -120,9 +118,26 @@ def test_no_network_is_noticed(monkeypatch):
     assert not wandb_run.is_reachable()
 
 
-def test_importing_wandb_run_asks_nothing():
-    done = subprocess.run(
-        [sys.executable, "-c", "import trainlab.wandb_run"], stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    assert done.stdout == ""
+def test_online_without_a_key_records_offline(monkeypatch, tmp_path):
+    """wandb.init would ask for a key where there is a terminal."""
+    asked = []
+    monkeypatch.setattr(wandb_run.wandb, "init", lambda **options: asked.append(options["mode"]) or FakeRun())
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    wandb_run.start(tmp_path, project="p", mode="online", tags=[], config={})
+    monkeypatch.setenv("WANDB_MODE", "online")
+    wandb_run.start(tmp_path, project="p", mode="auto", tags=[], config={})
+    assert asked == ["offline", "offline"]
+
+
+class FakeRun:
+    def define_metric(self, *names, **options):
+        pass
+
+    def log(self, row):
+        raise RuntimeError("the service is gone")
+
+
+def test_a_service_that_dies_is_a_warning():
+    with pytest.warns(UserWarning, match="the service is gone"):
+        wandb_run.log_row(FakeRun(), {"train/loss": 1.0})

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
@@ -92,7 +93,20 @@ def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
     net.load_state_dict(saved.weights)
 
 
-RESUMED = ("seed", "optim", "reg", "loss", "aug", "data")  # what a resumed run has in common with what it goes on from
+def validates(trainer: L.Trainer) -> bool:
+    """Whether this epoch has a validation."""
+    return (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+
+
+RESUMED = (
+    "seed",
+    "model",
+    "optim",
+    "reg",
+    "loss",
+    "aug",
+    "data",
+)  # what a resumed run has in common with what it goes on from
 MOVABLE = ("root", "download", "load", "on_bad_image")  # of these, what says only where the data are
 
 
@@ -115,12 +129,31 @@ def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None
                 )
 
 
+class Last(ModelCheckpoint):
+    """last.ckpt, after every epoch with a validation and after the epoch in which the run ends."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if validates(trainer) or trainer.should_stop:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
 class Best(ModelCheckpoint):
     """best.ckpt, which a resumed run takes along: its new epochs have to be better than the old ones."""
 
+    def __init__(self, beside: Path | None, **options: Any) -> None:
+        """beside: the folder of the checkpoint from which the run goes on."""
+        super().__init__(**options)
+        self.beside = beside
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if validates(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        old, new = Path(state_dict["best_model_path"]), Path(str(self.dirpath)) / "best.ckpt"
-        if not old.is_file():
+        new = Path(str(self.dirpath)) / "best.ckpt"
+        here = [Path(state_dict["best_model_path"]), *([self.beside / "best.ckpt"] if self.beside else [])]
+        old = next((path for path in here if path.is_file()), None)
+        if old is None:
             return
         if old != new:
             _copy(old, new)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainlab.augment import CENTRE_VIEW
 from trainlab.checkpoint import KEY, Facts
@@ -60,6 +61,8 @@ class Classifier(L.LightningModule):
         self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
         self.validation: dict[str, Tensor] = {}
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
+        self.plateau: ReduceLROnPlateau | None = None
+        self.plateau_state: dict[str, Any] | None = None
         self.test_parts: list[tuple[Tensor, ...]] = []
         self.predictions: Predictions | None = None
 
@@ -68,9 +71,13 @@ class Classifier(L.LightningModule):
         scheduler = make_schedule(self.schedule, optimizer, int(self.trainer.estimated_stepping_batches))
         if scheduler is None:
             return optimizer
-        by_step = self.schedule != "plateau"
-        how = {"scheduler": scheduler, "interval": "step" if by_step else "epoch", "monitor": self.monitor}
-        return {"optimizer": optimizer, "lr_scheduler": how}  # type: ignore[return-value]
+        if isinstance(scheduler, ReduceLROnPlateau):
+            # Stepped below, before the checkpoint is written: Lightning would step it after, and lose that step.
+            self.plateau = scheduler
+            if self.plateau_state is not None:
+                scheduler.load_state_dict(self.plateau_state)
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.net(inputs)
@@ -94,14 +101,18 @@ class Classifier(L.LightningModule):
         return loss * (batch.size * self.trainer.world_size / batch.global_size)
 
     def on_train_epoch_end(self) -> None:
-        train = self.finish("train")
-        if not torch.isfinite(train["train/loss"]):
+        values = self.finish("train")
+        weights = weights_and_biases(self.net)[0]
+        values["train/objective"] = values["train/loss"] + self.l2.penalty(weights)
+        size = torch.stack([w.detach().square().sum() for w in weights])
+        losses = torch.stack([v for name, v in (values | self.validation).items() if not name.endswith("_error")])
+        if not torch.isfinite(losses).all() or not torch.isfinite(size).all():
             raise diverged(self.current_epoch, self.trainer)
-        penalty = self.l2.penalty(weights_and_biases(self.net)[0])
-        values = train | {"train/objective": train["train/loss"] + penalty}
         self.log_dict(values, logger=False)
         self.row = {name: float(value) for name, value in (values | self.validation).items()}
         self.row["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if self.plateau is not None and self.monitor in self.row:
+            self.plateau.step(self.row[self.monitor])
         self.validation = {}
 
     # Validation and test
@@ -149,6 +160,11 @@ class Classifier(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.facts is not None:
             checkpoint[KEY] = self.facts.plain()
+        if self.plateau is not None:
+            checkpoint["plateau"] = self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.plateau_state = checkpoint.get("plateau")
 
     # Errors
 

@@ -47,8 +47,10 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
         except (InputError, RunError) as error:
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
-            if os.environ.get("LOCAL_RANK", "0") == "0":
-                print(f"error: {error}", file=sys.stderr)
+            if isinstance(error, RunError) and os.environ.get("LOCAL_RANK", "0") != "0":
+                # All ranks fail together and rank 0 says so; Lightning kills it at once if this one ends with an error.
+                os._exit(0)
+            print(f"error: {error}", file=sys.stderr)
             sys.exit(2 if isinstance(error, InputError) else 1)
 
     return wrapped
@@ -86,6 +88,11 @@ def check_command_line(arguments: list[str]) -> None:
         )
     for point in points(overrides) if sweep else [overrides]:
         cfg = compose_run(point)
+        if sweep and cfg.trainer.devices > 1:
+            raise InputError(
+                f"trainer.devices={cfg.trainer.devices} cannot be swept with -m yet: each process would start the "
+                "whole sweep again; run the points one by one."
+            )
     if not sweep and not options:
         make_run_directory(Path(cfg.hydra.run.dir))
 

@@ -6,6 +6,7 @@ no entry here; what stands here is what several share or what can be told at onc
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,11 +18,13 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    create_model,
 )
 
 from trainlab.errors import InputError
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Group(BaseModel):
@@ -33,11 +36,23 @@ class Model(Group):
     activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     output_activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     init: Literal["paper", "kaiming", "xavier", "torch", "zero"] = "torch"
-    hidden: list[PositiveInt] = []
-    channels: list[PositiveInt] = []
-    groups: Literal[1, 2] = 1
-    lrn: bool = False
     dropout: Share = 0.0
+
+
+class MLP(Model):
+    hidden: list[PositiveInt]
+
+
+class ConvNet(Model):
+    channels: list[PositiveInt]
+
+
+class AlexNet(Model):
+    groups: Literal[1, 2]
+    lrn: bool
+
+
+MODELS: dict[str, type[Model]] = {"mlp": MLP, "convnet": ConvNet, "alexnet": AlexNet}  # others check themselves
 
 
 class Optim(Group):
@@ -70,7 +85,8 @@ class Data(Group):
     batch_size: PositiveInt | None
     val_fraction: Share
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: NonNegativeInt
+    split_seed: Seed
+    root: str | None = None
     reflections: bool
     size: PositiveInt | None = None
     n_samples: Annotated[int, Field(ge=10)] = 100
@@ -81,8 +97,8 @@ class Data(Group):
 
 class Trainer(Group):
     name: str
-    accelerator: str
-    strategy: str
+    accelerator: Literal["auto", "cpu", "gpu"]
+    strategy: Literal["auto", "ddp"]
     devices: PositiveInt
     max_epochs: PositiveInt
     precision: Literal["auto", "float32", "bfloat16"]
@@ -109,22 +125,13 @@ class Config(BaseModel):
     data: Data
     trainer: Trainer
     logger: Logger
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     ckpt: str | None
 
 
 def check(config: dict[str, Any]) -> None:
     """config: the composed configuration as plain containers. Raises InputError for the first thing that is wrong."""
-    try:
-        checked = Config.model_validate(config)
-    except ValidationError as problems:
-        problem = problems.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier())
-        key = key.removesuffix(".float").removesuffix(".int").removesuffix(".bool")
-        what = problem["msg"].replace("Input should", "it should")
-        what = what if what.startswith("it should") else what[:1].lower() + what[1:]
-        raise InputError(f"{key}={problem['input']} cannot be used: {what}.") from None
-
+    checked = check_values(config)
     model, reg, data, optim = checked.model, checked.reg, checked.data, checked.optim
     if reg.dropout > 0 and "dropout" not in config["model"]:
         raise InputError(
@@ -149,3 +156,20 @@ def check(config: dict[str, Any]) -> None:
     metrics = [f"{split}/{name}" for split in ("val", "train") for name in ("loss", "top1_error", "top5_error")]
     if checked.trainer.monitor not in metrics:
         raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")
+
+
+def check_values(config: dict[str, Any]) -> Config:
+    """Each value by itself. Raises InputError."""
+    name = config.get("model", {}).get("name")
+    with_model = create_model("Config", __base__=Config, model=(MODELS.get(name, Model), ...))
+    try:
+        return with_model.model_validate(config)
+    except ValidationError as problems:
+        problem = problems.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier())
+        key = re.sub(r"\.(float|int|bool|str)$", "", key)
+        if problem["type"] == "missing":
+            raise InputError(f"{key} is missing from the configuration.") from None
+        what = problem["msg"].replace("Input should", "it should")
+        what = what if what.startswith("it should") else what[:1].lower() + what[1:]
+        raise InputError(f"{key}={problem['input']} cannot be used: {what}.") from None

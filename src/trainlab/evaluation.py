@@ -13,7 +13,7 @@ from trainlab import checkpoint
 from trainlab.build import build, build_data, build_net, target
 from trainlab.classifier import Classifier
 from trainlab.command import GROUPS, compose_run, find_misspelt, parse
-from trainlab.config import check
+from trainlab.config import check_values
 from trainlab.errors import InputError
 from trainlab.hardware import choose_hardware
 from trainlab.objective import L2
@@ -87,16 +87,25 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
 
 def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
     """The run's configuration with whole groups (aug=tencrop) or single values (data.root=…) replaced."""
-    for override in parse(overrides):
+    given = parse(overrides)
+    for override in given:
+        if override.key_or_group.partition(".")[0] not in CHANGEABLE:
+            raise InputError(
+                f"{override.key_or_group} is fixed by the checkpoint; what can change are {', '.join(CHANGEABLE)}."
+            )
+    groups = [override.key_or_group for override in given if override.key_or_group in GROUPS]
+    if groups:  # a new choice comes with its own options, those typed beside it included
+        inside = [o.input_line or "" for o in given if o.key_or_group.partition(".")[0] in groups]
+        fresh = compose_run(inside, checked=False)
+        for group in groups:
+            cfg[group] = fresh[group]
+    for override in given:
         key = override.key_or_group
-        if key.partition(".")[0] not in CHANGEABLE:
-            raise InputError(f"{key} is fixed by the checkpoint; what can change are {', '.join(CHANGEABLE)}.")
-        if key in GROUPS:
-            cfg[key] = compose_run([override.input_line or ""])[key]
-        elif OmegaConf.select(cfg, key, default=KeyError) is KeyError:
+        if key.partition(".")[0] in groups:
+            continue
+        if OmegaConf.select(cfg, key, default=KeyError) is KeyError:
             find_misspelt([override.input_line or ""])
             raise InputError(f"{key} is no option of this checkpoint's run.")
-        else:
-            OmegaConf.update(cfg, key, override.value())
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        OmegaConf.update(cfg, key, override.value())
+    check_values(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     return cfg

@@ -1,4 +1,4 @@
-"""What ends a run before its last epoch: a flat gradient, a loss that is no number."""
+"""What watches a run: a flat gradient or a loss that is no number ends it, the last epoch is validated."""
 
 from __future__ import annotations
 
@@ -43,3 +43,27 @@ class FlatGradient(Callback):
         ]
         if torch.nn.utils.get_total_norm(gradients) <= self.tolerance:
             trainer.should_stop = True
+            trainer.check_val_every_n_epoch = 1
+
+
+class ValidateAtTheEnd(Callback):
+    """The last epoch has a validation, and so a checkpoint, also when `validate_every` does not divide it."""
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
+class Threads(Callback):
+    """Sets the CPU threads of this process, after Lightning's launcher has set its own number."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        torch.set_num_threads(self.threads)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        torch.set_num_threads(self.threads)

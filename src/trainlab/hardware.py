@@ -33,14 +33,13 @@ def choose_hardware(
     bfloat16 autocast keeps the weights and the loss in float32 (Krizhevsky et al. trained in float32 throughout).
     """
     gpus = torch.cuda.device_count()
-    if accelerator not in ("auto", "cpu", "gpu"):
-        raise InputError(f"trainer.accelerator={accelerator} is unknown; use auto, cpu or gpu.")
     if accelerator == "gpu" and not gpus:
         raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
     on_gpu = gpus > 0 and accelerator != "cpu"
     if on_gpu and devices > gpus:
         raise InputError(
-            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine; use trainer=cpu or fewer."
+            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine; "
+            "use fewer, or trainer.accelerator=cpu."
         )
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bfloat16()
     half = precision == "bfloat16" or (precision == "auto" and native)
@@ -58,6 +57,7 @@ def choose_hardware(
     )
 
 
+CORES = torch.get_num_threads()  # before any run of this process sets its own number
 SMALL_STEP = 2_000_000  # multiplications of one batch's forward pass; a step of that takes a fraction of a millisecond
 
 
@@ -69,7 +69,7 @@ def choose_threads(threads: int | str, multiplications: int, devices: int) -> in
     """
     if threads != "auto":
         return int(threads)
-    return 1 if multiplications < SMALL_STEP else max(1, torch.get_num_threads() // devices)
+    return 1 if multiplications < SMALL_STEP else max(1, CORES // devices)
 
 
 def cpu_has_bfloat16() -> bool:

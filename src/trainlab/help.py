@@ -12,7 +12,7 @@ GROUPS = {
     "optim": "how the objective is descended",
     "aug": "how images are varied, and what is averaged at test time",
     "trainer": "where it runs",
-    "logger": "where the numbers go, besides metrics.csv",
+    "logger": "where the numbers go",
     "experiment": "a claim of the lecture or the paper, as a configuration",
 }
 

@@ -1,8 +1,9 @@
-"""A run's numbers over time: one row an epoch, in metrics.csv, in every logger and in the checkpoint."""
+"""A run's numbers over time: one row an epoch, in metrics.csv, in W&B and in the checkpoint."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from trainlab.terminal import ProgressBar
 
 
 class History(Checkpoint):
-    """Collects the module's ``row`` of each epoch and gives it to the file, the loggers and the terminal.
+    """Collects the module's ``row`` of each epoch and gives it to the file, the listeners (W&B) and the terminal.
 
     The rows are in the checkpoint too, so that a resumed run's file and curves begin at the beginning.
     It is a `Checkpoint` callback only because Lightning calls those after the module's own hooks, and in
@@ -24,6 +25,7 @@ class History(Checkpoint):
         self.path, self.progress = path, progress
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
+        self.listeners: list[Callable[[dict[str, float]], None]] = []
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = {
@@ -35,8 +37,8 @@ class History(Checkpoint):
         self.rows.append(row)
         if trainer.is_global_zero and self.path is not None:
             self.write(self.path, row)
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=trainer.global_step)
+        for listener in self.listeners:
+            listener(row)
         self.progress.epoch_done(trainer, row)
 
     def write(self, path: Path, row: dict[str, float]) -> None:

@@ -77,4 +77,6 @@ class L2:
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
         """½ c ‖W‖², beside the mean loss. Its gradient, c·W, is the optimiser's ``weight_decay=coefficient``."""
+        if self.coefficient == 0:
+            return torch.zeros(())
         return 0.5 * self.coefficient * torch.stack([w.detach().float().square().sum() for w in weights]).sum()

@@ -36,13 +36,13 @@ def provenance() -> dict[str, Any]:
 def write_results(path: Path, values: Mapping[str, Any]) -> None:
     """Whole or not at all: written beside `path`, then renamed."""
     beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(dict(values), indent=2) + "\n")
+    beside.write_text(json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
     os.replace(beside, path)
 
 
-def peak_memory_mb() -> float:
-    """The most memory this process has held: on the GPU where there is one, else resident memory. Units: 10⁶ bytes."""
-    if torch.cuda.is_available():
+def peak_memory_mb(on_gpu: bool) -> float:
+    """The most memory this process has held: on its GPU, or resident memory. Units: 10⁶ bytes."""
+    if on_gpu:
         return torch.cuda.max_memory_allocated() / 1e6
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most * (1 if sys.platform == "darwin" else 1024) / 1e6

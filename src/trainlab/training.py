@@ -17,14 +17,16 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab import checkpoint, closed_form, wandb_run
+from trainlab.augment import NoAugmentation
 from trainlab.build import build, build_data, build_net, target
 from trainlab.classifier import Classifier
-from trainlab.errors import RunError
+from trainlab.errors import InputError, RunError
 from trainlab.figures.run import draw_figures
-from trainlab.guards import FlatGradient, NonFiniteLoss
+from trainlab.guards import FlatGradient, NonFiniteLoss, Threads, ValidateAtTheEnd
 from trainlab.hardware import choose_hardware, choose_threads
 from trainlab.history import History
 from trainlab.layers import layers
+from trainlab.metrics import TOP_K
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import optimiser
 from trainlab.results import peak_memory_mb, provenance, write_results
@@ -46,12 +48,20 @@ def train(cfg: DictConfig) -> float:
     options = {key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")}
     hardware = choose_hardware(**options, convolutions=net_class.min_size > 1)
     resumed = checkpoint.read(cfg.ckpt) if cfg.ckpt else None
+    if resumed:
+        checkpoint.refuse_other_run(resumed, OmegaConf.to_container(cfg, resolve=True), cfg.ckpt)  # type: ignore[arg-type]
+        if resumed.epoch + 1 >= cfg.trainer.max_epochs:
+            raise InputError(
+                f"ckpt={cfg.ckpt} has done {resumed.epoch + 1} epochs already; set trainer.max_epochs above that, "
+                "or test it with scripts/evaluate.py."
+            )
     data = build_data(cfg, min_size=net_class.min_size, channels_last=hardware.channels_last)
     data.setup()
     net = build_net(cfg.model, data.input_shape, len(data.classes))
     if resumed:
         checkpoint.put_weights(net, resumed, cfg.ckpt)  # refuses another network's
-        checkpoint.refuse_other_run(resumed, OmegaConf.to_container(cfg, resolve=True), cfg.ckpt)  # type: ignore[arg-type]
+        if resumed.facts.classes != list(data.classes):
+            raise InputError(f"ckpt={cfg.ckpt} knows the classes {', '.join(resumed.facts.classes)}, not these data's.")
     if hardware.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
@@ -74,11 +84,24 @@ def train(cfg: DictConfig) -> float:
         facts=facts,
     )
 
+    table = layers(net, data.input_shape)
+    work = sum(layer.connections for layer in table) * min(data.batch_size or sys.maxsize, len(data.sets.train))
+    threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
+
     # What watches it
     out = console()
     progress = ProgressBar(out)
     history = History(run_dir / "metrics.csv" if cfg.logger.name != "none" else None, progress)
-    best, last, guards = watchers(cfg, run_dir / "checkpoints", has_validation=len(data.sets.val) > 0)
+    if cfg.trainer.monitor.endswith("top5_error") and len(data.classes) <= TOP_K:
+        raise InputError(
+            f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(data.classes)} classes; use top1_error."
+        )
+    for name, part in (("validation", data.sets.val), ("test", data.sets.test)):
+        if 0 < len(part) < cfg.trainer.devices:
+            raise InputError(
+                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are."
+            )
+    best, last, guards = watchers(cfg, run_dir / "checkpoints", resumed, has_validation=len(data.sets.val) > 0)
     trainer = L.Trainer(
         accelerator=hardware.accelerator,
         devices=cfg.trainer.devices,
@@ -86,7 +109,7 @@ def train(cfg: DictConfig) -> float:
         precision=hardware.precision,
         max_epochs=cfg.trainer.max_epochs,
         check_val_every_n_epoch=cfg.trainer.validate_every,
-        callbacks=[progress, *guards, history, *([best] if best else []), last],
+        callbacks=[Threads(threads), progress, *guards, history, *([best] if best else []), last],
         logger=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -94,11 +117,7 @@ def train(cfg: DictConfig) -> float:
         use_distributed_sampler=False,  # the sampler shards by itself, and pads nothing
         default_root_dir=run_dir,
     )
-    table = layers(net, data.input_shape)
-    work = sum(layer.connections for layer in table) * min(data.batch_size or sys.maxsize, len(data.sets.train))
-    threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
-    torch.set_num_threads(threads)
-    logger = None
+    recorded = None
     if trainer.is_global_zero:
         out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
         if resumed:
@@ -110,16 +129,16 @@ def train(cfg: DictConfig) -> float:
             *data.remarks, f"{hardware.remark} · {threads} CPU thread{'s' * (threads > 1)}", sep="\n", soft_wrap=True
         )
         if cfg.logger.name == "wandb":
-            logger = wandb_run.start(
+            recorded = wandb_run.start(
                 run_dir,
                 project=cfg.logger.project,
                 mode=cfg.logger.mode,
                 tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
                 config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
             )
-        if logger is not None:
-            trainer.loggers = [logger]
-            wandb_run.log_layers(logger, table)
+        if recorded is not None:
+            history.listeners.append(partial(wandb_run.log_row, recorded))
+            wandb_run.log_layers(recorded, table)
 
     # Training, then the test of the best checkpoint
     results: dict[str, Any] | None = None
@@ -147,7 +166,7 @@ def train(cfg: DictConfig) -> float:
             "images_per_second": progress.mean_images_per_second,
             "training_seconds": progress.training_seconds,
             "seconds": time.perf_counter() - started,
-            "peak_memory_mb": peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(on_gpu=hardware.accelerator == "gpu"),
             "hardware": hardware.remark,
             "threads": threads,
             **provenance(),
@@ -160,52 +179,58 @@ def train(cfg: DictConfig) -> float:
                 title=f"{cfg.model.name} on {cfg.data.name}",
                 rows=history.rows,
                 sets=data.sets,
-                net=net.cpu(),
+                net=net.cpu().eval(),
                 loss=classifier.loss,
                 input_shape=data.input_shape,
                 predicted=classifier.predictions.predicted,
                 confidence=classifier.predictions.confidence,
             )
-            if logger is not None:
-                wandb_run.log_figures(logger, figures)
+            if recorded is not None:
+                wandb_run.log_figures(recorded, figures)
     except torch.OutOfMemoryError as error:
         raise RunError(
             f"out of memory on the GPU ({str(error).splitlines()[0]}); try a smaller data.batch_size."
         ) from None
     finally:
         if sys.exc_info()[0] is not None and last.best_model_path and trainer.is_global_zero:
-            out.print(f"the last good checkpoint is {last.best_model_path}")
-        sync = wandb_run.finish(logger, results) if logger is not None else None
+            out.print(f"the last good checkpoint is {last.best_model_path}", soft_wrap=True)
+        sync = wandb_run.finish(recorded, results) if recorded is not None else None
+        if sync and results is None:
+            out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
     if trainer.is_global_zero:
         out.print(result_table(results, run_dir))
         if sync:
             out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
-    return results.get(cfg.trainer.monitor, results.get("train/loss", float("nan")))
+    return float(best.best_model_score) if best and best.best_model_score is not None else results["train/loss"]
 
 
 def watchers(
-    cfg: DictConfig, folder: Path, *, has_validation: bool
+    cfg: DictConfig, folder: Path, resumed: checkpoint.Saved | None, *, has_validation: bool
 ) -> tuple[ModelCheckpoint | None, ModelCheckpoint, list[Callback]]:
     """The checkpoints `best` (none without a validation set) and `last`, and what may end the run early."""
-    every = cfg.trainer.validate_every
-    common = {
-        "dirpath": folder,
-        "every_n_epochs": every,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    watches = has_validation or cfg.trainer.monitor.startswith("train/")
-    best = checkpoint.Best(filename="best", monitor=cfg.trainer.monitor, mode="min", **common) if watches else None
-    last = ModelCheckpoint(filename="last", **common)
-    guards: list[Callback] = [NonFiniteLoss()]
+    common: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = None
+    if has_validation or cfg.trainer.monitor.startswith("train/"):
+        beside = resumed.path.parent if resumed else None
+        best = checkpoint.Best(beside, filename="best", monitor=cfg.trainer.monitor, mode="min", **common)
+    last = checkpoint.Last(filename="last", **common)
+    guards: list[Callback] = [NonFiniteLoss(), ValidateAtTheEnd()]
     if cfg.optim.name == "gd":
         guards.append(FlatGradient(cfg.optim.tolerance))
     if cfg.trainer.patience is not None:
         on_train = cfg.trainer.monitor.startswith("train/")
         guards.append(
-            EarlyStopping(cfg.trainer.monitor, patience=cfg.trainer.patience, check_on_train_epoch_end=on_train)
+            EarlyStopping(
+                cfg.trainer.monitor,
+                patience=cfg.trainer.patience,
+                check_on_train_epoch_end=on_train,
+                check_finite=False,
+            )
         )
     return best, last, guards
+
+
+MOST_FEATURES = 2000  # beyond that the closed form costs more than the run
 
 
 def least_squares_gaps(classifier: Classifier, data: Any, l2: L2) -> dict[str, float]:
@@ -213,7 +238,9 @@ def least_squares_gaps(classifier: Classifier, data: Any, l2: L2) -> dict[str, f
     linear = getattr(classifier.net, "linear", None)
     if not isinstance(linear, torch.nn.Linear) or not isinstance(classifier.loss, HalfMSE):
         return {}
-    if not isinstance(classifier.net.activation, torch.nn.Identity) or data.train_views > 1:
+    if not isinstance(classifier.net.activation, torch.nn.Identity) or linear.in_features > MOST_FEATURES:
+        return {}
+    if not isinstance(data.augmentation, NoAugmentation | None):
         return {}
     return closed_form.gaps(linear.weight, linear.bias, data.training_inputs(), data.sets.train.labels, l2.coefficient)
 

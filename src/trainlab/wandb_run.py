@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import netrc
 import os
 import socket
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import wandb
-from lightning.pytorch.loggers import WandbLogger
+from wandb import Run
 
 from trainlab.layers import Layer
 
 REACH_SECONDS = 3.0  # how long to try for W&B's server before recording offline
 
 
-def start(
-    run_dir: Path, *, project: str, mode: str, tags: Sequence[str], config: Mapping[str, Any]
-) -> WandbLogger | None:
-    """A logger for this run, or None when W&B cannot even record to disk: a run never fails because of it.
+def start(run_dir: Path, *, project: str, mode: str, tags: Sequence[str], config: Mapping[str, Any]) -> Run | None:
+    """A W&B run, or None when W&B cannot even record to disk: a run never fails because of it.
 
     mode: online, offline or auto, which is online with an account and a network and offline otherwise.
     WANDB_MODE, where it is set, wins. Nothing is ever asked.
     """
     mode = os.environ.get("WANDB_MODE") or mode
-    if mode == "auto":
-        mode = "online" if has_account() and is_reachable() else "offline"
+    if mode == "auto" and not is_reachable():
+        mode = "offline"
+    if mode in ("auto", "online"):
+        mode = "online" if has_account() else "offline"  # without a key wandb.init would ask for one
     os.environ.setdefault("WANDB_SILENT", "true")  # what it has to say is said in one line at the end
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
@@ -43,7 +44,7 @@ def start(
                 settings=wandb.Settings(silent=True, console="off", init_timeout=30),
             )
             run.define_metric("*", step_metric="epoch")
-            return WandbLogger(experiment=run)
+            return run
         except Exception as error:  # whatever happens in there, the run goes on
             warnings.warn(f"W&B did not start ({attempt}): {error}", stacklevel=2)
     return None
@@ -57,54 +58,70 @@ def has_account() -> bool:
         keys = netrc.netrc(os.environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):
         return False
-    return keys.authenticators(_server()[0]) is not None
+    return keys.authenticators(urlparse(_address()).hostname or "") is not None
 
 
 def is_reachable() -> bool:
     try:
         socket.create_connection(_server(), timeout=REACH_SECONDS).close()
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 
 
+def _address() -> str:
+    return os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url
+
+
 def _server() -> tuple[str, int]:
-    address = urlparse(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url)
+    """Raises ValueError for an address without a proper port."""
+    address = urlparse(_address())
     return address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
 
 
-def log_layers(logger: WandbLogger, rows: Sequence[Layer]) -> None:
+Result = TypeVar("Result")
+
+
+def _never_in_the_way(log: Callable[..., Result]) -> Callable[..., Result | None]:
+    """Whatever goes wrong inside W&B is a warning."""
+
+    @functools.wraps(log)
+    def wrapped(*args: Any, **kwargs: Any) -> Result | None:
+        try:
+            return log(*args, **kwargs)
+        except Exception as error:
+            warnings.warn(f"W&B could not record: {error}", stacklevel=2)
+            return None
+
+    return wrapped
+
+
+@_never_in_the_way
+def log_row(run: Run, row: Mapping[str, float]) -> None:
+    """An epoch's values."""
+    run.log(dict(row))
+
+
+@_never_in_the_way
+def log_layers(run: Run, rows: Sequence[Layer]) -> None:
     columns: list[str | int] = ["layer", "kernel", "stride", "output", "weights", "biases", "neurons", "connections"]
     cells = [
-        [
-            r.name,
-            r.kernel,
-            r.stride,
-            "×".join(map(str, r.output)),
-            r.weights,
-            r.biases,
-            r.neurons,
-            r.connections,
-        ]
+        [r.name, r.kernel, r.stride, "×".join(map(str, r.output)), r.weights, r.biases, r.neurons, r.connections]
         for r in rows
     ]
-    logger.experiment.log({"layers": wandb.Table(columns=columns, data=cells)})
+    run.log({"layers": wandb.Table(columns=columns, data=cells)})
 
 
-def log_figures(logger: WandbLogger, figures: Mapping[str, Path]) -> None:
-    logger.experiment.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
+@_never_in_the_way
+def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
+    run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
 
 
-def finish(logger: WandbLogger, results: Mapping[str, Any] | None) -> str | None:
+@_never_in_the_way
+def finish(run: Run, results: Mapping[str, Any] | None) -> str | None:
     """End the W&B run, failed if there are no results; returns the command that uploads it, if it is offline."""
-    run = logger.experiment
-    try:
-        if results is not None:
-            run.summary.update({name: value for name, value in results.items() if value is not None})
-        offline = run.settings._offline
-        folder = Path(run.dir).parent
-        run.finish(exit_code=0 if results is not None else 1)
-    except Exception as error:
-        warnings.warn(f"W&B did not end well: {error}", stacklevel=2)
-        return None
-    return f"wandb sync {os.path.relpath(folder)}" if offline else None
+    if results is not None:
+        run.summary.update({name: value for name, value in results.items() if value is not None})
+    folder = Path(run.dir).parent
+    run.finish(exit_code=0 if results is not None else 1)
+    return f"wandb sync {os.path.relpath(folder)}" if folder.name.startswith("offline-run") else None

@@ -144,11 +144,6 @@ def test_conv3_sees_the_maps_of_both_gpus(small):
     assert (gradient_from_first_outputs(small.conv3, 256) > 0).all()
 
 
-def test_one_group_sees_all_maps(fake):
-    net = AlexNet((3, 63, 63), 10, groups=1)
-    assert all(m.groups == 1 for m in net.modules() if isinstance(m, nn.Conv2d))
-
-
 @pytest.mark.parametrize("size", [64, 96])
 def test_a_real_forward_pass_beside_torchs_own_layers(size):
     """The same weights in a network of torch's modules only, padded by hand."""

@@ -135,7 +135,8 @@ class ImageData(L.LightningDataModule):
             **order,
         )
         # The sampler's items are whole batches and slicing one takes microseconds, so no collation, no workers.
-        return DataLoader(Slices(images, views), sampler=batches, batch_size=None, pin_memory=torch.cuda.is_available())
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(Slices(images, views), sampler=batches, batch_size=None, pin_memory=on_gpu)
 
     @property
     def _world_size(self) -> int:

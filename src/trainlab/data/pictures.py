@@ -63,8 +63,7 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
     except MemoryError:
         gigabytes = len(paths) * channels * size * size / 1e9
         raise InputError(
-            f"{len(paths)} images at data.size={size} need {gigabytes:.0f} GB of memory; set a smaller "
-            "data.size, or pack the folder once with scripts/pack_images.py and train with data=imagenet."
+            f"{len(paths)} images at data.size={size} need {gigabytes:.0f} GB of memory; set a smaller data.size."
         ) from None
 
     def read(index: int) -> bool:

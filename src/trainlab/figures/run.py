@@ -55,7 +55,7 @@ def draw_figures(
         if test.images.shape[1] == 2 and len(test.classes) == 2:
             figures["decision_regions"] = plane_figure(net, loss, sets, title)
     else:
-        figures["worst_mistakes"] = mistakes_figure(test, predicted, confidence, f"{title}: surest mistakes")
+        figures["worst_mistakes"] = mistakes_figure(test, predicted, confidence, f"{title}: worst mistakes")
     folder.mkdir(exist_ok=True)
     paths = {}
     for name, figure in figures.items():

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class LocalResponseNorm(nn.Module):
@@ -54,6 +55,7 @@ class _Normalise(torch.autograd.Function):
             return x * factor
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
         x, band, denominator, factor = ctx.saved_tensors
