@@ -6,7 +6,7 @@ try:
     import hydra
     from omegaconf import DictConfig
 
-    from trainlab.command import check_command_line, in_sentences, show_help
+    from trainlab.command import check_command_line, exit_status, run, show_help
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "
@@ -17,14 +17,12 @@ except ModuleNotFoundError as missing:
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-@in_sentences
 def main(cfg: DictConfig) -> float:
-    from trainlab.training import train  # imports torch: only once the choices are known to be right
-
-    return train(cfg)
+    return run(cfg)
 
 
 if __name__ == "__main__":
     show_help(sys.argv[1:])
     check_command_line(sys.argv[1:])
     main()
+    sys.exit(exit_status())

@@ -48,6 +48,7 @@ def build_data(
         partial(build, cfg.data.load),
         augmentation,
         batch_size=cfg.data.batch_size,
+        train_examples=cfg.data.get("train_examples"),
         seed=cfg.seed,
         channels_last=channels_last,
     )

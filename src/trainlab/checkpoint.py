@@ -1,4 +1,4 @@
-"""What a checkpoint holds besides Lightning's own, and reading one without running anything in it."""
+"""What a checkpoint holds besides Lightning's own, writing one whole, reading one without running anything in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 from torch import nn
 
-from trainlab.errors import InputError
+from trainlab.atomic import whole_file
+from trainlab.errors import InputError, RunError
+from trainlab.run_directory import CHECKPOINTS, LAST, PREVIOUS
 
 KEY = "trainlab"
 PREFIX = "net."  # the network's place in the LightningModule
@@ -40,41 +43,74 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far training had come: whole epochs, then batches of the next one.
+
+    ended: the run had decided to stop (a flat gradient, patience), so that no epoch is missing.
+    """
+
+    epochs: int
+    batches: int = 0
+    ended: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Saved:
-    """A checkpoint in memory, its tensors on the CPU."""
+    """A checkpoint in memory, its tensors on the CPU. remark: what its reader should be told, or nothing."""
 
     path: Path
     facts: Facts
     weights: dict[str, torch.Tensor]
-    epoch: int
+    progress: Progress
+    remark: str = ""
 
 
 def read(path_or_run: str, prefer: str = "last") -> Saved:
     """`path_or_run`: a checkpoint, or a run directory, whose checkpoint `prefer` (else the last) is meant.
 
-    Raises InputError when there is none or it is not one of this project's.
+    A damaged last.ckpt gives way to the one before it. Raises InputError when there is none or it is not one of
+    this project's.
     """
     path = Path(path_or_run).expanduser()
     if path.is_dir():
-        inside = [path / "checkpoints" / f"{name}.ckpt" for name in (prefer, "last")]
+        inside = [path / CHECKPOINTS / name for name in (f"{prefer}.ckpt", LAST, PREVIOUS)]
         path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():
         raise InputError(
             f"ckpt={path_or_run} is a folder without checkpoints/last.ckpt; name a checkpoint or a run directory."
         )
-    if not path.is_file():
+    before = path.with_name(PREVIOUS)
+    if not path.is_file() and not (path.name == LAST and before.is_file()):
         raise InputError(f"ckpt={path_or_run} does not exist; name a checkpoint (*.ckpt) or a run directory.")
+    saved = _load(path)
+    if saved is None and path.name == LAST and before.is_file():
+        saved = _load(before, remark=f"{path} is damaged; the one before it, {before.name}, takes its place")
+    if saved is None:
+        raise InputError(f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.")
+    return saved
+
+
+def _load(path: Path, remark: str = "") -> Saved | None:
+    """None for what cannot be read, or not as it was written."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        saved = Saved(
+        is_zip = zipfile.is_zipfile(path)
+        if is_zip:
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:  # torch does not look at the checksums of tensors
+                    return None
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return Saved(
             path,
             Facts(**content[KEY]),
             {name.removeprefix(PREFIX): w for name, w in content["state_dict"].items() if name.startswith(PREFIX)},
-            content["epoch"],
+            Progress(**content["progress"]),
+            remark,
         )
     except Exception:  # arbitrary bytes can raise anything here
-        raise InputError(f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.") from None
-    return saved
+        return None
 
 
 def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
@@ -98,15 +134,8 @@ def validates(trainer: L.Trainer) -> bool:
     return (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
 
 
-RESUMED = (
-    "seed",
-    "model",
-    "optim",
-    "reg",
-    "loss",
-    "aug",
-    "data",
-)  # what a resumed run has in common with what it goes on from
+# What a resumed run has in common with what it goes on from
+RESUMED = ("seed", "model", "optim", "reg", "loss", "aug", "data")
 MOVABLE = ("root", "download", "load", "on_bad_image")  # of these, what says only where the data are
 
 
@@ -129,20 +158,67 @@ def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None
                 )
 
 
-class Last(ModelCheckpoint):
+class WholeFiles(TorchCheckpointIO):
+    """Checkpoints appear on the disk whole or not at all; last.ckpt leaves the one before it as previous.ckpt."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as file:
+                torch.save(checkpoint, file)
+                file.flush()  # a full disk shows here, before the old one is touched
+                if path.name == LAST and path.exists():
+                    _link(path, path.with_name(PREVIOUS))
+        except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+            cause = (error if isinstance(error, OSError) else error.__context__) or error
+            reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
+            raise RunError(f"the checkpoint {path} cannot be written ({reason}).") from None
+
+
+def _link(old: Path, new: Path) -> None:
+    """`new` names the same content as `old`, at no cost; where the file system has no links, a copy."""
+    beside = new.with_name(f".{new.name}.tmp")
+    beside.unlink(missing_ok=True)
+    try:
+        beside.hardlink_to(old)
+    except OSError:
+        shutil.copyfile(old, beside)
+    beside.replace(new)
+
+
+class Last(Checkpoint):
     """last.ckpt, after every epoch with a validation and after the epoch in which the run ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LAST
+        self.step: int | None = None
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if validates(trainer) or trainer.should_stop:
-            super().on_train_epoch_end(trainer, pl_module)
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        """On all ranks."""
+        trainer.save_checkpoint(self.path)
+        self.step = trainer.global_step
+
+    def is_of_now(self, trainer: L.Trainer) -> bool:
+        return self.step == trainer.global_step
+
+    @property
+    def exists(self) -> bool:
+        return self.path.is_file()
 
 
 class Best(ModelCheckpoint):
     """best.ckpt, which a resumed run takes along: its new epochs have to be better than the old ones."""
 
-    def __init__(self, beside: Path | None, **options: Any) -> None:
+    def __init__(self, folder: Path, monitor: str, beside: Path | None = None) -> None:
         """beside: the folder of the checkpoint from which the run goes on."""
-        super().__init__(**options)
+        super().__init__(
+            folder, "best", monitor, mode="min", save_on_train_epoch_end=True, enable_version_counter=False
+        )
         self.beside = beside
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainlab.augment import CENTRE_VIEW
-from trainlab.checkpoint import KEY, Facts
+from trainlab.checkpoint import KEY, Facts, Progress
 from trainlab.data.batches import Batch
 from trainlab.errors import RunError
 from trainlab.metrics import Errors
@@ -63,6 +63,8 @@ class Classifier(L.LightningModule):
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
         self.plateau: ReduceLROnPlateau | None = None
         self.plateau_state: dict[str, Any] | None = None
+        self.batches_done = 0  # of this epoch
+        self.within_epoch: dict[str, Any] | None = None  # what a checkpoint from within an epoch restores
         self.test_parts: list[tuple[Tensor, ...]] = []
         self.predictions: Predictions | None = None
 
@@ -85,12 +87,29 @@ class Classifier(L.LightningModule):
     # Training
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        if batch_index > 0:
-            return
-        # Dropout draws from torch's global stream; started anew here, a resumed run draws what an unbroken one does.
-        # (Lightning leaves on_train_epoch_start out in the first epoch after a resumption.)
-        state = np.random.SeedSequence((self.seed, self.current_epoch, self.global_rank)).generate_state(1)[0]
-        torch.manual_seed(int(state))
+        # Dropout draws from torch's global stream; started anew in each epoch, a resumed run draws what an unbroken
+        # one does. (Lightning leaves on_train_epoch_start out in the first epoch after a resumption.)
+        if batch_index == 0:
+            self.start_stream(self.seed, self.current_epoch, self.global_rank)
+        elif self.within_epoch is not None:
+            self.go_on_within_epoch(self.within_epoch, batch_index)
+        self.within_epoch = None
+        self.batches_done = batch_index + 1
+
+    def start_stream(self, *key: int) -> None:
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def go_on_within_epoch(self, state: dict[str, Any], batch_index: int) -> None:
+        """The epoch's sums so far, and each rank's stream; with another number of ranks, new streams."""
+        if self.global_rank == 0:
+            self.meter("train").go_on_from(state["sums"])
+        if len(state["streams"]) == self.trainer.world_size:
+            stream = state["streams"][self.global_rank]
+            torch.set_rng_state(stream["cpu"])
+            if "cuda" in stream and self.device.type == "cuda":
+                torch.cuda.set_rng_state(stream["cuda"], self.device)
+        else:
+            self.start_stream(self.seed, self.current_epoch, self.global_rank, batch_index)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         outputs = self.net(batch.inputs)
@@ -110,6 +129,7 @@ class Classifier(L.LightningModule):
             raise diverged(self.current_epoch, self.trainer)
         self.log_dict(values, logger=False)
         self.row = {name: float(value) for name, value in (values | self.validation).items()}
+        self.row["weight_norm"] = float(size.sum().sqrt())
         self.row["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.plateau is not None and self.monitor in self.row:
             self.plateau.step(self.row[self.monitor])
@@ -146,10 +166,7 @@ class Classifier(L.LightningModule):
             row |= {f"{name.replace('tencrop', 'test')}_tencrop": v for name, v in self.finish("tencrop").items()}
         self.log_dict(row, logger=False)
         parts = [tuple(column.cpu() for column in part) for part in self.test_parts]
-        if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, parts)
-            parts = [part for rank in gathered for part in rank]
+        parts = [part for rank in self.gather(parts) for part in rank]
         ids, labels, predicted, confidence = (torch.cat(column) for column in zip(*parts, strict=True))
         order = ids.argsort()
         assert torch.equal(ids[order], torch.arange(len(ids))), "a test example was counted twice or not at all"
@@ -162,9 +179,27 @@ class Classifier(L.LightningModule):
             checkpoint[KEY] = self.facts.plain()
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
+        ends = self.batches_done == self.trainer.num_training_batches
+        checkpoint["progress"] = Progress(
+            self.current_epoch + ends, 0 if ends else self.batches_done, ended=ends and self.trainer.should_stop
+        ).plain()
+        if not ends:
+            stream = {"cpu": torch.get_rng_state()}
+            if self.device.type == "cuda":
+                stream["cuda"] = torch.cuda.get_rng_state(self.device)
+            checkpoint["within_epoch"] = {"sums": self.meter("train").sums(), "streams": self.gather(stream)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.plateau_state = checkpoint.get("plateau")
+        self.within_epoch = checkpoint.get("within_epoch")
+
+    def gather(self, mine: Any) -> list[Any]:
+        """The ranks' objects, in their order: a collective call."""
+        if self.trainer.world_size == 1:
+            return [mine]
+        gathered: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(gathered, mine)
+        return gathered
 
     # Errors
 

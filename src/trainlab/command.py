@@ -8,11 +8,14 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -21,6 +24,9 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from trainlab.config import check
 from trainlab.errors import InputError, RunError
+from trainlab.run_directory import RESULTS, own_checkpoint, read_results
+from trainlab.signals import heard_by, stop_at_once
+from trainlab.sweeps.names import sweep_name
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = {
@@ -30,6 +36,7 @@ GROUPS = {
 }
 RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
+OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 
 Result = TypeVar("Result")
 
@@ -47,13 +54,53 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
         except (InputError, RunError) as error:
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
-            if isinstance(error, RunError) and os.environ.get("LOCAL_RANK", "0") != "0":
-                # All ranks fail together and rank 0 says so; Lightning kills it at once if this one ends with an error.
-                os._exit(0)
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2 if isinstance(error, InputError) else 1)
+            if os.environ.get("RANK", "0") == "0":
+                print(f"error: {error}", file=sys.stderr)
+            else:  # of torchrun, which ends rank 0 as soon as another ends: all fail together, and rank 0 says so
+                time.sleep(2)
+            sys.exit(error.status)
 
     return wrapped
+
+
+@in_sentences
+def run(cfg: DictConfig) -> float:
+    """One run, in this process or in several that it starts; returns what sweepers compare (see `train`)."""
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    with only_one(run_dir), heard_by(stop_at_once):
+        from trainlab.training import train  # imports torch: only once the choices are known to be right
+
+        if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
+            return train(cfg)
+        from trainlab.ranks import run_ranks
+
+        run_ranks(functools.partial(train, cfg), devices=cfg.trainer.devices, nodes=cfg.trainer.nodes, run_dir=run_dir)
+        return (read_results(run_dir) or {})["best"]
+
+
+def exit_status() -> int:
+    """Of a sweep that has ended: 1 when a point did not finish."""
+    launch = sys.modules.get("trainlab.sweeps.launch")
+    return 1 if launch is not None and launch.UNFINISHED else 0
+
+
+@contextmanager
+def only_one(run_dir: Path) -> Iterator[None]:
+    """Inside, no other command runs in this directory. Raises InputError when one does."""
+    if os.environ.get("RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0":
+        yield  # the first process holds it for all
+        return
+    lock = FileLock(run_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another command is running in {run_dir}; wait for it, or choose another directory."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def show_help(arguments: list[str]) -> None:
@@ -69,11 +116,8 @@ def show_help(arguments: list[str]) -> None:
 def check_command_line(arguments: list[str]) -> None:
     """Compose and check what train.py is about to run, and make its run directory.
 
-    Hydra's own commands (--cfg, --info, …) are left to Hydra, and so are the processes that DDP starts,
-    whose arguments rank 0 has checked.
+    Hydra's own commands (--cfg, --info, …) are left to Hydra.
     """
-    if "LOCAL_RANK" in os.environ and os.environ["LOCAL_RANK"] != "0":
-        return
     sweep = "-m" in arguments or "--multirun" in arguments
     options = [argument for argument in arguments if argument.startswith("-") and argument not in ("-m", "--multirun")]
     if options and set(options) != {"--cfg"}:
@@ -86,33 +130,78 @@ def check_command_line(arguments: list[str]) -> None:
         raise InputError(
             f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
         )
-    for point in points(overrides) if sweep else [overrides]:
-        cfg = compose_run(point)
-        if sweep and cfg.trainer.devices > 1:
-            raise InputError(
-                f"trainer.devices={cfg.trainer.devices} cannot be swept with -m yet: each process would start the "
-                "whole sweep again; run the points one by one."
-            )
-    if not sweep and not options:
-        make_run_directory(Path(cfg.hydra.run.dir))
+    if sweep and not options:
+        leave_torchrun()
+        params = compose_run(points(overrides)[0], checked=False).hydra.sweeper.get("params") or {}
+        for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
+            compose_run(point)
+    elif not sweep:
+        cfg = compose_run(overrides)
+        agree_with_torchrun(cfg)
+        if not options:
+            run_dir = Path(cfg.hydra.run.dir)
+            refuse_occupied(run_dir, cfg.ckpt)
+            make_run_directory(run_dir)
 
 
-def points(overrides: list[str]) -> Iterator[list[str]]:
+def points(overrides: list[str]) -> list[list[str]]:
     """A sweep's first point, then each other value of each swept option once: enough to find a wrong value."""
-    parsed = parse(overrides)
-    values = []
-    for override in parsed:
+    values: dict[str, list[str]] = {}  # a later override of the same option wins, as in Hydra
+    for override in parse(overrides):
+        key = override.get_key_element()
         swept = override.is_sweep_override() and not override.is_hydra_override()
         if swept and not override.is_interval_sweep():
-            key = override.get_key_element()
-            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         elif not override.is_sweep_override():
-            values.append([override.input_line or ""])
-    first = [choices[0] for choices in values]
-    yield first
-    for position, choices in enumerate(values):
-        for choice in choices[1:]:
-            yield [*first[:position], choice, *first[position + 1 :]]
+            values[key] = [override.input_line or ""]
+    first = {key: choices[0] for key, choices in values.items()}
+    others = [first | {key: choice} for key, choices in values.items() for choice in choices[1:]]
+    return [list(point.values()) for point in [first, *others]]
+
+
+def refuse_occupied(run_dir: Path, ckpt: str | None) -> None:
+    """A run is never written over. Raises InputError."""
+    if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
+        raise InputError(
+            f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another hydra.run.dir=…"
+        )
+
+
+def agree_with_torchrun(cfg: DictConfig) -> None:
+    """The processes are those that the configuration says. Raises InputError."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    devices, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    for key, there, asked in (
+        ("devices", devices, cfg.trainer.devices),
+        ("nodes", everywhere // devices, cfg.trainer.nodes),
+    ):
+        if there != asked:
+            raise InputError(
+                f"torchrun started {there} {key} and trainer.{key}={asked} is asked for; add trainer.{key}={there}."
+            )
+
+
+def leave_torchrun() -> None:
+    """A sweep starts the processes of its points itself: under torchrun its first process does, the others end.
+
+    Raises InputError on several machines.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
+        raise InputError(
+            "a sweep (-m) cannot be run by torchrun on several machines; use hydra/launcher=slurm, or one command "
+            "for each point."
+        )
+    if os.environ["RANK"] != "0":
+        sys.exit(0)
+    for name in list(os.environ):
+        if name.startswith(("TORCHELASTIC_", "ROLE_", "GROUP_")) or name in TORCHRUN:
+            del os.environ[name]
+
+
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
 
 
 def parse(overrides: list[str]) -> list[Override]:

@@ -83,6 +83,7 @@ class Loss(Group):
 class Data(Group):
     name: str
     batch_size: PositiveInt | None
+    train_examples: PositiveInt | None = None
     val_fraction: Share
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: Seed
@@ -100,6 +101,7 @@ class Trainer(Group):
     accelerator: Literal["auto", "cpu", "gpu"]
     strategy: Literal["auto", "ddp"]
     devices: PositiveInt
+    nodes: PositiveInt
     max_epochs: PositiveInt
     precision: Literal["auto", "float32", "bfloat16"]
     channels_last: Literal["auto"] | bool
@@ -107,6 +109,8 @@ class Trainer(Group):
     validate_every: PositiveInt
     monitor: str
     patience: PositiveInt | None
+    target: PositiveFloat | None
+    save_minutes: PositiveFloat
 
 
 class Logger(Group):
@@ -145,6 +149,7 @@ def check(config: dict[str, Any]) -> None:
         )
     needs_validation = {
         "trainer.patience": checked.trainer.patience,
+        "trainer.target": checked.trainer.target,
         "optim.schedule": optim.schedule == "plateau",
     }
     for key, needed in needs_validation.items():

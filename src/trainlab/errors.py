@@ -1,4 +1,4 @@
-"""The two ways a run ends badly; both are told to the user in one sentence, never as a traceback."""
+"""The ways a run ends badly; each is told to the user in one sentence, never as a traceback."""
 
 
 class InputError(Exception):
@@ -7,6 +7,21 @@ class InputError(Exception):
     The message is one sentence that names the thing, where it was, and what would be right.
     """
 
+    status = 2
+
 
 class RunError(Exception):
     """The run started rightly and failed: exit status 1."""
+
+    status = 1
+
+
+RESUME_ME = 75  # EX_TEMPFAIL of sysexits.h: "the user is invited to try again"
+
+
+class StoppedError(RunError):
+    """The run was asked to stop and can go on where it stopped: exit status 75, or 130 after Ctrl-C."""
+
+    def __init__(self, message: str, status: int = RESUME_ME) -> None:
+        super().__init__(message)
+        self.status = status

@@ -38,9 +38,11 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     saved = checkpoint.read(name, prefer="best")
     cfg = changed(OmegaConf.create(saved.facts.config), [o for o in overrides if not o.startswith("ckpt=")])
 
-    options = {key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")}
     hardware = choose_hardware(
-        **options | {"devices": 1, "strategy": "auto"}, convolutions=target(cfg.model).min_size > 1
+        **{key: cfg.trainer[key] for key in ("accelerator", "precision", "channels_last")},
+        strategy="auto",
+        devices=1,
+        convolutions=target(cfg.model).min_size > 1,
     )
     shape = saved.facts.input_shape
     data = build_data(cfg, input_size=shape[-1] if len(shape) == 3 else None, channels_last=hardware.channels_last)
@@ -78,7 +80,8 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()} | {"views": data.test_views}
     out = console()
     out.print(
-        f"{saved.path} · epoch {saved.epoch + 1} · {cfg.model.name} on {cfg.data.name} · {len(data.sets.test):,} images"
+        f"{saved.path} · epoch {saved.progress.epochs} · {cfg.model.name} on {cfg.data.name} · "
+        f"{len(data.sets.test):,} images"
     )
     out.print(*data.remarks[1:], hardware.remark, sep="\n", soft_wrap=True)
     out.print(result_table(metrics))

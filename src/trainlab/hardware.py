@@ -57,7 +57,6 @@ def choose_hardware(
     )
 
 
-CORES = torch.get_num_threads()  # before any run of this process sets its own number
 SMALL_STEP = 2_000_000  # multiplications of one batch's forward pass; a step of that takes a fraction of a millisecond
 
 
@@ -65,11 +64,11 @@ def choose_threads(threads: int | str, multiplications: int, devices: int) -> in
     """How many CPU threads each process computes with.
 
     auto: one for networks so small that dealing out the work costs more than the work (and that stumble most
-    when another program takes a core), else an equal share of the cores.
+    when another program takes a core), else an equal share of the cores, or of the share that a sweep gives this run.
     """
     if threads != "auto":
         return int(threads)
-    return 1 if multiplications < SMALL_STEP else max(1, CORES // devices)
+    return 1 if multiplications < SMALL_STEP else max(1, torch.get_num_threads() // devices)
 
 
 def cpu_has_bfloat16() -> bool:

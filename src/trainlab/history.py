@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from trainlab.errors import RunError
 from trainlab.terminal import ProgressBar
 
 
@@ -27,10 +28,17 @@ class History(Checkpoint):
         self.columns: list[str] = []
         self.listeners: list[Callable[[dict[str, float]], None]] = []
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A resumed run's file begins as the checkpoint knows it: what was written after that did not happen."""
+        if self.rows and trainer.is_global_zero and self.path is not None:
+            self.write(self.path, self.rows[-1])
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
+            "images_seen": self.progress.all_images,
+            "training_seconds": self.progress.training_seconds,
             **pl_module.row,  # type: ignore[dict-item]
             "images_per_second": self.progress.images_per_second,
         }
@@ -42,14 +50,21 @@ class History(Checkpoint):
         self.progress.epoch_done(trainer, row)
 
     def write(self, path: Path, row: dict[str, float]) -> None:
-        """Append the row; when it has a column the file has not, write the file anew."""
-        new = [name for name in row if name not in self.columns]
-        self.columns += new
-        with open(path, "w" if new else "a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            if new:
-                writer.writeheader()
-            writer.writerows(self.rows if new else [row])
+        """Append the row; when it has a column the file has not, write the file anew.
+
+        Raises RunError when the disk is full.
+        """
+        columns = [*self.columns, *(name for name in row if name not in self.columns)]
+        new = columns != self.columns
+        try:
+            with open(path, "w" if new else "a", newline="") as file:
+                writer = csv.DictWriter(file, columns)
+                if new:
+                    writer.writeheader()
+                writer.writerows(self.rows if new else [row])
+        except OSError as error:
+            raise RunError(f"{path} cannot be written ({error.strerror or error}).") from None
+        self.columns = columns
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

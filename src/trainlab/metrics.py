@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -44,3 +46,18 @@ class Errors(Metric):
         if self.with_top5:
             values["top5_error"] = self.top5.double() / self.count
         return values
+
+    def sums(self) -> dict[str, Tensor]:
+        """What has been added up so far, over all ranks: a collective call."""
+        sums = {name: getattr(self, name).clone() for name in self._defaults}
+        if torch.distributed.is_initialized():
+            for value in sums.values():
+                torch.distributed.all_reduce(value)
+        return {name: value.cpu() for name, value in sums.items()}
+
+    def go_on_from(self, sums: Mapping[str, Tensor]) -> None:
+        """Start from `sums` of an earlier process instead of from zero; on one rank only."""
+        self.reset()
+        for name, value in sums.items():
+            getattr(self, name).add_(value)
+        self._update_count = 1  # else torchmetrics warns that nothing was added

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import resource
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +15,8 @@ import torch
 import torchvision
 
 import trainlab
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from trainlab.atomic import write_whole
+from trainlab.commit import commit
 
 
 def provenance() -> dict[str, Any]:
@@ -29,15 +27,13 @@ def provenance() -> dict[str, Any]:
         "torchvision": torchvision.__version__,
         "lightning": lightning.__version__,
         "trainlab": trainlab.__version__,
-        "commit": commit(REPOSITORY),
+        "commit": commit(),
     }
 
 
 def write_results(path: Path, values: Mapping[str, Any]) -> None:
-    """Whole or not at all: written beside `path`, then renamed."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
-    os.replace(beside, path)
+    """Whole or not at all."""
+    write_whole(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
 
 
 def peak_memory_mb(on_gpu: bool) -> float:
@@ -46,16 +42,3 @@ def peak_memory_mb(on_gpu: bool) -> float:
         return torch.cuda.max_memory_allocated() / 1e6
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-def commit(repository: Path) -> str | None:
-    """The git commit of the code, with "+changes" when the tree differs from it; None outside a checkout."""
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", os.fspath(repository), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from trainlab.duration import duration
 from trainlab.layers import Layer
 
 PLAIN_WIDTH = 160  # columns where standard output is a file
@@ -76,12 +77,6 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
     return table
 
 
-def duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 class ProgressBar(Callback):
     """Epoch, images/s, loss, errors and time left: a bar in a terminal, a line per epoch elsewhere.
 
@@ -94,12 +89,14 @@ class ProgressBar(Callback):
         self.bar: Progress | None = None
         self.task = TaskID(0)
         self.start = self.epoch_start = self.last_refresh = self.last_line = 0.0
-        self.first_epoch = self.images = self.steps = self.all_images = 0
+        self.first_epoch = self.images = self.all_images = 0
+        self.ended = False
         self.images_per_second = self.training_seconds = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.start = time.perf_counter()
         self.first_epoch = trainer.current_epoch
+        self.epoch_start, self.images, self.ended = self.start, 0, False
         if trainer.is_global_zero and self.out.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),
@@ -115,33 +112,41 @@ class ProgressBar(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx == 0:
-            self.epoch_start = time.perf_counter()
-            self.images = self.steps = 0
+            self.epoch_start, self.images, self.ended = time.perf_counter(), 0, False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.images += batch.global_size
-        self.steps += 1
-        ends = self.steps == trainer.num_training_batches
-        if ends and pl_module.device.type == "cuda":
+        self.ended = batch_idx + 1 == trainer.num_training_batches
+        if self.ended and pl_module.device.type == "cuda":
             torch.cuda.synchronize()
         now = time.perf_counter()
         self.images_per_second = self.images / max(now - self.epoch_start, 1e-9)
-        if ends:
+        if self.ended:
             self.all_images += self.images
             self.training_seconds += now - self.epoch_start
         if self.bar is not None and now - self.last_refresh > 0.5:
             self.last_refresh = now
             meter = pl_module.meter("train")  # type: ignore[operator]
-            done = trainer.current_epoch + self.steps / trainer.num_training_batches
+            done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
             self.bar.update(
                 self.task,
-                completed=self.steps,
+                completed=batch_idx + 1,
                 description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
                 numbers=f"{self.images_per_second:,.0f} img/s · loss {meter.loss / meter.count:.4f} · "
                 f"error {meter.top1 / meter.count:.2%} · {self.left(trainer, done)} left",
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Images and seconds so far, so that a resumed run goes on counting."""
+        images, seconds = self.all_images, self.training_seconds
+        if not self.ended:
+            images, seconds = images + self.images, seconds + time.perf_counter() - self.epoch_start
+        return {"images": images, "seconds": seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.all_images, self.training_seconds = state_dict["images"], state_dict["seconds"]
 
     @property
     def mean_images_per_second(self) -> float:

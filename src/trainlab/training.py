@@ -13,23 +13,28 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab import checkpoint, closed_form, wandb_run
 from trainlab.augment import NoAugmentation
 from trainlab.build import build, build_data, build_net, target
 from trainlab.classifier import Classifier
-from trainlab.errors import InputError, RunError
+from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.figures.run import draw_figures
 from trainlab.guards import FlatGradient, NonFiniteLoss, Threads, ValidateAtTheEnd
 from trainlab.hardware import choose_hardware, choose_threads
 from trainlab.history import History
+from trainlab.interruption import Interruption
 from trainlab.layers import layers
 from trainlab.metrics import TOP_K
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import optimiser
+from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
+from trainlab.run_directory import CHECKPOINTS, METRICS, RESULTS, own_checkpoint, read_results
+from trainlab.signals import heard_by
+from trainlab.sweeps.point import membership
 from trainlab.terminal import ProgressBar, console, layer_table, result_table
 
 
@@ -41,24 +46,24 @@ def train(cfg: DictConfig) -> float:
     started = time.perf_counter()
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     quieten_libraries()
+    out = console()
 
     # What is trained, and on what
     L.seed_everything(cfg.seed, verbose=False)
     net_class = target(cfg.model)
-    options = {key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")}
-    hardware = choose_hardware(**options, convolutions=net_class.min_size > 1)
-    resumed = checkpoint.read(cfg.ckpt) if cfg.ckpt else None
-    if resumed:
-        checkpoint.refuse_other_run(resumed, OmegaConf.to_container(cfg, resolve=True), cfg.ckpt)  # type: ignore[arg-type]
-        if resumed.epoch + 1 >= cfg.trainer.max_epochs:
-            raise InputError(
-                f"ckpt={cfg.ckpt} has done {resumed.epoch + 1} epochs already; set trainer.max_epochs above that, "
-                "or test it with scripts/evaluate.py."
-            )
+    hardware = choose_hardware(
+        **{key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")},
+        convolutions=net_class.min_size > 1,
+    )
+    resumed = checkpoint_to_go_on_from(cfg, run_dir)
+    if resumed and resumed.path.parent.parent == run_dir and (done := read_results(run_dir)) is not None:
+        out.print("this run is finished already", result_table(done, run_dir), sep="\n")
+        return done["best"]
     data = build_data(cfg, min_size=net_class.min_size, channels_last=hardware.channels_last)
     data.setup()
     net = build_net(cfg.model, data.input_shape, len(data.classes))
     if resumed:
+        data.first_batch = resumed.progress.batches
         checkpoint.put_weights(net, resumed, cfg.ckpt)  # refuses another network's
         if resumed.facts.classes != list(data.classes):
             raise InputError(f"ckpt={cfg.ckpt} knows the classes {', '.join(resumed.facts.classes)}, not these data's.")
@@ -89,9 +94,8 @@ def train(cfg: DictConfig) -> float:
     threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
 
     # What watches it
-    out = console()
     progress = ProgressBar(out)
-    history = History(run_dir / "metrics.csv" if cfg.logger.name != "none" else None, progress)
+    history = History(run_dir / METRICS if cfg.logger.name != "none" else None, progress)
     if cfg.trainer.monitor.endswith("top5_error") and len(data.classes) <= TOP_K:
         raise InputError(
             f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(data.classes)} classes; use top1_error."
@@ -101,15 +105,19 @@ def train(cfg: DictConfig) -> float:
             raise InputError(
                 f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are."
             )
-    best, last, guards = watchers(cfg, run_dir / "checkpoints", resumed, has_validation=len(data.sets.val) > 0)
+    best, last, guards = watchers(cfg, run_dir / CHECKPOINTS, resumed, has_validation=len(data.sets.val) > 0)
+    interruption = Interruption(last, run_dir, cfg.trainer.save_minutes)
     trainer = L.Trainer(
         accelerator=hardware.accelerator,
         devices=cfg.trainer.devices,
+        num_nodes=cfg.trainer.nodes,
         strategy=hardware.strategy,
         precision=hardware.precision,
-        max_epochs=cfg.trainer.max_epochs,
+        # A run that had decided to stop has no epochs left.
+        max_epochs=resumed.progress.epochs if resumed and resumed.progress.ended else cfg.trainer.max_epochs,
         check_val_every_n_epoch=cfg.trainer.validate_every,
-        callbacks=[Threads(threads), progress, *guards, history, *([best] if best else []), last],
+        callbacks=[Threads(threads), progress, *guards, history, *([best] if best else []), last, interruption],
+        plugins=[checkpoint.WholeFiles(), environment()],
         logger=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -117,14 +125,17 @@ def train(cfg: DictConfig) -> float:
         use_distributed_sampler=False,  # the sampler shards by itself, and pads nothing
         default_root_dir=run_dir,
     )
+    interruption.alone(trainer)
     recorded = None
     if trainer.is_global_zero:
         out.print(layer_table(table, title=f"{cfg.model.name} on {cfg.data.name}"))
         if resumed:
-            out.print(
-                f"going on from {resumed.path}: {resumed.epoch + 1} of {cfg.trainer.max_epochs} epochs are done",
-                soft_wrap=True,
-            )
+            if resumed.remark:
+                out.print(resumed.remark, soft_wrap=True)
+            so_far = f"{resumed.progress.epochs} of {cfg.trainer.max_epochs} epochs"
+            if resumed.progress.batches:
+                so_far += f" and {resumed.progress.batches} batches"
+            out.print(f"going on from {resumed.path}: {so_far} are done", soft_wrap=True)
         out.print(
             *data.remarks, f"{hardware.remark} · {threads} CPU thread{'s' * (threads > 1)}", sep="\n", soft_wrap=True
         )
@@ -135,6 +146,8 @@ def train(cfg: DictConfig) -> float:
                 mode=cfg.logger.mode,
                 tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
                 config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+                sweep=membership(run_dir),
+                monitor=cfg.trainer.monitor,
             )
         if recorded is not None:
             history.listeners.append(partial(wandb_run.log_row, recorded))
@@ -142,92 +155,115 @@ def train(cfg: DictConfig) -> float:
 
     # Training, then the test of the best checkpoint
     results: dict[str, Any] | None = None
-    try:
-        trainer.fit(classifier, data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
-        gaps = least_squares_gaps(classifier, data, l2)
-        tested_epoch = trainer.current_epoch
-        if best is not None and best.best_model_path:
-            chosen = checkpoint.read(best.best_model_path)
-            checkpoint.put_weights(net, chosen, best.best_model_path)
-            tested_epoch = chosen.epoch + 1
-        trainer.test(classifier, data, verbose=False)
-        tested = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
-        results = {
-            "model": cfg.model.name,
-            "data": cfg.data.name,
-            "seed": cfg.seed,
-            **(history.rows[-1] if history.rows else {}),
-            "test/epoch": tested_epoch,
-            **tested,
-            **gaps,
-            **data.sets.notes,
-            "views": data.test_views,
-            "parameters": sum(layer.weights + layer.biases for layer in table),
-            "images_per_second": progress.mean_images_per_second,
-            "training_seconds": progress.training_seconds,
-            "seconds": time.perf_counter() - started,
-            "peak_memory_mb": peak_memory_mb(on_gpu=hardware.accelerator == "gpu"),
-            "hardware": hardware.remark,
-            "threads": threads,
-            **provenance(),
-        }
-        if trainer.is_global_zero:
-            write_results(run_dir / "results.json", results)
-            assert classifier.predictions is not None
-            figures = draw_figures(
-                run_dir / "figures",
-                title=f"{cfg.model.name} on {cfg.data.name}",
-                rows=history.rows,
-                sets=data.sets,
-                net=net.cpu().eval(),
-                loss=classifier.loss,
-                input_shape=data.input_shape,
-                predicted=classifier.predictions.predicted,
-                confidence=classifier.predictions.confidence,
-            )
+    with heard_by(interruption.hear):
+        try:
+            trainer.fit(classifier, data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
+            gaps = least_squares_gaps(classifier, data, l2)
+            tested_epoch = trainer.current_epoch
+            if best is not None and best.best_model_path:
+                chosen = checkpoint.read(best.best_model_path)
+                checkpoint.put_weights(net, chosen, best.best_model_path)
+                tested_epoch = chosen.progress.epochs
+            trainer.test(classifier, data, verbose=False)
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            results = {
+                "model": cfg.model.name,
+                "data": cfg.data.name,
+                "seed": cfg.seed,
+                **(history.rows[-1] if history.rows else {}),
+                "monitor": cfg.trainer.monitor,
+                "best": float(best.best_model_score) if best and best.best_model_score is not None else None,
+                "test/epoch": tested_epoch,
+                **{name: value for name, value in metrics.items() if name.startswith("test/")},
+                **gaps,
+                **data.sets.notes,
+                "views": data.test_views,
+                "parameters": sum(layer.weights + layer.biases for layer in table),
+                "images_per_second": progress.mean_images_per_second,
+                "seconds": time.perf_counter() - started,
+                "peak_memory_mb": peak_memory_mb(on_gpu=hardware.accelerator == "gpu"),
+                "hardware": hardware.remark,
+                "threads": threads,
+                **provenance(),
+            }
+            if cfg.trainer.target is not None:
+                results["target"] = cfg.trainer.target
+                results["target_reached"] = results.get(cfg.trainer.monitor, 1.0) < cfg.trainer.target
+            if results["best"] is None:
+                results |= {"monitor": "train/loss", "best": results["train/loss"]}
+            if trainer.is_global_zero:
+                assert classifier.predictions is not None
+                figures = draw_figures(
+                    run_dir / "figures",
+                    title=f"{cfg.model.name} on {cfg.data.name}",
+                    rows=history.rows,
+                    sets=data.sets,
+                    net=net.cpu().eval(),
+                    loss=classifier.loss,
+                    input_shape=data.input_shape,
+                    predicted=classifier.predictions.predicted,
+                    confidence=classifier.predictions.confidence,
+                )
+                if recorded is not None:
+                    wandb_run.log_figures(recorded, figures)
+                write_results(run_dir / RESULTS, results)  # last: it says that the run is finished
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"out of memory on the GPU ({str(error).splitlines()[0]}); try a smaller data.batch_size."
+            ) from None
+        except OSError as error:
+            raise RunError(f"{error.filename or 'a file'}: {error.strerror or error}.") from None
+        finally:
+            ended = sys.exc_info()[1]
+            if ended is not None and last.exists and trainer.is_global_zero and not isinstance(ended, StoppedError):
+                out.print(f"the last good checkpoint is {last.path}", soft_wrap=True)
             if recorded is not None:
-                wandb_run.log_figures(recorded, figures)
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"out of memory on the GPU ({str(error).splitlines()[0]}); try a smaller data.batch_size."
-        ) from None
-    finally:
-        if sys.exc_info()[0] is not None and last.best_model_path and trainer.is_global_zero:
-            out.print(f"the last good checkpoint is {last.best_model_path}", soft_wrap=True)
-        sync = wandb_run.finish(recorded, results) if recorded is not None else None
-        if sync and results is None:
-            out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
+                sync = wandb_run.finish(recorded, results, stopped=isinstance(ended, StoppedError))
+                if sync:
+                    out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
     if trainer.is_global_zero:
         out.print(result_table(results, run_dir))
-        if sync:
-            out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
-    return float(best.best_model_score) if best and best.best_model_score is not None else results["train/loss"]
+    return results["best"]
+
+
+def checkpoint_to_go_on_from(cfg: DictConfig, run_dir: Path) -> checkpoint.Saved | None:
+    """The one that ckpt=… names; with ckpt=auto the run directory's own, if it has one. Raises InputError."""
+    if cfg.ckpt is None or (cfg.ckpt == "auto" and not own_checkpoint(run_dir)):
+        return None
+    name = str(run_dir) if cfg.ckpt == "auto" else cfg.ckpt
+    resumed = checkpoint.read(name)
+    checkpoint.refuse_other_run(resumed, OmegaConf.to_container(cfg, resolve=True), name)  # type: ignore[arg-type]
+    elsewhere = resumed.path.parent.parent.resolve() != run_dir.resolve()
+    if elsewhere and (resumed.progress.ended or resumed.progress.epochs >= cfg.trainer.max_epochs):
+        raise InputError(
+            f"ckpt={name} has done {resumed.progress.epochs} epochs already; set trainer.max_epochs above that, "
+            "or test it with scripts/evaluate.py."
+        )
+    return resumed
 
 
 def watchers(
     cfg: DictConfig, folder: Path, resumed: checkpoint.Saved | None, *, has_validation: bool
-) -> tuple[ModelCheckpoint | None, ModelCheckpoint, list[Callback]]:
+) -> tuple[checkpoint.Best | None, checkpoint.Last, list[Callback]]:
     """The checkpoints `best` (none without a validation set) and `last`, and what may end the run early."""
-    common: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    on_train = cfg.trainer.monitor.startswith("train/")
     best = None
-    if has_validation or cfg.trainer.monitor.startswith("train/"):
-        beside = resumed.path.parent if resumed else None
-        best = checkpoint.Best(beside, filename="best", monitor=cfg.trainer.monitor, mode="min", **common)
-    last = checkpoint.Last(filename="last", **common)
+    if has_validation or on_train:
+        best = checkpoint.Best(folder, cfg.trainer.monitor, beside=resumed.path.parent if resumed else None)
     guards: list[Callback] = [NonFiniteLoss(), ValidateAtTheEnd()]
     if cfg.optim.name == "gd":
         guards.append(FlatGradient(cfg.optim.tolerance))
-    if cfg.trainer.patience is not None:
-        on_train = cfg.trainer.monitor.startswith("train/")
+    if cfg.trainer.patience is not None or cfg.trainer.target is not None:
         guards.append(
             EarlyStopping(
                 cfg.trainer.monitor,
-                patience=cfg.trainer.patience,
+                patience=cfg.trainer.patience or cfg.trainer.max_epochs + 1,
+                stopping_threshold=cfg.trainer.target,
                 check_on_train_epoch_end=on_train,
                 check_finite=False,
             )
         )
-    return best, last, guards
+    return best, checkpoint.Last(folder), guards
 
 
 MOST_FEATURES = 2000  # beyond that the closed form costs more than the run

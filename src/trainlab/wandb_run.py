@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import netrc
 import os
+import secrets
 import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +16,29 @@ from urllib.parse import urlparse
 import wandb
 from wandb import Run
 
+from trainlab.atomic import write_whole
+from trainlab.errors import RESUME_ME
 from trainlab.layers import Layer
+from trainlab.sweeps.point import Point
 
 REACH_SECONDS = 3.0  # how long to try for W&B's server before recording offline
 
 
-def start(run_dir: Path, *, project: str, mode: str, tags: Sequence[str], config: Mapping[str, Any]) -> Run | None:
+def start(
+    run_dir: Path,
+    *,
+    project: str,
+    mode: str,
+    tags: Sequence[str],
+    config: Mapping[str, Any],
+    monitor: str = "val/top1_error",
+    sweep: Point | None = None,
+) -> Run | None:
     """A W&B run, or None when W&B cannot even record to disk: a run never fails because of it.
 
     mode: online, offline or auto, which is online with an account and a network and offline otherwise.
-    WANDB_MODE, where it is set, wins. Nothing is ever asked.
+    WANDB_MODE, where it is set, wins. Nothing is ever asked. A run directory has one W&B run: resumed, it goes on
+    in that one. Points of a sweep are a group, with the swept values as flat keys of the configuration.
     """
     mode = os.environ.get("WANDB_MODE") or mode
     if mode == "auto" and not is_reachable():
@@ -36,18 +50,34 @@ def start(run_dir: Path, *, project: str, mode: str, tags: Sequence[str], config
         try:
             run = wandb.init(
                 project=project,
-                name=f"{run_dir.parent.name}/{run_dir.name}",
+                id=identity(run_dir),
+                resume="allow" if attempt == "online" else None,  # offline records of one id are one run once uploaded
+                name=f"{run_dir.parent.name}/{run_dir.name}" if sweep is None else run_dir.name,
+                group=sweep.sweep if sweep else None,
+                job_type="sweep" if sweep else "run",
                 dir=str(run_dir),
                 mode=attempt,  # type: ignore[arg-type]
-                tags=list(tags),
-                config=dict(config),
+                tags=list(dict.fromkeys(tags)),
+                config=dict(config) | (sweep.swept if sweep else {}),
                 settings=wandb.Settings(silent=True, console="off", init_timeout=30),
             )
+            for axis in ("epoch", "images_seen"):
+                run.define_metric(axis)
             run.define_metric("*", step_metric="epoch")
+            run.define_metric(monitor, step_metric="epoch", summary="min")
             return run
         except Exception as error:  # whatever happens in there, the run goes on
             warnings.warn(f"W&B did not start ({attempt}): {error}", stacklevel=2)
     return None
+
+
+def identity(run_dir: Path) -> str:
+    """The W&B id of the run in this directory: made once, then kept beside its records."""
+    kept = run_dir / "wandb" / "id"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        write_whole(kept, secrets.token_hex(4))
+    return kept.read_text().strip()
 
 
 def has_account() -> bool:
@@ -98,8 +128,8 @@ def _never_in_the_way(log: Callable[..., Result]) -> Callable[..., Result | None
 
 @_never_in_the_way
 def log_row(run: Run, row: Mapping[str, float]) -> None:
-    """An epoch's values."""
-    run.log(dict(row))
+    """An epoch's values. Rows that W&B has from before a resumption are the same, and it leaves them out."""
+    run.log(dict(row), step=int(row["epoch"]))
 
 
 @_never_in_the_way
@@ -118,10 +148,15 @@ def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
 
 
 @_never_in_the_way
-def finish(run: Run, results: Mapping[str, Any] | None) -> str | None:
-    """End the W&B run, failed if there are no results; returns the command that uploads it, if it is offline."""
+def finish(run: Run, results: Mapping[str, Any] | None, *, stopped: bool = False) -> str | None:
+    """End the W&B run, failed if there are no results; returns the command that uploads it, if it is offline.
+
+    stopped: it will go on later. The summary gets the final test values and, as "best", the best validation value.
+    """
     if results is not None:
         run.summary.update({name: value for name, value in results.items() if value is not None})
+    elif stopped:
+        run.mark_preempting()
     folder = Path(run.dir).parent
-    run.finish(exit_code=0 if results is not None else 1)
+    run.finish(exit_code=0 if results is not None else RESUME_ME if stopped else 1)
     return f"wandb sync {os.path.relpath(folder)}" if folder.name.startswith("offline-run") else None

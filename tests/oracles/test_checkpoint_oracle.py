@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainlab.checkpoint import Facts, put_weights, read
+from trainlab.checkpoint import Facts, Progress, put_weights, read
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
@@ -18,7 +18,7 @@ FACTS = Facts({"model": {"name": "mlp"}, "data": {"name": "digits"}}, ["0", "1"]
 def write(path: Path, net: torch.nn.Module, epoch: int = 4) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"net.{name}": value for name, value in net.state_dict().items()}
-    torch.save({"trainlab": FACTS.plain(), "state_dict": weights, "epoch": epoch}, path)
+    torch.save({"trainlab": FACTS.plain(), "state_dict": weights, "progress": Progress(epoch).plain()}, path)
     return path
 
 
@@ -43,7 +43,7 @@ class Trap:
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     net = MLP((1, 8, 8), 2, hidden=(3,))
     saved = read(str(write(tmp_path / "a.ckpt", net)))
-    assert (saved.facts, saved.epoch) == (FACTS, 4)
+    assert (saved.facts, saved.progress) == (FACTS, Progress(4))
     other = MLP((1, 8, 8), 2, hidden=(3,))
     put_weights(other, saved, "a.ckpt")
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(other.parameters(), net.parameters(), strict=True))
@@ -56,7 +56,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
 def test_of_a_run_directory_the_preferred_checkpoint_is_read(tmp_path, names, prefer, epoch):
     for number, name in enumerate(names):
         write(tmp_path / "checkpoints" / f"{name}.ckpt", Perceptron((2,), 2), epoch=number)
-    assert read(str(tmp_path), prefer).epoch == epoch
+    assert read(str(tmp_path), prefer).progress.epochs == epoch
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,17 @@ def test_a_damaged_zip_directory_is_refused(tmp_path):
     "content",
     [
         {},
-        {"state_dict": {}, "epoch": 0},
-        {"trainlab": 1, "state_dict": {}, "epoch": 0},
-        {"trainlab": {"config": {}}, "state_dict": {}, "epoch": 0},
-        {"trainlab": FACTS.plain(), "state_dict": [1], "epoch": 0},
+        {"state_dict": {}, "progress": {"epochs": 0}},
+        {"trainlab": 1, "state_dict": {}, "progress": {"epochs": 0}},
+        {"trainlab": {"config": {}}, "state_dict": {}, "progress": {"epochs": 0}},
+        {"trainlab": FACTS.plain(), "state_dict": [1], "progress": {"epochs": 0}},
         {"trainlab": FACTS.plain(), "state_dict": {}},
+        {"trainlab": FACTS.plain(), "state_dict": {}, "progress": {"epoch": 0}},
         [1, 2],
         None,
         torch.zeros(3),
     ],
-    ids=["empty", "without facts", "number", "few facts", "list", "without epoch", "a list", "None", "tensor"],
+    ids=["empty", "without facts", "number", "few facts", "list", "without progress", "other progress", "a list", "None", "tensor"],
 )
 def test_another_programs_torch_file_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.ckpt")
@@ -120,7 +121,7 @@ def test_another_programs_torch_file_is_refused(tmp_path, content):
 @pytest.mark.parametrize("place", ["whole", "within"])
 def test_code_in_a_file_is_not_run(tmp_path, save, place):
     trap = Trap(tmp_path / "sprung")
-    save(trap if place == "whole" else {"trainlab": trap, "state_dict": {}, "epoch": 0}, tmp_path / "x.ckpt")
+    save(trap if place == "whole" else {"trainlab": trap, "state_dict": {}, "progress": {"epochs": 0}}, tmp_path / "x.ckpt")
     refused(tmp_path / "x.ckpt")
     assert not (tmp_path / "sprung").exists()
 

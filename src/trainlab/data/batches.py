@@ -62,11 +62,15 @@ class EpochBatches(Sampler[Part]):
         self.pairs, self.batch_size = examples * views, batch_size
         self.seed, self.shuffle, self.every_rank = seed, shuffle, every_rank
         self.rank, self.world_size = rank, world_size
-        self.epoch = 0
+        self.epoch = self.first = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of each epoch."""
         self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """Leave out the first so many global batches, once: they were used before a run was resumed."""
+        self.first = batches
 
     def order(self) -> Tensor:
         """int64 (pairs,): the order of this epoch, the same on every rank."""
@@ -82,7 +86,8 @@ class EpochBatches(Sampler[Part]):
         return self.pairs // self.batch_size * (self.rank < self.batch_size) + (self.rank < rest)
 
     def __iter__(self) -> Iterator[Part]:
-        for whole in self.order().split(self.batch_size):
+        first, self.first = self.first, 0
+        for whole in self.order().split(self.batch_size)[first:]:
             mine = whole[self.rank :: self.world_size]
             if len(mine) or self.every_rank:
                 yield Part(mine if len(mine) else whole[:1], len(mine), len(whole))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -90,3 +90,18 @@ def split(
         whole, test = whole.take(kept), whole.take(away)
     kept, away = cut(whole.labels, val_fraction, split_seed)
     return Splits(whole.take(kept), whole.take(away), test)
+
+
+def fewer(sets: Splits, train_examples: int | None) -> Splits:
+    """Only so many training examples, of every class the same share and the same ones for every seed.
+
+    Raises InputError when there are not so many.
+    """
+    if train_examples is None or train_examples == len(sets.train):
+        return sets
+    if train_examples > len(sets.train):
+        raise InputError(
+            f"data.train_examples={train_examples} is more than the {len(sets.train)} training examples there are."
+        )
+    _, kept = cut(sets.train.labels, train_examples / len(sets.train), seed=0)
+    return replace(sets, train=sets.train.take(kept))

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from trainlab.augment import Augmentation, NoAugmentation, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
-from trainlab.data.image_set import ImageSet, Splits
+from trainlab.data.image_set import ImageSet, Splits, fewer
 from trainlab.errors import InputError
 
 EVALUATION_VALUES = 2**25  # float32 inputs of one evaluation batch, all views: 128 MiB
@@ -21,6 +21,7 @@ class ImageData(L.LightningDataModule):
     """Serves one data set to any of the networks.
 
     load: reads the sets, once. batch_size: global, over all ranks; None for the whole training set in one batch.
+    train_examples: only so many of the training set, of every class the same share; None for all.
     augmentation: given the side of the stored images, makes the `Augmentation`; points take NoAugmentation only.
     """
 
@@ -30,20 +31,23 @@ class ImageData(L.LightningDataModule):
         augmentation: Callable[..., Augmentation],
         *,
         batch_size: int | None,
+        train_examples: int | None = None,
         seed: int = 0,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
-        self.batch_size, self.seed, self.channels_last = batch_size, seed, channels_last
+        self.batch_size, self.train_examples = batch_size, train_examples
+        self.seed, self.channels_last = seed, channels_last
         self.splits: Splits | None = None
         self.augmentation: Augmentation | None = None
+        self.first_batch = 0  # of the first epoch: a run may be resumed within an epoch
 
     def setup(self, stage: str | None = None) -> None:
         """Read the sets and measure the mean of the training set. Lightning calls this again; it is done once."""
         if self.splits is not None:
             return
-        self.splits = self.load()
+        self.splits = fewer(self.load(), self.train_examples)
         train = self.splits.train
         if train.is_points:
             if not isinstance(self.make_augmentation(stored=1), NoAugmentation):
@@ -113,7 +117,9 @@ class ImageData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         views = self.train_views
         batch_size = self.batch_size or len(self.sets.train) * views
-        return self._loader(self.sets.train, batch_size, views=views, shuffle=True, every_rank=True)
+        loader = self._loader(self.sets.train, batch_size, views=views, shuffle=True, every_rank=True)
+        loader.sampler.skip(self.first_batch)  # type: ignore[attr-defined]
+        return loader
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         return self._loader(self.sets.val, self._evaluation_batch(1)) if len(self.sets.val) else []

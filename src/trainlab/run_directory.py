@@ -1,0 +1,37 @@
+"""What a run's directory holds, by name, and what can be told from it without loading torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+CONFIG = Path(".hydra/config.yaml")
+CHECKPOINTS = Path("checkpoints")
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+METRICS = "metrics.csv"
+RESULTS = "results.json"  # written last: it says that the run is finished
+
+
+def own_checkpoint(run_dir: Path) -> bool:
+    """Whether there is one to go on from."""
+    return any((run_dir / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def read_results(run_dir: Path) -> dict[str, Any] | None:
+    """None where the run is not finished."""
+    try:
+        return json.loads((run_dir / RESULTS).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def read_rows(run_dir: Path) -> list[dict[str, float]]:
+    """metrics.csv, a row for each epoch; the last line may still be in the writing and is left out then."""
+    try:
+        text = (run_dir / METRICS).read_text()
+    except OSError:
+        return []
+    whole = text[: text.rfind("\n") + 1]
+    return [{k: float(v) for k, v in row.items() if k and v} for row in csv.DictReader(whole.splitlines())]

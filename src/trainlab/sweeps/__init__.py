@@ -1,0 +1,1 @@
+"""Running many runs, and comparing them."""

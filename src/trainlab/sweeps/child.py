@@ -1,0 +1,66 @@
+"""A point of a sweep, in the process that was made for it: a fork of a warm parent that has the imports.
+
+Nothing of one point can leak into another: each fork starts from the same parent, which never trains.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+# What a run imports, once for all points. The parent only imports: it must not compute (threads do not survive a fork).
+import sklearn.datasets
+import sklearn.model_selection  # noqa: F401
+import torch
+from hydra.core.utils import JobRuntime, run_job, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+import trainlab.training  # noqa: F401
+from trainlab.command import run
+from trainlab.ranks import UNEXPECTED, end_with
+
+# A signal to the whole group of processes ends the points, which save; this parent ends with the launcher.
+for _number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(_number, signal.SIG_IGN)
+
+
+def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int, environment: dict[str, str]) -> None:
+    """Run it as Hydra runs a job, its output going to `log`; ends the process with the run's status."""
+    status = UNEXPECTED
+    try:
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the launcher alone, which passes it on
+        end_with(os.getppid())
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        os.environ |= {**environment, "OMP_NUM_THREADS": str(threads)}
+        torch.set_num_threads(threads)
+        run_config(config, context)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else UNEXPECTED
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def run_config(config: DictConfig, context: HydraContext) -> None:
+    setup_globals()
+    JobRuntime.instance().set("name", config.hydra.job.name)
+    done = run_job(
+        hydra_context=context,
+        task_function=run,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    done.return_value  # noqa: B018 - raises what the run raised

@@ -1,0 +1,132 @@
+"""What a sweep looks like in the terminal: a live table, or a line for each point that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from trainlab.duration import duration
+from trainlab.run_directory import read_rows
+from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW
+from trainlab.sweeps.pool import RUNNING, Job
+
+REFRESH_SECONDS = 0.5
+ORDER = (RUNNING, FAILED, INTERRUPTED, NEW, FINISHED)  # which rows are shown where not all fit
+
+
+class Display:
+    """Use as a context manager, call `look` whenever something may have changed."""
+
+    def __init__(self, folder: Path, jobs: Sequence[Job], at_a_time: int) -> None:
+        self.folder, self.jobs = folder, jobs
+        self.out = Console(highlight=False, markup=False, soft_wrap=True)
+        self.live = Live(console=self.out, auto_refresh=False) if self.out.is_terminal else None
+        self.before = {job.name: job.status.state for job in jobs}
+        self.said: set[str] = set()
+        self.refreshed = 0.0
+        known = Counter(self.before.values())
+        parts = [f"{len(jobs)} points, {at_a_time} at a time"]
+        parts += [f"{known[state]} {what}" for state, what in STATES_BEFORE.items() if known[state]]
+        self.heading = " · ".join(parts)
+
+    def __enter__(self) -> Display:
+        self.out.print(f"{self.heading}\n{os.path.relpath(self.folder)}")
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live is not None:
+            self.live.update(self.table(), refresh=True)
+            self.live.stop()
+
+    def look(self) -> None:
+        if self.live is not None:
+            if time.monotonic() - self.refreshed > REFRESH_SECONDS:
+                self.refreshed = time.monotonic()
+                self.live.update(self.table(), refresh=True)
+            return
+        for job in self.jobs:
+            if job.status.state in (FINISHED, FAILED, INTERRUPTED) and job.process is not None:
+                self.say(job)
+
+    def say(self, job: Job) -> None:
+        if job.name in self.said or job.process.exitcode is None:
+            return
+        self.said.add(job.name)
+        epoch, error, _ = progress(job)
+        parts = [f"[{self.done()}/{len(self.jobs)}] {job.name} {job.status.state}", f"epoch {epoch}"]
+        if error is not None:
+            parts.append(f"validation error {error:.2%}")
+        parts.append(duration(job.status.seconds))
+        self.out.print(" · ".join([*parts, *([job.status.error] if job.status.error else [])]))
+
+    def done(self) -> int:
+        return sum(job.status.state in (FINISHED, FAILED, INTERRUPTED) for job in self.jobs)
+
+    def table(self) -> Table:
+        """As many rows as the terminal has room for: what runs first, then what went wrong."""
+        room = max(3, self.out.height - 7)
+        shown = sorted(self.jobs, key=lambda job: ORDER.index(job.status.state))[:room]
+        table = Table(title=f"{self.done()} of {len(self.jobs)} points are done", title_justify="left")
+        for heading in (*self.jobs[0].swept, "state", "epoch", "validation error", "time left"):
+            table.add_column(heading, justify="left" if heading == "state" else "right")
+        for job in [job for job in self.jobs if job in shown]:
+            epoch, error, left = progress(job)
+            state = job.status.state + (" (before)" if job.process is None and job.status.state == FINISHED else "")
+            table.add_row(
+                *map(str, job.swept.values()),
+                state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),
+                f"{epoch}/{job.epochs}",
+                "–" if error is None else f"{error:.2%}",
+                "" if left is None else duration(left),
+            )
+        return table
+
+    def summary(self, stopped: int | None) -> None:
+        """What came of it; each failure with its last error and its log."""
+        states = Counter(job.status.state for job in self.jobs)
+        finished = f"{states[FINISHED]} of {len(self.jobs)} points are finished"
+        if self.before and (old := sum(state == FINISHED for state in self.before.values())):
+            finished += f", {old} of them before"
+        self.out.print(finished)
+        for job in self.jobs:
+            if job.status.state in (FAILED, INTERRUPTED):
+                log = os.path.relpath(job.folder / LOG)
+                self.out.print(f"  {job.status.state}: {job.name}: {job.status.error or 'no error'}\n    {log}")
+        if stopped is not None:
+            name = "Ctrl-C" if stopped == signal.SIGINT else signal.Signals(stopped).name
+            self.out.print(f"stopped by {name}; the same command goes on")
+        elif states[FINISHED] < len(self.jobs):
+            self.out.print("the same command goes on with interrupted points and runs failed ones again")
+        offline = "*/wandb/offline-run-*"
+        if any(self.folder.glob(offline)):
+            self.out.print(f"W&B recorded offline; to upload: wandb sync {os.path.relpath(self.folder)}/{offline}")
+        self.out.print(f"to compare: python scripts/report.py {os.path.relpath(self.folder)} --table")
+
+
+STATES_BEFORE = {
+    FINISHED: "finished before",
+    INTERRUPTED: "interrupted before, to be resumed",
+}
+
+
+def progress(job: Job) -> tuple[int, float | None, float | None]:
+    """Epochs done, the last validation error, and the seconds that are left at the present speed."""
+    rows = read_rows(job.folder)
+    if not rows:
+        return 0, None, None
+    epoch = int(rows[-1]["epoch"])
+    error = next((row["val/top1_error"] for row in reversed(rows) if "val/top1_error" in row), None)
+    left = None
+    if job.status.state == RUNNING:
+        left = rows[-1]["training_seconds"] / epoch * (job.epochs - epoch)
+    return epoch, error, left

@@ -1,0 +1,192 @@
+"""Runs the points of a sweep, several at a time, each in a process of its own, and watches them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from trainlab.errors import RESUME_ME, InputError
+from trainlab.run_directory import RESULTS
+from trainlab.signals import heard_by
+from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, Status
+
+GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
+LOOK_SECONDS = 0.25
+MEMORY_OF_A_RUN = 2e9  # bytes, a generous guess
+RUNNING = "running"
+
+
+def run_point(*arguments: Any) -> None:
+    """What a point's process calls; by then the imports are there (this module itself must load without torch)."""
+    from trainlab.sweeps import child
+
+    child.run_point(*arguments)
+
+
+def warm_up() -> None:
+    """Start the parent of all points. It imports while the sweep is being composed."""
+    method = multiprocessing.get_context("forkserver")
+    method.set_forkserver_preload(["trainlab.sweeps.child"])
+    forkserver.ensure_running()
+
+
+@dataclass
+class Job:
+    """A point to run, or that need not be run."""
+
+    name: str
+    folder: Path
+    swept: Mapping[str, Any]
+    epochs: int
+    arguments: tuple[Any, ...]  # of trainlab.sweeps.child.run_point: configuration, Hydra's context and state
+    status: Status = field(default_factory=lambda: Status(NEW))
+    resumed: bool = False
+    process: Any = None
+    slot: int = -1
+    started: float = 0.0
+
+
+def run_jobs(
+    jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], threads: int, look: Callable[[], None]
+) -> int | None:
+    """Run those that are not finished, one in each slot at a time; returns the signal that stopped it, or None.
+
+    slots: the environment that each gives its points (CUDA_VISIBLE_DEVICES). threads: of each. `look` is called
+    whenever something may have changed.
+    """
+    method = multiprocessing.get_context("forkserver")
+    waiting = [job for job in jobs if job.status.state != FINISHED]
+    free = list(range(len(slots)))
+    running: list[Job] = []
+    asked: list[int] = []
+    killed_at = float("inf")
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    with heard_by(hear):
+        while running or (waiting and not asked):
+            while waiting and free and not asked:
+                job = waiting.pop(0)
+                job.slot = free.pop(0)
+                _start(job, method, slots[job.slot], threads)
+                running.append(job)
+                look()
+            if asked and killed_at == float("inf"):
+                killed_at = time.monotonic() + GRACE_SECONDS
+                _signal(running, signal.SIGTERM)
+            if time.monotonic() > killed_at or asked.count(signal.SIGINT) > 1:
+                _signal(running, signal.SIGKILL)
+            wait([job.process.sentinel for job in running], timeout=LOOK_SECONDS)
+            for job in [job for job in running if job.process.exitcode is not None]:
+                _end(job)
+                running.remove(job)
+                free.insert(0, job.slot)
+            look()
+    return asked[0] if asked else None
+
+
+def _start(job: Job, method: Any, environment: Mapping[str, str], threads: int) -> None:
+    job.resumed = job.status.state == INTERRUPTED
+    job.status, job.started = Status(RUNNING), time.monotonic()
+    (job.folder / "status.json").unlink(missing_ok=True)
+    job.process = method.Process(target=run_point, args=(*job.arguments, job.folder / LOG, threads, dict(environment)))
+    job.process.start()
+
+
+def _signal(jobs: Sequence[Job], number: int) -> None:
+    for job in jobs:
+        if job.process.exitcode is None:
+            os.kill(job.process.pid, number)
+
+
+def _end(job: Job) -> None:
+    code, seconds = job.process.exitcode, time.monotonic() - job.started
+    if code == 0 and (job.folder / RESULTS).is_file():
+        job.status = Status(FINISHED, seconds=seconds)
+    else:
+        stopped = code < 0 or code in (RESUME_ME, 128 + signal.SIGINT)
+        error = f"killed ({signal.Signals(-code).name})" if code < 0 else last_line(job.folder / LOG)
+        job.status = Status(INTERRUPTED if stopped else FAILED, error, seconds)
+    try:
+        job.status.write(job.folder)
+    except OSError as error:  # a full disk must not end the other points
+        print(f"{job.folder}: {error.strerror}", file=sys.stderr)
+
+
+def last_line(log: Path) -> str:
+    """The last error of a log, or what it ends with."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return "it left no log"
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many points at a time, with what each. slots: an environment for each place."""
+
+    slots: list[dict[str, str]]
+    threads: int
+
+
+def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devices: int, accelerator: str) -> Room:
+    """Deal out GPUs, cores and memory. Raises InputError for more than there is.
+
+    n_jobs="auto": one for each dealt-out share of the GPUs, or, without GPUs, one for each `devices` cores, as far
+    as the memory goes. gpus_per_job="auto" is `devices`; below 1, so many points share a GPU.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = [] if accelerator == "cpu" else visible_gpus()
+    if not gpus:
+        if accelerator == "gpu":
+            raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
+        most = max(1, min(points, cores // devices, int(free_memory() // (MEMORY_OF_A_RUN * devices))))
+        jobs = most if n_jobs == "auto" else int(n_jobs)
+        return Room([{} for _ in range(jobs)], max(1, cores // jobs))
+    share = devices if gpus_per_job == "auto" else float(gpus_per_job)
+    if share < 1:
+        places = [[gpu] for gpu in gpus for _ in range(int(1 / share))]
+    else:
+        places = [gpus[i : i + int(share)] for i in range(0, len(gpus) - int(share) + 1, int(share))]
+    jobs = min(points, len(places)) if n_jobs == "auto" else int(n_jobs)
+    if jobs > len(places) or not places:
+        raise InputError(
+            f"hydra.launcher.n_jobs={n_jobs} with {share:g} GPUs each is more than the {len(gpus)} GPUs there are; "
+            "use fewer, or hydra.launcher.gpus_per_job=0.5 to let two share one."
+        )
+    return Room([{"CUDA_VISIBLE_DEVICES": ",".join(place)} for place in places[:jobs]], max(1, cores // jobs))
+
+
+def visible_gpus() -> list[str]:
+    """Their numbers or names, as CUDA_VISIBLE_DEVICES takes them; without starting CUDA in this process."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    return [str(i) for i, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+
+
+def free_memory() -> float:
+    """Bytes; unknown counts as plenty."""
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return float("inf")
