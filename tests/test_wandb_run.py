@@ -134,10 +134,10 @@ class FakeRun:
     def define_metric(self, *names, **options):
         pass
 
-    def log(self, row):
+    def log(self, row, step):
         raise RuntimeError("the service is gone")
 
 
 def test_a_service_that_dies_is_a_warning():
     with pytest.warns(UserWarning, match="the service is gone"):
-        wandb_run.log_row(FakeRun(), {"train/loss": 1.0})
+        wandb_run.log_row(FakeRun(), {"epoch": 1.0, "train/loss": 1.0})

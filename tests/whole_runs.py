@@ -31,6 +31,13 @@ class Run:
         with open(self.folder / "metrics.csv", newline="") as file:
             return [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
+    @property
+    def numbers(self) -> list[dict[str, float]]:
+        """The rows without what the clock says."""
+        return [
+            {k: v for k, v in row.items() if k not in ("images_per_second", "training_seconds")} for row in self.rows
+        ]
+
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python WORDS…` in the repository, without an account, a terminal or anything to type on."""

@@ -35,6 +35,8 @@ GROUPS = {
     if folder.is_dir() and folder.name != "hydra"
 }
 RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
+if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
+    RUN_STAMP = f"torchrun_{os.environ['TORCHELASTIC_RUN_ID'][:8]}"  # the same in all its processes
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 
@@ -84,6 +86,9 @@ def exit_status() -> int:
     return 1 if launch is not None and launch.UNFINISHED else 0
 
 
+LOCK_SECONDS = 5.0  # a process that was killed may take a moment to vanish
+
+
 @contextmanager
 def only_one(run_dir: Path) -> Iterator[None]:
     """Inside, no other command runs in this directory. Raises InputError when one does."""
@@ -92,7 +97,7 @@ def only_one(run_dir: Path) -> Iterator[None]:
         return
     lock = FileLock(run_dir / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise InputError(
             f"another command is running in {run_dir}; wait for it, or choose another directory."
@@ -137,7 +142,7 @@ def check_command_line(arguments: list[str]) -> None:
             compose_run(point)
     elif not sweep:
         cfg = compose_run(overrides)
-        agree_with_torchrun(cfg)
+        agree_with_torchrun(cfg, overrides)
         if not options:
             run_dir = Path(cfg.hydra.run.dir)
             refuse_occupied(run_dir, cfg.ckpt)
@@ -167,10 +172,17 @@ def refuse_occupied(run_dir: Path, ckpt: str | None) -> None:
         )
 
 
-def agree_with_torchrun(cfg: DictConfig) -> None:
-    """The processes are those that the configuration says. Raises InputError."""
+def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
+    """The processes are those that the configuration says, and write into one directory. Raises InputError."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
+    named = any(override.startswith("hydra.run.dir=") for override in overrides)
+    if os.environ["TORCHELASTIC_RUN_ID"] == "none" and not named:
+        raise InputError(
+            "torchrun's processes need one run directory: add hydra.run.dir=…, or --standalone to torchrun."
+        )
+    if os.environ["RANK"] != "0":
+        sys.argv.append("hydra.output_subdir=null")  # the first process writes the configuration down
     devices, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     for key, there, asked in (
         ("devices", devices, cfg.trainer.devices),

@@ -109,7 +109,18 @@ def test_a_damaged_zip_directory_is_refused(tmp_path):
         None,
         torch.zeros(3),
     ],
-    ids=["empty", "without facts", "number", "few facts", "list", "without progress", "other progress", "a list", "None", "tensor"],
+    ids=[
+        "empty",
+        "without facts",
+        "number",
+        "few facts",
+        "list",
+        "without progress",
+        "other progress",
+        "a list",
+        "None",
+        "tensor",
+    ],
 )
 def test_another_programs_torch_file_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.ckpt")
@@ -121,7 +132,10 @@ def test_another_programs_torch_file_is_refused(tmp_path, content):
 @pytest.mark.parametrize("place", ["whole", "within"])
 def test_code_in_a_file_is_not_run(tmp_path, save, place):
     trap = Trap(tmp_path / "sprung")
-    save(trap if place == "whole" else {"trainlab": trap, "state_dict": {}, "progress": {"epochs": 0}}, tmp_path / "x.ckpt")
+    save(
+        trap if place == "whole" else {"trainlab": trap, "state_dict": {}, "progress": {"epochs": 0}},
+        tmp_path / "x.ckpt",
+    )
     refused(tmp_path / "x.ckpt")
     assert not (tmp_path / "sprung").exists()
 

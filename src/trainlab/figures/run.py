@@ -90,16 +90,25 @@ def mistakes_figure(test: ImageSet, predicted: Tensor, confidence: Tensor, title
     )
 
 
-def plane_figure(net: nn.Module, loss: Loss, sets: Splits, title: str) -> Figure:
-    """Where a network of two inputs and two classes says what."""
+def grid_extent(sets: Splits) -> tuple[float, float, float, float]:
+    """x and y limits that hold all points, with a margin of one half."""
     points = torch.cat([sets.train.images, sets.test.images])
     (left, bottom), (right, top) = (points.amin(0) - 0.5).tolist(), (points.amax(0) + 0.5).tolist()
+    return left, right, bottom, top
+
+
+def plane_points(extent: tuple[float, float, float, float]) -> Tensor:
+    """float32 (GRID², 2): x and y of a grid, row by row of ascending y."""
+    left, right, bottom, top = extent
     x, y = torch.linspace(left, right, GRID), torch.linspace(bottom, top, GRID)
-    grid = torch.cartesian_prod(y, x).flip(1)
+    return torch.cartesian_prod(y, x).flip(1)
+
+
+def plane_figure(net: nn.Module, loss: Loss, sets: Splits, title: str) -> Figure:
+    """Where a network of two inputs and two classes says what."""
+    extent = grid_extent(sets)
     device = next(net.parameters()).device
     with torch.no_grad():
-        second = loss.scores(net(grid.to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
+        second = loss.scores(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
     train, test = sets.train, sets.test
-    return decision_regions(
-        second, (left, right, bottom, top), train.images, train.labels, test.images, test.labels, title
-    )
+    return decision_regions(second, extent, train.images, train.labels, test.images, test.labels, title)

@@ -5,10 +5,13 @@ Nothing of one point can leak into another: each fork starts from the same paren
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
+from multiprocessing.connection import wait
 from pathlib import Path
 
 # What a run imports, once for all points. The parent only imports: it must not compute (threads do not survive a fork).
@@ -36,6 +39,7 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
             signal.signal(number, signal.SIG_DFL)
         os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the launcher alone, which passes it on
         end_with(os.getppid())
+        threading.Thread(target=_end_with_launcher, daemon=True).start()
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(output, stream)
@@ -51,6 +55,14 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _end_with_launcher() -> None:
+    """However it dies; the next launcher may start at once."""
+    launcher = multiprocessing.parent_process()
+    assert launcher is not None
+    wait([launcher.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_config(config: DictConfig, context: HydraContext) -> None:

@@ -1,0 +1,113 @@
+"""Sweeps on points of the plane: the grid of decision regions, and scikit-learn's networks beside ours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+from trainlab import checkpoint
+from trainlab.build import build, build_data, build_net
+from trainlab.data.module import ImageData
+from trainlab.errors import InputError
+from trainlab.figures.regions import Panel, grid_of_regions
+from trainlab.figures.run import GRID, grid_extent, plane_points
+from trainlab.sweeps.table import SEED, Run
+
+ITERATIONS = 2000  # of L-BFGS, as in scikit-learn's example
+
+
+def has_regions(run: Run) -> bool:
+    return run.config.get("data.name") in ("moons", "circles", "linear") and bool(run.results)
+
+
+def reference(run: Run) -> Any | None:
+    """scikit-learn's MLPClassifier with the same layers, activation, λ, points and seed, trained.
+
+    None where the run has no such counterpart: another network, dropout, or L2 in the mean form.
+    """
+    config = run.config
+    activations = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
+    same = config["model.name"] == "mlp" and config["loss.name"] == "cross_entropy" and not config["reg.dropout"]
+    if not same or (config["reg.l2"] and config["reg.form"] != "sum") or not config["model.hidden"]:
+        return None
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    net = MLPClassifier(
+        tuple(config["model.hidden"]),
+        activation=activations[config["model.activation"]],
+        solver="lbfgs",
+        alpha=float(config["reg.l2"]),
+        max_iter=ITERATIONS,
+        random_state=int(config[SEED]),
+    )
+    train = data_of(run).sets.train
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return net.fit(train.images.numpy(), train.labels.numpy())
+
+
+def reference_error(run: Run) -> float | None:
+    """Its test error, a fraction."""
+    net = reference(run)
+    if net is None:
+        return None
+    test = data_of(run).sets.test
+    return 1 - float(net.score(test.images.numpy(), test.labels.numpy()))
+
+
+def data_of(run: Run) -> ImageData:
+    data = build_data(_config(run))
+    data.setup()
+    return data
+
+
+def _config(run: Run) -> Any:
+    return OmegaConf.create(checkpoint.read(str(run.folder)).facts.config)
+
+
+def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure:
+    """A row for each value of option `rows`, a column for each of `columns`; of the runs with the lowest seed."""
+    names = [list(dict.fromkeys(run.swept[key] for run in runs)) for key in (rows, columns)]
+    if all(isinstance(name, int | float) for name in names[1]):
+        names[1].sort()
+    seed = min(run.config[SEED] for run in runs)
+    chosen = {(run.swept[rows], run.swept[columns]): run for run in runs if run.config[SEED] == seed}
+    panels = [[_panel(chosen.get((row, column))) for column in names[1]] for row in names[0]]
+    symbol = "λ" if columns == "reg.l2" else columns
+    return grid_of_regions(
+        panels,
+        [str(name) for name in names[0]],
+        [f"{symbol} = {name:g}" if isinstance(name, int | float) else f"{symbol} = {name}" for name in names[1]],
+        note="solid points: training, translucent: test, whose error is at the lower right; dashed: scikit-learn "
+        f"(seed {seed})",
+    )
+
+
+def _panel(run: Run | None) -> Panel | None:
+    if run is None or not has_regions(run):
+        return None
+    config, data = _config(run), data_of(run)
+    try:
+        saved = checkpoint.read(str(run.folder), prefer="best")
+    except InputError:
+        return None
+    net = build_net(config.model, data.input_shape, len(data.classes)).eval()
+    checkpoint.put_weights(net, saved, str(run.folder))
+    train, test = data.sets.train, data.sets.test
+    extent = grid_extent(data.sets)
+    points = plane_points(extent)
+    with torch.no_grad():
+        ours = build(config.loss).scores(net(points))[:, 1].view(GRID, GRID).clamp(0, 1)
+    other = reference(run)
+    theirs: np.ndarray | None = None
+    if other is not None:
+        theirs = other.predict_proba(points.numpy())[:, 1].reshape(GRID, GRID)
+    note = f"{100 * run.results['test/top1_error']:.0f} %"
+    return Panel(ours, extent, train.images, train.labels, test.images, test.labels, note, theirs)

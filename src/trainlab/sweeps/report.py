@@ -1,0 +1,178 @@
+"""scripts/report.py: one table of many runs, and their figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.table import Table
+
+from trainlab.atomic import write_whole
+from trainlab.errors import InputError
+from trainlab.figures import sweep as figures
+from trainlab.figures.style import save
+from trainlab.run_directory import read_rows
+from trainlab.sweeps import plane
+from trainlab.sweeps.point import FAILED, FINISHED
+from trainlab.sweeps.table import (
+    Group,
+    Run,
+    as_csv,
+    as_markdown,
+    cells,
+    default_metrics,
+    gather,
+    group,
+    heading,
+    ordered,
+    race,
+    sentences,
+)
+from trainlab.terminal import console
+
+MOST_CURVES = 10
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Write table.csv, table.md and figures/*.png into --out (the first folder), and print the table.
+
+    Raises InputError.
+    """
+    options = parse(arguments)
+    folders = [Path(folder) for folder in options.folders]
+    out = Path(options.out or folders[0])
+    runs = [with_reference(run) for run in gather(folders)]
+    groups = group(runs)
+    metrics = [*default_metrics(groups), *options.metric]
+    known = sorted({name for g in groups for run in g.finished for name in run.results})
+    for name in (*options.metric, *([options.sort] if options.sort else [])):
+        if name not in known and name not in groups[0].choices:
+            raise InputError(f"no run has a result called {name}; there are {', '.join(known) or 'none, yet'}.")
+    groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
+    head, rows = cells(groups, metrics)
+    markdown, comma = as_markdown(head, rows), as_csv(groups, metrics)
+    said = race(groups)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in (sentences(*said) if said else [])))
+    write_whole(out / "table.csv", comma)
+
+    terminal = console()
+    if options.table == "markdown":
+        print(markdown, end="")
+    elif options.table == "csv":
+        print(comma, end="")
+    else:
+        table = Table(title=f"{len(runs)} runs, mean ± sample standard deviation over seeds", title_justify="left")
+        for name in head:
+            table.add_column(name, justify="right", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        terminal.print(table)
+        for line in sentences(*said) if said else []:
+            terminal.print(line, soft_wrap=True)
+        for run in runs:
+            if run.state != FINISHED:
+                why = f": {run.error}" if run.error and run.state == FAILED else ""
+                terminal.print(f"{run.state}: {os.path.relpath(run.folder)}{why}", soft_wrap=True)
+    drawn = draw(group(runs), out / "figures")
+    if options.table in (None, "text"):
+        written = [out / "table.csv", out / "table.md", *drawn]
+        terminal.print("written: " + ", ".join(os.path.relpath(path) for path in written), soft_wrap=True)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python scripts/report.py",
+        description="The results of runs and sweeps in one table, grouped over seeds, and their figures.",
+    )
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="run directories, sweeps, or folders of either")
+    parser.add_argument(
+        "--table", nargs="?", const="text", choices=("text", "csv", "markdown"), help="how to print it (text)"
+    )
+    parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
+    parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
+    parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
+    return parser.parse_args(list(arguments))
+
+
+def with_reference(run: Run) -> Run:
+    """scikit-learn's error beside ours, for networks on points of the plane."""
+    if not plane.has_regions(run):
+        return run
+    error = plane.reference_error(run)
+    return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
+
+
+def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
+    """The figures that these runs can have; returns what was written."""
+    runs = [run for g in groups for run in g.finished]
+    if not runs:
+        return []
+    drawn = {}
+    choices = groups[0].choices
+    numeric = [k for k in choices if all(isinstance(g.choices[k], int | float) for g in groups)]
+    numeric = [k for k in numeric if len({g.choices[k] for g in groups}) > 1]
+    for key in numeric:
+        drawn[f"error_against_{key.replace('.', '_')}"] = against(key, groups)
+    monitored = "train/top1_error" if "target" in runs[0].results else "val/top1_error"
+    if not any(monitored in row for row in read_rows(runs[0].folder)):
+        monitored = "train/top1_error"
+    said = race(groups)
+    racing = [c.best for c in said[1]] if said else groups
+    if len(racing) <= MOST_CURVES:
+        natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
+        drawn["curves"] = figures.curves_of(
+            {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
+            {label(g): [curve(run, monitored) for run in g.finished] for g in natural},
+            target=runs[0].results.get("target"),
+            ordered=len(choices) == 1 and bool(numeric),
+        )
+    if all(plane.has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
+        drawn["decision_regions"] = plane.figure(runs, "data", next(k for k in choices if k != "data"))
+    paths = []
+    for name, drawing in drawn.items():
+        paths.append(folder / f"{name}.png")
+        save(drawing, paths[-1])
+    return paths
+
+
+def against(key: str, groups: Sequence[Group]) -> figures.Figure:
+    """Errors and weight norms against the values of option `key`; a line for each combination of the others."""
+    values = sorted({g.choices[key] for g in groups})
+    others = list(dict.fromkeys(label(g, without=key) for g in groups))
+    metrics = {"test/top1_error": "test"}
+    if len(others) == 1:
+        metrics = {"train/top1_error": "training", "best": "validation", "test/top1_error": "test"}
+        if heading("best", groups) != "best val/top1_error":
+            metrics.pop("best")
+
+    def series(metric: str, other: str, name: str) -> figures.Series:
+        found = {g.choices[key]: g for g in groups if label(g, without=key) == other}
+        some = [found.get(value) for value in values]
+        return figures.Series(
+            name,
+            [g.mean(metric) if g else float("nan") for g in some],
+            [g.deviation(metric) if g else float("nan") for g in some],
+        )
+
+    errors = [series(metric, other, other or name) for other in others for metric, name in metrics.items()]
+    norms = [series("weight_norm", other, other) for other in others]
+    seeds = max(len(g.finished) for g in groups)
+    return figures.errors_against(key, values, errors, norms, runs=seeds)
+
+
+def label(g: Group, without: str = "") -> str:
+    """ "relu, optim.lr=0.03": values that are words stand for themselves."""
+    said = {key: value for key, value in g.choices.items() if key != without}
+    return ", ".join(
+        value if isinstance(value, str) else f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in said.items()
+    )
+
+
+def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
+    rows = [row for row in read_rows(run.folder) if metric in row]
+    return [row["epoch"] for row in rows], [row[metric] for row in rows]

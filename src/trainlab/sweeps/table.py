@@ -1,0 +1,258 @@
+"""The results of many runs in one table, grouped over seeds. What failed or is missing is shown, never dropped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from trainlab.errors import InputError
+from trainlab.run_directory import CONFIG, read_results
+from trainlab.sweeps.launch import SWEEP
+from trainlab.sweeps.point import FAILED, FINISHED, NEW, NOT_COMPARED, POINT, flat, read_point, state_of
+
+MISSING = "missing"
+SEED = "seed"
+NOT_A_CHOICE = (*NOT_COMPARED, SEED)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, finished or not. config: flat, resolved; swept: the options its sweep varies."""
+
+    folder: Path
+    state: str
+    error: str
+    config: dict[str, Any]
+    swept: dict[str, Any]
+    results: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs that differ in nothing but the seed."""
+
+    choices: dict[str, Any]
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def finished(self) -> list[Run]:
+        return [run for run in self.runs if run.state == FINISHED]
+
+    def values(self, metric: str) -> list[float]:
+        """Of the finished runs that have it."""
+        found = [run.results.get(metric) for run in self.finished]
+        return [float(value) for value in found if isinstance(value, int | float) and math.isfinite(value)]
+
+    def mean(self, metric: str) -> float:
+        """NaN where no run has it."""
+        values = self.values(metric)
+        return statistics.fmean(values) if values else math.nan
+
+    def deviation(self, metric: str) -> float:
+        """Sample standard deviation; NaN for fewer than two."""
+        values = self.values(metric)
+        return statistics.stdev(values) if len(values) > 1 else math.nan
+
+    @property
+    def unfinished(self) -> str:
+        """ "1 failed, 2 missing", or nothing."""
+        states = [run.state for run in self.runs if run.state != FINISHED]
+        return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+
+
+def gather(folders: Sequence[Path]) -> list[Run]:
+    """The runs in `folders`: run directories, sweeps, or folders of either. Raises InputError where there are none."""
+    runs: dict[Path, Run] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is no folder; name run directories or sweeps, such as runs/sweeps/NAME.")
+        found = []
+        for sweep in sorted(folder.rglob(SWEEP)):
+            found += [sweep.parent / name for name in json.loads(sweep.read_text())["points"]]
+        found += [path.parent for path in sorted(folder.rglob(POINT))]
+        found += [path.parent.parent for path in sorted(folder.rglob(str(CONFIG)))]
+        for run_dir in found:
+            if "set_aside" not in run_dir.parts:
+                runs.setdefault(run_dir.resolve(), read_run(run_dir))
+    if not runs:
+        raise InputError(f"there are no runs in {', '.join(map(str, folders))}.")
+    return list(runs.values())
+
+
+def read_run(run_dir: Path) -> Run:
+    point, status, results = read_point(run_dir), state_of(run_dir), read_results(run_dir)
+    config: dict[str, Any] = point.config if point else {}
+    if point is None and (run_dir / CONFIG).is_file():
+        config = OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG), resolve=True)  # type: ignore[assignment]
+    state = MISSING if status.state == NEW else status.state
+    return Run(run_dir, state, status.error, flat(config), point.swept if point else {}, results or {})
+
+
+def choices_of(runs: Sequence[Run]) -> list[str]:
+    """The options that tell the runs apart, seeds left aside: what the sweep varies, else what differs.
+
+    A group whose choice differs (model, data) stands for all its options.
+    """
+    swept = {tuple(run.swept) for run in runs if run.config}
+    keys = list(dict.fromkeys(key for run in runs for key in run.swept))
+    if len(swept) > 1 or swept == {()}:
+        known = [run.config for run in runs if run.config]
+        everything = dict.fromkeys(key for config in known for key in config)
+        differs = [key for key in everything if len({repr(config.get(key)) for config in known}) > 1]
+        groups = [key.removesuffix(".name") for key in differs if key.endswith(".name")]
+        values = [key for key in differs if key.split(".")[0] not in (*groups, "recipe", "describe")]
+        keys = list(dict.fromkeys([*keys, *groups, *values]))
+    return [key for key in keys if key.split(".")[0] not in NOT_A_CHOICE]
+
+
+def group(runs: Sequence[Run]) -> list[Group]:
+    """In the order in which the choices first appear."""
+    keys = choices_of(runs)
+    groups: dict[str, Group] = {}
+    for run in runs:
+        choices = {key: run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name"))) for key in keys}
+        groups.setdefault(repr(choices), Group(choices)).runs.append(run)
+    return list(groups.values())
+
+
+def default_metrics(groups: Sequence[Group]) -> list[str]:
+    """The validation value that chose the checkpoint, the test errors; and how soon, where there is a target."""
+    there = {name for g in groups for run in g.finished for name in run.results}
+    names = ["best", "test/top1_error", "test/top1_error_tencrop", "sklearn/top1_error"]
+    if "target" in there:
+        names = ["epoch", "training_seconds", *names]
+    if any(run.results["monitor"].endswith("loss") for g in groups for run in g.finished):
+        names.remove("best")
+    return [name for name in names if name in there]
+
+
+def ordered(groups: Sequence[Group], by: str) -> list[Group]:
+    """Ascending by a metric's mean or by a choice; groups without it come last. Data sets stay apart."""
+    sets = list(dict.fromkeys(str(g.choices.get("data")) for g in groups))
+
+    def key(g: Group) -> tuple[int, int, Any]:
+        return (sets.index(str(g.choices.get("data"))), *value(g))
+
+    def value(g: Group) -> tuple[int, Any]:
+        if by in g.choices:
+            value = g.choices[by]
+            return (0, float(value)) if isinstance(value, int | float) else (1, str(value))
+        mean = g.mean(by)
+        return (2, 0.0) if math.isnan(mean) else (0, mean)
+
+    return sorted(groups, key=key)
+
+
+def show(metric: str, mean: float, deviation: float) -> str:
+    """Mean ± standard deviation: errors in percent."""
+    if math.isnan(mean):
+        return "–"
+    if metric.endswith("_error") or "_error_" in metric or metric == "best":
+        spread = "" if math.isnan(deviation) else f" ± {100 * deviation:.2f}"
+        return f"{100 * mean:.2f}{spread} %"
+    return f"{mean:.4g}" + ("" if math.isnan(deviation) else f" ± {deviation:.2g}")
+
+
+def heading(metric: str, groups: Sequence[Group]) -> str:
+    """The metric's name; "best" is said with what it is the best of."""
+    if metric != "best":
+        return metric
+    monitors = {run.results["monitor"] for g in groups for run in g.finished if "monitor" in run.results}
+    return f"best {monitors.pop()}" if len(monitors) == 1 else "best"
+
+
+def cells(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows, as people read them."""
+    keys = list(groups[0].choices)
+    unfinished = any(g.unfinished for g in groups)
+    head = [*keys, *(heading(metric, groups) for metric in metrics), "n", *(["not finished"] if unfinished else [])]
+    rows = []
+    for g in groups:
+        row = [str(g.choices[key]) for key in keys]
+        row += [show(metric, g.mean(metric), g.deviation(metric)) for metric in metrics]
+        row += [str(len(g.finished)), *([g.unfinished] if unfinished else [])]
+        rows.append(row)
+    return head, rows
+
+
+def as_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def as_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
+    """For programs: means, sample standard deviations and counts in columns of their own, fractions as they are."""
+    out = io.StringIO()
+    names = [f"{metric}:{what}" for metric in metrics for what in ("mean", "deviation")]
+    states = (FINISHED, FAILED, "interrupted", MISSING)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*groups[0].choices, *names, *states])
+    for g in groups:
+        numbers = [value for metric in metrics for value in (g.mean(metric), g.deviation(metric))]
+        writer.writerow(
+            [*g.choices.values()]
+            + ["" if math.isnan(value) else repr(value) for value in numbers]
+            + [sum(run.state == state for run in g.runs) for state in states]
+        )
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a race to a target: the learning rate that got there first, and how soon."""
+
+    name: str
+    best: Group
+    reached: bool
+
+
+def race(groups: Sequence[Group]) -> tuple[str, list[Contender]] | None:
+    """For runs that stop at a target: for each value of what is compared, the group that got there first.
+
+    Compared is the one choice that is not the learning rate, which is chosen for each side by itself. Groups in
+    which not every seed got there lose against those in which every seed did. None where there is no such race.
+    """
+    keys = [key for key in groups[0].choices if key != "optim.lr"]
+    racing = [g for g in groups if g.finished and all("target" in run.results for run in g.finished)]
+    if len(keys) != 1 or not racing:
+        return None
+    contenders = []
+    for name in dict.fromkeys(str(g.choices[keys[0]]) for g in racing):
+        side = [g for g in racing if str(g.choices[keys[0]]) == name]
+        best = min(side, key=lambda g: (not _all_reached(g), g.mean("epoch"), g.mean("training_seconds")))
+        contenders.append(Contender(name, best, _all_reached(best)))
+    return keys[0], sorted(contenders, key=lambda c: (not c.reached, c.best.mean("epoch")))
+
+
+def _all_reached(g: Group) -> bool:
+    return all(run.results["target_reached"] for run in g.finished) and not g.unfinished
+
+
+def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
+    """What a race came to, with the ratio of the first to each other."""
+    first, said = contenders[0], []
+    for c in contenders:
+        results = c.best.finished[0].results
+        goal = f"{100 * results['target']:g} % {results['monitor'].split('/')[0]}ing error".replace(
+            "valing", "validation"
+        )
+        rate = f" with optim.lr={c.best.choices['optim.lr']}" if "optim.lr" in c.best.choices else ""
+        if not c.reached:
+            said.append(f"{key}={c.name}{rate} did not reach {goal} with every seed")
+            continue
+        epochs, seconds = (show(m, c.best.mean(m), c.best.deviation(m)) for m in ("epoch", "training_seconds"))
+        text = f"{key}={c.name}{rate} reaches {goal} after {epochs} epochs, {seconds} s"
+        if c is not first:
+            ratios = [c.best.mean(m) / first.best.mean(m) for m in ("epoch", "training_seconds")]
+            text += f": {ratios[0]:.2f} × the epochs and {ratios[1]:.2f} × the seconds of {first.name}"
+        said.append(text)
+    return said
