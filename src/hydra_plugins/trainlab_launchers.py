@@ -8,27 +8,50 @@ from typing import Any
 from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from trainlab.command import in_sentences
 
 
-class ProcessesLauncher(Launcher):
-    """Every point a fresh process on this machine; conf/hydra/launcher/processes.yaml has the options."""
+class _Launcher(Launcher):
+    """What both have in common. The heavy imports wait until a sweep is really run."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = settings
+        self.settings = OmegaConf.to_container(OmegaConf.create(settings))
 
     @in_sentences
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from trainlab.sweeps.launch import Sweep, check_settings
-        from trainlab.sweeps.pool import warm_up
+        from trainlab.sweeps.launch import Sweep
 
-        settings = check_settings(self.settings)
-        warm_up()
-        self.sweep = Sweep(hydra_context, config, settings)
+        self.sweep = Sweep(hydra_context, config, self.checked())
+
+    def checked(self) -> Any:
+        """The settings of its kind. Raises InputError."""
+        raise NotImplementedError
 
     @in_sentences
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         setup_globals()
         return self.sweep.launch(job_overrides, initial_job_idx)
+
+
+class ProcessesLauncher(_Launcher):
+    """Every point a fresh process on this machine; conf/hydra/launcher/processes.yaml has the options."""
+
+    def checked(self) -> Any:
+        from trainlab.sweeps.launch import Processes, check_settings
+        from trainlab.sweeps.pool import warm_up
+
+        settings = check_settings(Processes, self.settings)  # type: ignore[arg-type]
+        warm_up()
+        return settings
+
+
+class SlurmLauncher(_Launcher):
+    """Every point a job of a SLURM cluster; conf/hydra/launcher/slurm.yaml has the options."""
+
+    def checked(self) -> Any:
+        from trainlab.sweeps.launch import check_settings
+        from trainlab.sweeps.slurm import Cluster
+
+        return check_settings(Cluster, self.settings)  # type: ignore[arg-type]

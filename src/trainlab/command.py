@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import secrets
 import sys
 import time
@@ -237,8 +238,8 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
         find_misspelt(overrides)
         try:
             cfg = compose("train", overrides=overrides, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise InputError(_first_line(error)) from error
+        except (HydraException, OmegaConfBaseException, AssertionError) as error:  # assertions of OmegaConf's
+            raise InputError(_unknown_choice(str(error)) or _first_line(error)) from error
     run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     try:
         plain = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
@@ -300,6 +301,16 @@ def nearest(word: str, words: list[str], prefix: str = "") -> str:
     if close:
         return f"did you mean {prefix}{close[0]}? All are listed by --help"
     return f"there are {', '.join(words)}" if len(words) < 20 else "all are listed by --help"
+
+
+def _unknown_choice(message: str) -> str:
+    """Of one of Hydra's own groups (hydra/launcher), in our words; nothing for any other error."""
+    found = re.match(r"Could not find '(hydra/\w+)/([^']+)'", message)
+    if found is None:
+        return ""
+    group, choice = found.groups()
+    there = re.findall(r"^\t(.+)$", message, re.MULTILINE)
+    return f"there is no {group}={choice}; {nearest(choice, there, f'{group}=')}."
 
 
 def _keys(node: Any, prefix: str = "") -> list[str]:

@@ -55,11 +55,11 @@ class Display:
                 self.live.update(self.table(), refresh=True)
             return
         for job in self.jobs:
-            if job.status.state in (FINISHED, FAILED, INTERRUPTED) and job.process is not None:
+            if job.status.state in (FINISHED, FAILED, INTERRUPTED) and job.ran:
                 self.say(job)
 
     def say(self, job: Job) -> None:
-        if job.name in self.said or job.process.exitcode is None:
+        if job.name in self.said:
             return
         self.said.add(job.name)
         epoch, error, _ = progress(job)
@@ -81,7 +81,7 @@ class Display:
             table.add_column(heading, justify="left" if heading == "state" else "right")
         for job in [job for job in self.jobs if job in shown]:
             epoch, error, left = progress(job)
-            state = job.status.state + (" (before)" if job.process is None and job.status.state == FINISHED else "")
+            state = job.status.state + (" (before)" if not job.ran and job.status.state == FINISHED else "")
             table.add_row(
                 *map(str, job.swept.values()),
                 state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
@@ -18,34 +19,67 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trainlab.atomic import write_whole
 from trainlab.commit import commit
 from trainlab.config import check
-from trainlab.errors import InputError
+from trainlab.errors import RESUME_ME, InputError
 from trainlab.run_directory import read_results
 from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.names import point_name, swept_keys
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, Point
-from trainlab.sweeps.pool import Job, make_room, run_jobs
+from trainlab.sweeps.pool import Job, Room, make_room, run_jobs
 
 SWEEP = "sweep.json"
 
 
 class Settings(BaseModel):
-    """conf/hydra/launcher/processes.yaml."""
+    """What every launcher has; the YAML files of conf/hydra/launcher explain the options."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    n_jobs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    gpus_per_job: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     rerun: bool = False
 
+    def at_a_time(self, jobs: Sequence[Job]) -> int:
+        raise NotImplementedError
 
-def check_settings(values: Mapping[str, Any]) -> Settings:
+    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
+        """Run those that are not finished; returns the signal that stopped it, or None."""
+        raise NotImplementedError
+
+
+class Processes(Settings):
+    """hydra/launcher=processes: on this machine."""
+
+    n_jobs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    gpus_per_job: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+
+    def room(self, jobs: Sequence[Job]) -> Room:
+        trainers = [job.arguments[0].trainer for job in jobs]
+        return make_room(
+            self.n_jobs,
+            self.gpus_per_job,
+            points=len(jobs),
+            devices=max(trainer.devices for trainer in trainers),
+            accelerator=trainers[0].accelerator,
+        )
+
+    def at_a_time(self, jobs: Sequence[Job]) -> int:
+        return len(self.room(jobs).slots)
+
+    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
+        room = self.room(jobs)
+        return run_jobs(jobs, room.slots, room.threads, look)
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def check_settings(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
+    """Raises InputError for an option that is not there or has a wrong value."""
     try:
-        return Settings(**values)
+        return kind(**values)
     except ValidationError as problems:
         problem = problems.errors()[0]
         key = f"hydra.launcher.{problem['loc'][0]}"
         if problem["type"] == "extra_forbidden":
-            raise InputError(f"there is no option {key}; there are {', '.join(Settings.model_fields)}.") from None
+            raise InputError(f"there is no option {key}; there are {', '.join(kind.model_fields)}.") from None
         raise InputError(f"{key}={problem['input']} cannot be used: {problem['msg'].lower()}.") from None
 
 
@@ -104,20 +138,12 @@ class Sweep:
                 self.folder / SWEEP,
                 json.dumps({**described, "points": [job.name for job in self.jobs]}, indent=1) + "\n",
             )
-            trainer = jobs[0].arguments[0].trainer
-            room = make_room(
-                self.settings.n_jobs,
-                self.settings.gpus_per_job,
-                points=len(jobs),
-                devices=max(job.arguments[0].trainer.devices for job in jobs),
-                accelerator=trainer.accelerator,
-            )
-            with Display(self.folder, jobs, at_a_time=len(room.slots)) as display:
-                stopped = run_jobs(jobs, room.slots, room.threads, display.look)
+            with Display(self.folder, jobs, self.settings.at_a_time(jobs)) as display:
+                stopped = self.settings.run(jobs, display.look)
         display.summary(stopped)
         UNFINISHED.extend(job for job in jobs if job.status.state != FINISHED)
         if stopped is not None:
-            sys.exit(128 + stopped if stopped == 2 else 75)
+            sys.exit(128 + stopped if stopped == signal.SIGINT else RESUME_ME)
         return [
             PointReturn(job, overrides, job.arguments[0], raises=not self.is_basic)
             for job, overrides in zip(jobs, batch, strict=True)
@@ -142,7 +168,7 @@ class Sweep:
         assert isinstance(plain, dict)
         check(plain)  # type: ignore[arg-type]
         point = Point(self.folder.name, swept, mine, plain, self.commit)  # type: ignore[arg-type]
-        job = Job(name, folder, swept, config.trainer.max_epochs, (config, self.context))
+        job = Job(name, folder, swept, mine, config.trainer.max_epochs, (config, self.context))
         job.status = self.look_at(folder, point)
         return job, point, folder
 

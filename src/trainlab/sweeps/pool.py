@@ -20,7 +20,7 @@ from typing import Any
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.run_directory import RESULTS
 from trainlab.signals import heard_by
-from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, Status
+from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATUS, Status
 
 GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
 LOOK_SECONDS = 0.25
@@ -49,10 +49,12 @@ class Job:
     name: str
     folder: Path
     swept: Mapping[str, Any]
+    overrides: Sequence[str]
     epochs: int
     arguments: tuple[Any, ...]  # of trainlab.sweeps.child.run_point: configuration, Hydra's context and state
     status: Status = field(default_factory=lambda: Status(NEW))
     resumed: bool = False
+    ran: bool = False  # by this command
     process: Any = None
     slot: int = -1
     started: float = 0.0
@@ -100,8 +102,8 @@ def run_jobs(
 
 def _start(job: Job, method: Any, environment: Mapping[str, str], threads: int) -> None:
     job.resumed = job.status.state == INTERRUPTED
-    job.status, job.started = Status(RUNNING), time.monotonic()
-    (job.folder / "status.json").unlink(missing_ok=True)
+    job.status, job.ran, job.started = Status(RUNNING), True, time.monotonic()
+    (job.folder / STATUS).unlink(missing_ok=True)
     job.process = method.Process(target=run_point, args=(*job.arguments, job.folder / LOG, threads, dict(environment)))
     job.process.start()
 
@@ -113,7 +115,11 @@ def _signal(jobs: Sequence[Job], number: int) -> None:
 
 
 def _end(job: Job) -> None:
-    code, seconds = job.process.exitcode, time.monotonic() - job.started
+    end(job, job.process.exitcode, time.monotonic() - job.started)
+
+
+def end(job: Job, code: int, seconds: float) -> None:
+    """Note down how a point ended. code: its exit status, or −n when signal n killed it."""
     if code == 0 and (job.folder / RESULTS).is_file():
         job.status = Status(FINISHED, seconds=seconds)
     else:

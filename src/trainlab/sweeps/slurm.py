@@ -1,0 +1,168 @@
+"""Points of a sweep as jobs of a SLURM cluster, through submitit: a task on each machine, which runs train.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trainlab.commit import REPOSITORY
+from trainlab.errors import RESUME_ME, InputError
+from trainlab.signals import heard_by
+from trainlab.sweeps.launch import Settings
+from trainlab.sweeps.point import FINISHED, INTERRUPTED, LOG, Status
+from trainlab.sweeps.pool import RUNNING, Job, end
+
+LOOK_SECONDS = 1.0
+SAVE_SECONDS = 90.0  # for a run that was asked to stop
+
+
+class PointJob:
+    """What a job does, on each of its machines: the point's own command, its output in the point's log.
+
+    submitit pickles it, and calls `checkpoint` when SLURM says that the time is up.
+    """
+
+    def __init__(self, folder: Path, overrides: Sequence[str], nodes: int) -> None:
+        self.folder, self.overrides, self.nodes = folder, list(overrides), nodes
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> int:
+        """The exit status of the run."""
+        environment = dict(os.environ)
+        if self.nodes > 1:
+            import submitit
+
+            job = submitit.JobEnvironment()
+            meet = submitit.helpers.TorchDistributedEnvironment()
+            environment |= {"MASTER_ADDR": meet.master_addr, "MASTER_PORT": str(meet.master_port)}
+            environment |= {"NODE_RANK": str(job.node)}
+        own = [
+            f"hydra.run.dir={self.folder}",
+            *([] if any(o.startswith("ckpt=") for o in self.overrides) else ["ckpt=auto"]),
+        ]
+        with open(self.folder / LOG, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(REPOSITORY / "train.py"), *self.overrides, *own],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+            status = self.process.wait()
+        self.process = None
+        return status
+
+    def checkpoint(self) -> Any:
+        """Let the run save; what is queued again goes on from there."""
+        import submitit
+
+        if self.process is not None:
+            self.process.send_signal(signal.SIGUSR1)
+            deadline = time.monotonic() + SAVE_SECONDS
+            while self.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+        return submitit.helpers.DelayedSubmission(PointJob(self.folder, self.overrides, self.nodes))
+
+
+class Cluster(Settings):
+    """hydra/launcher=slurm."""
+
+    cluster: Literal["slurm", "local"] = "slurm"
+    n_jobs: Annotated[int, Field(ge=1)] = 64
+    timeout_min: Annotated[int, Field(ge=1)] = 240
+    requeue: Annotated[int, Field(ge=0)] = 100
+    signal_delay_s: Annotated[int, Field(ge=1)] = 120
+    cpus_per_task: Annotated[int, Field(ge=1)] = 8
+    gpus_per_node: Annotated[int, Field(ge=0)] | None = None
+    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    partition: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    def at_a_time(self, jobs: Sequence[Job]) -> int:
+        return min(self.n_jobs, len(jobs))
+
+    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
+        """Submit those that are not finished and wait for them; Ctrl-C cancels them, and what they saved stays."""
+        waiting = [job for job in jobs if job.status.state != FINISHED]
+        if not waiting:
+            return None
+        executor = self.executor(waiting[0])
+        asked: list[int] = []
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            asked.append(number)
+
+        with heard_by(hear):
+            with executor.batch():
+                submitted = [(job, executor.submit(self.point(job))) for job in waiting]
+            started = time.monotonic()
+            for job, _ in submitted:
+                job.resumed = job.status.state == INTERRUPTED
+                job.status, job.ran = Status(RUNNING), True
+            running = list(submitted)
+            while running and not asked:
+                for job, there in list(running):
+                    if there.done():
+                        end(job, exit_status(there), time.monotonic() - started)
+                        running.remove((job, there))
+                look()
+                time.sleep(LOOK_SECONDS)
+            for job, there in running:
+                there.cancel()
+                end(job, RESUME_ME, time.monotonic() - started)
+        return asked[0] if asked else None
+
+    def point(self, job: Job) -> PointJob:
+        return PointJob(job.folder, job.overrides, job.arguments[0].trainer.nodes)
+
+    def executor(self, job: Job) -> Any:
+        """Raises InputError where submitit or SLURM is not there."""
+        try:
+            import submitit
+        except ModuleNotFoundError:
+            raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from None
+        trainer = job.arguments[0].trainer
+        gpus = self.gpus_per_node
+        if gpus is None:
+            gpus = 0 if trainer.accelerator == "cpu" or self.cluster == "local" else trainer.devices
+        try:
+            executor = submitit.AutoExecutor(
+                job.folder.parent / "slurm", cluster=self.cluster, slurm_max_num_timeout=self.requeue
+            )
+        except RuntimeError as error:
+            raise InputError(
+                f"hydra/launcher=slurm finds no SLURM here ({str(error).splitlines()[0]}); run it on the cluster, "
+                "or try it with hydra.launcher.cluster=local."
+            ) from None
+        executor.update_parameters(
+            name=job.folder.parent.name,
+            timeout_min=self.timeout_min,
+            tasks_per_node=1,
+            nodes=trainer.nodes,
+            cpus_per_task=self.cpus_per_task,
+            gpus_per_node=gpus,
+            **({"mem_gb": self.mem_gb} if self.mem_gb else {}),
+            **({"slurm_partition": self.partition} if self.partition else {}),
+            slurm_array_parallelism=self.n_jobs,
+            slurm_signal_delay_s=self.signal_delay_s,
+            slurm_additional_parameters=self.parameters,
+        )
+        return executor
+
+
+def exit_status(there: Any) -> int:
+    """Of a job that is over; one that left no result was killed."""
+    try:
+        statuses = there.results()
+    except Exception:  # submitit has several for a job that was cancelled, timed out, or vanished
+        return -signal.SIGKILL
+    return next((status for status in statuses if status), 0)
