@@ -1,0 +1,196 @@
+"""Sweeps, as a user starts them: points in processes of their own, failures listed, the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from whole_runs import REPOSITORY, Run, command
+
+pytestmark = pytest.mark.slow
+
+QUICK = ("logger=csv", "trainer=cpu", "trainer.max_epochs=3")
+
+
+def sweep(folder: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return command("train.py", "-m", f"hydra.sweep.dir={folder}", *overrides, **environment)
+
+
+def points(folder: Path) -> dict[str, Path]:
+    return {path.parent.name: path.parent for path in sorted(folder.glob("*/point.json"))}
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """Four points, of which two diverge."""
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, sweep(folder, "loss=half_mse", "optim.lr=0.01,2", "seed=0,1", *QUICK)
+
+
+def test_a_failing_point_is_listed_and_the_rest_go_on(failing):
+    folder, done = failing
+    assert done.returncode == 1
+    assert "2 of 4 points are finished" in done.stdout
+    assert done.stdout.count("failed: optim.lr-2_seed-") == 2
+    assert "the loss became infinite or not a number" in done.stdout
+    found = points(folder)
+    assert len(found) == 4
+    for name, path in found.items():
+        assert (path / "results.json").exists() == name.startswith("optim.lr-0.01_")
+        assert str(path.relative_to(folder) / "log.txt") in done.stdout or "0.01" in name
+        assert (path / ".hydra/config.yaml").exists()
+    assert "\x1b" not in done.stdout, "plain lines where there is no terminal"
+
+
+def test_the_same_command_skips_what_is_finished_and_runs_failures_again(failing):
+    folder, _ = failing
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/results.json")}
+    again = sweep(folder, "loss=half_mse", "optim.lr=0.01,2", "seed=0,1", *QUICK)
+    assert again.returncode == 1
+    assert "2 finished before" in again.stdout
+    assert "runs anew, because it failed" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/results.json")} == before
+    assert len(list((folder / "set_aside").iterdir())) >= 2
+
+
+def test_a_point_is_the_run_of_the_single_command(failing, tmp_path):
+    folder, _ = failing
+    (path,) = folder.glob("optim.lr-0.01_seed-1_*/results.json")
+    alone = command("train.py", f"hydra.run.dir={tmp_path / 'run'}", "loss=half_mse", "optim.lr=0.01", "seed=1", *QUICK)
+    assert alone.returncode == 0
+    assert Run(0, "", "", path.parent).numbers == Run(0, "", "", tmp_path / "run").numbers
+
+
+def test_changes_of_configuration_and_code_are_noticed(failing):
+    folder, _ = failing
+    kept, changed = (next(folder.glob(f"optim.lr-0.01_seed-{seed}_*/point.json")) for seed in (0, 1))
+    point = json.loads(kept.read_text())
+    kept.write_text(json.dumps(point | {"commit": "0123456789"}))
+    point = json.loads(changed.read_text())
+    point["config"]["data"]["batch_size"] = 7
+    changed.write_text(json.dumps(point))
+    again = sweep(folder, "loss=half_mse", "optim.lr=0.01", "seed=0,1", *QUICK)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{kept.parent.name}: the code has changed since (0123456 →" in again.stdout
+    assert "kept as it is" in again.stdout
+    assert (
+        f"{changed.parent.name}: runs anew, because its configuration has changed (data.batch_size: 7 → 64)"
+        in again.stdout
+    )
+
+
+def test_killed_and_interrupted_it_goes_on_and_ends_with_the_same_bits(tmp_path):
+    typed = ("model=mlp", "reg=l2_dropout", "seed=0,1", "logger=csv", "trainer=cpu", "trainer.max_epochs=30")
+    folder, words = tmp_path / "sweep", [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    statuses = []
+    for number in (signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen([*words, *typed], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        known = len(list(folder.glob("*/checkpoints/last.ckpt")))
+        rows = sum(path.read_text().count("\n") for path in folder.glob("*/metrics.csv"))
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and process.poll() is None:
+            now = sum(path.read_text().count("\n") for path in folder.glob("*/metrics.csv"))
+            if now > rows + 3 and len(list(folder.glob("*/checkpoints/last.ckpt"))) >= max(1, known):
+                break
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=90)
+        statuses.append(process.returncode)
+        deadline = time.monotonic() + 5
+        while processes_in(folder) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not processes_in(folder), "a point outlived its sweep"
+    assert statuses == [-9, 130], out
+    assert "stopped by Ctrl-C; the same command goes on" in out
+    last = sweep(folder, *typed)
+    assert last.returncode == 0, last.stdout
+    assert "interrupted before, to be resumed" in last.stdout
+    alone = command("train.py", f"hydra.run.dir={tmp_path / 'one'}", *[o.replace("0,1", "1") for o in typed])
+    assert alone.returncode == 0
+    ours, theirs = (
+        torch.load(path / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for path in (next(folder.glob("seed-1_*")), tmp_path / "one")
+    )
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Those that have a file of the folder open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            names = [os.readlink(file) for file in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        found += [process.name for name in names if name.startswith(str(folder))]
+    return found
+
+
+def test_two_sweeps_do_not_share_a_directory(tmp_path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".lock"):
+        done = sweep(tmp_path, "seed=0,1", *QUICK)
+    assert done.returncode == 2
+    assert "running already" in done.stderr
+
+
+def test_ddp_inside_a_sweep(tmp_path):
+    """A directory, a log and a W&B run for each point; the processes are gone when it ends."""
+    done = sweep(
+        tmp_path, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "reg.l2=0,1e-3", "trainer.max_epochs=1"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = points(tmp_path)
+    assert len(found) == 2
+    for path in found.values():
+        assert "CPU, 2 processes" in (path / "log.txt").read_text()
+        assert (path / "log.txt").read_text().count("one view") == 1, "rank 0 speaks"
+        (record,) = path.glob("wandb/offline-run-*")
+        assert record.name.endswith((path / "wandb/id").read_text())
+    assert not processes_in(tmp_path)
+
+
+def test_optuna_gets_the_values(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    done = sweep(
+        tmp_path,
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.n_jobs=3",
+        "hydra.sweeper.direction=minimize",
+        "hydra.sweeper.sampler.seed=0",
+        "optim.lr=tag(log, interval(0.001, 1.0))",
+        *QUICK,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    best = min(json.loads(path.read_text())["best"] for path in tmp_path.glob("*/results.json"))
+    assert f"Best value: {best}" in done.stdout
+
+
+def test_slurms_jobs_on_this_machine_are_requeued_after_a_signal(tmp_path):
+    pytest.importorskip("submitit")
+    typed = ("hydra/launcher=slurm", "hydra.launcher.cluster=local", "model=mlp", "logger=csv", "trainer=cpu")
+    typed += ("trainer.max_epochs=40", "seed=0", f"hydra.sweep.dir={tmp_path}")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "-m", *typed], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    listed = subprocess.run(["pgrep", "-f", f"submitit.core._submit {tmp_path}"], capture_output=True, text=True)
+    for pid in listed.stdout.split():
+        os.kill(int(pid), signal.SIGUSR2)  # what SLURM sends when a job is preempted
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out
+    log = next(tmp_path.glob("*/log.txt")).read_text()
+    assert "stopped by SIGUSR1" in log
+    assert "going on from" in log
+    assert "1 of 1 points are finished" in out
