@@ -1,4 +1,4 @@
-"""Runs that are killed, asked to stop, or run out of disk: nothing is lost, and what goes on ends with the same bits."""
+"""Runs that are killed, asked to stop, or run out of disk: nothing is lost, and the end is the same bits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ KILLS = int(os.environ.get("TRAINLAB_KILLS", "3"))  # random moments
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
     words = [sys.executable, "train.py", f"hydra.run.dir={folder}", "ckpt=auto", *overrides]
-    log = open(f"{folder}.log", "ab")
-    return subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    with open(f"{folder}.log", "ab") as log:
+        return subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
 def said(folder: Path) -> str:

@@ -305,7 +305,7 @@ def nearest(word: str, words: list[str], prefix: str = "") -> str:
 
 def _unknown_choice(message: str) -> str:
     """Of one of Hydra's own groups (hydra/launcher), in our words; nothing for any other error."""
-    found = re.match(r"Could not find '(hydra/\w+)/([^']+)'", message)
+    found = re.search(r"Could not find '(hydra/\w+)/([^']+)'", message)
     if found is None:
         return ""
     group, choice = found.groups()

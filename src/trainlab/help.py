@@ -27,7 +27,7 @@ EXAMPLES = {
 
 OPTIONS = {
     "seed=0": "every run is a function of its configuration",
-    "ckpt=runs/…/checkpoints/last.ckpt": "go on from a checkpoint",
+    "ckpt=runs/…/checkpoints/last.ckpt": "go on from a checkpoint; ckpt=auto: from this run's own",
     "model.activation=relu|tanh|sigmoid|identity": "",
     "model.init=paper|kaiming|xavier|torch|zero": "how the weights start",
     "optim.lr=0.1  optim.schedule=constant|cosine|plateau": "the learning rate, and how it changes",
@@ -36,6 +36,14 @@ OPTIONS = {
     "trainer.max_epochs=10  trainer.patience=5": "how long; stop early when trainer.monitor stalls",
     "trainer.precision=auto|float32|bfloat16": "",
     "hydra.run.dir=…": "where the run is written (runs/MODEL_DATA/…)",
+}
+
+SWEEP_OPTIONS = {
+    "hydra/launcher=processes|slurm": "on this machine, or as jobs of a cluster",
+    "hydra.launcher.n_jobs=4": "points at a time",
+    "hydra.launcher.gpus_per_job=0.5": "two points share a GPU",
+    "hydra.launcher.rerun=true": "run finished points again, too",
+    "python scripts/report.py runs/sweeps/NAME --table": "the results in one table",
 }
 
 
@@ -59,7 +67,9 @@ def help_text(conf: Path) -> str:
     lines += ["", "Examples", ""]
     for command, what in EXAMPLES.items():
         lines += [f"  {command}", f"      {what}"]
-    lines += ["", "Also: --cfg job (print the configuration), -m (sweep: reg.l2=0,1e-4,1e-3 seed=0,1,2)."]
+    lines += ["", "Sweeps: python train.py -m reg.l2=0,1e-4,1e-3 seed=0,1,2", ""]
+    lines += [f"  {option:<56}{what}" for option, what in SWEEP_OPTIONS.items()]
+    lines += ["", "Also: --cfg job (print the configuration)."]
     return "\n".join(lines)
 
 

@@ -112,6 +112,7 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
     if not runs:
         return []
     drawn = {}
+    groups = [g for g in groups if None not in g.choices.values()]
     choices = groups[0].choices
     numeric = [k for k in choices if all(isinstance(g.choices[k], int | float) for g in groups)]
     numeric = [k for k in numeric if len({g.choices[k] for g in groups}) > 1]
