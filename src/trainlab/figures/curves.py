@@ -14,6 +14,7 @@ from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, numb
 SETS = (("train", "train", BLUE), ("val", "validation", VERMILLION))
 MARKED = 30  # a curve of at most this many points shows each of them
 LOG_DECADES = 1.5  # a loss that spans more than this is drawn on a logarithmic scale
+LEAST_LOG = 1e-100  # nor one with losses so near zero that the margins of a logarithmic scale would vanish
 LABEL_HEIGHT = 0.075  # of a label at the end of a curve, as a fraction of the panel
 
 Curve = tuple[list[float], list[float]]
@@ -93,7 +94,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, scale: flo
         return
 
     everything = [value for _, values, _ in curves.values() for value in values]
-    log = key == "loss" and min(everything) > 0 and math.log10(max(everything) / min(everything)) > LOG_DECADES
+    log = key == "loss" and min(everything) > LEAST_LOG and math.log10(max(everything) / min(everything)) > LOG_DECADES
     _limit_values(axes, everything, log)
     axes.grid(axis="y")
     for name, (epochs, values, colour) in curves.items():
