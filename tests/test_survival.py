@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,21 @@ def wait_for(condition, seconds: float = 90) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
+
+
+def progress(folder: Path) -> tuple[int, int]:
+    """Epochs, and batches of the next one, that the last checkpoint has done."""
+    try:
+        done = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["progress"]
+    except FileNotFoundError:  # not yet, or just taking the place of the one before
+        return 0, 0
+    return done["epochs"], done["batches"]
+
+
+def in_the_second_epoch(folder: Path) -> bool:
+    """With batches left to be done."""
+    epochs, batches = progress(folder)
+    return epochs == 1 and 0 < batches < 100
 
 
 def same_weights(a: Path, b: Path) -> bool:
@@ -77,12 +93,11 @@ def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole,
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(tmp_path, asked):
-    recipe = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001")
+    recipe = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001", "trainer.save_minutes=0.001")
     whole, folder = tmp_path / "whole", tmp_path / "run"
     first = start(whole, *recipe)
     process = start(folder, *recipe)
-    wait_for(lambda: (folder / "metrics.csv").exists())  # the first epoch is over
-    time.sleep(0.1)
+    wait_for(lambda: in_the_second_epoch(folder))
     process.send_signal(asked)
     assert process.wait(60) == (130 if asked == signal.SIGINT else 75), said(folder)
     assert re.search(r"error: stopped by .* in epoch 2, after \d+ of 647 batches; to go on: the same", said(folder))
@@ -94,11 +109,11 @@ def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(tmp_path, ask
 
 def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_path):
     recipe = ("model=mlp", "logger=csv", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data.batch_size=6")
-    recipe += ("optim.schedule=constant", "optim.lr=0.01")
+    recipe += ("optim.schedule=constant", "optim.lr=0.01", "trainer.save_minutes=0.001")
     whole, two, four = tmp_path / "whole", tmp_path / "two", tmp_path / "four"
     assert start(whole, *recipe).wait(300) == 0
     process = start(two, *recipe, "trainer=ddp", "trainer.accelerator=cpu")
-    wait_for(lambda: (two / "metrics.csv").exists())
+    wait_for(lambda: in_the_second_epoch(two))
     process.send_signal(signal.SIGUSR1)
     assert process.wait(60) == 75, said(two)
     assert "in epoch 2, after" in said(two)
@@ -233,7 +248,10 @@ def test_two_torchrun_nodes_on_one_machine_train_as_one_process(tmp_path):
     one = command("train.py", f"hydra.run.dir={tmp_path / 'one'}", *recipe, "trainer=cpu")
     assert one.returncode == 0
     typed = ("train.py", *recipe, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.nodes=2")
-    meet = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:29731", "--rdzv-id=7")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        there = f"127.0.0.1:{free.getsockname()[1]}"
+    meet = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint={there}", "--rdzv-id=7")
     nodes = [torchrun(*meet, *typed, f"hydra.run.dir={tmp_path / 'two'}") for _ in range(2)]
     for node in nodes:
         out, _ = node.communicate(timeout=200)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from whole_runs import command
+from whole_runs import REPOSITORY, command
 
 from trainlab import wandb_run
 
@@ -21,18 +24,29 @@ def run(train):
 
 
 def read_back(folder: Path) -> dict:
-    """What W&B's own reader finds in the offline record: history (a list of rows), config, summary and exit_code."""
+    """What W&B's own reader finds in the one offline record of a run directory."""
     (recorded,) = folder.glob("wandb/offline-run-*")
+    return read_record(recorded)
+
+
+def read_record(recorded: Path) -> dict:
+    """history (a list of rows), config, summary, run, metrics (by name), exit_code, preempting."""
     done = command("-m", "wandb", "leet", "inspect", str(recorded), "--json")
     assert done.returncode == 0, done.stderr
-    found: dict = {"history": [], "config": {}, "summary": {}, "exit_code": None}
+    found: dict = {"history": [], "config": {}, "summary": {}, "metrics": {}, "exit_code": None}
+    found["preempting"] = False
     for record in map(json.loads, done.stdout.splitlines()):
         kind = record["type"]
         content = record.get(kind, {})
         if kind == "history":
             found["history"].append(content["item"])
         elif kind == "run":
+            found["run"] = content
             found["config"] |= content["config"]["update"]
+        elif kind == "metric":
+            found["metrics"][content.get("name") or content["glob_name"]] = content
+        elif kind == "preempting":
+            found["preempting"] = True
         elif kind == "summary":
             found["summary"] |= content["update"]
         elif kind == "exit":
@@ -61,6 +75,48 @@ def test_config_layers_figures_and_results_are_in_it(run):
         assert f"figures/{name}._type" in keys
     assert record["summary"]["test/top1_error"] == run.results["test/top1_error"]
     assert record["exit_code"] == 0
+
+
+@pytest.mark.slow
+def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
+    folder = tmp_path / "rates"
+    typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
+    done = command("train.py", "-m", f"hydra.sweep.dir={folder}", *typed)
+    assert done.returncode == 1, done.stderr
+    assert "wandb sync" in done.stdout
+    good, bad = (read_back(next(folder.glob(f"optim.lr-{lr}_*"))) for lr in ("0.01", "2"))
+    for record, lr in ((good, 0.01), (bad, 2)):
+        assert record["run"]["run_group"] == "rates"
+        assert record["run"]["job_type"] == "sweep"
+        assert record["run"]["display_name"].startswith(f"optim.lr-{lr}_")
+        assert set(record["run"]["tags"]) == {"perceptron", "digits", "sgd", "none", "half_mse"}
+        assert record["config"]["optim.lr"] == lr
+        assert record["config"]["seed"] == 3
+        assert {"epoch", "images_seen"} <= record["metrics"].keys()
+        assert record["metrics"]["*"]["step_metric"] == "epoch"
+    assert (good["exit_code"], bad["exit_code"]) == (0, 1)
+    rows = [row for row in good["history"] if "val/top1_error" in row]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert [row["images_seen"] for row in rows] == [1293 * epoch for epoch in (1, 2, 3, 4)]
+    assert good["summary"]["best"] == min(row["val/top1_error"] for row in rows)
+    assert 0 < good["summary"]["test/top1_error"] < 1
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
+    words = ["train.py", "model=mlp", "trainer.max_epochs=60", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
+    process = subprocess.Popen([sys.executable, *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "checkpoints/last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 75
+    assert command(*words).returncode == 0
+    first, second = map(read_record, sorted(tmp_path.glob("wandb/offline-run-*")))
+    assert first["run"]["run_id"] == second["run"]["run_id"]
+    assert (first["exit_code"], second["exit_code"]) == (75, 0)
+    assert first["preempting"], "not failed: it will go on"
+    epochs = [row["epoch"] for record in (first, second) for row in record["history"] if "train/loss" in row]
+    assert set(epochs) == set(range(1, 61))
 
 
 @pytest.mark.slow

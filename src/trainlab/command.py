@@ -8,13 +8,12 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,7 +24,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from trainlab.config import check
 from trainlab.errors import InputError, RunError
-from trainlab.run_directory import RESULTS, own_checkpoint, read_results
+from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
 from trainlab.signals import heard_by, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
@@ -40,6 +39,7 @@ if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
     RUN_STAMP = f"torchrun_{os.environ['TORCHELASTIC_RUN_ID'][:8]}"  # the same in all its processes
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+LOCK_SECONDS = 5.0  # for a run directory: a process that was killed may take a moment to vanish
 
 Result = TypeVar("Result")
 
@@ -70,7 +70,10 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
 def run(cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts; returns what sweepers compare (see `train`)."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    with only_one(run_dir), heard_by(stop_at_once):
+    first = os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"  # it holds it for all
+    taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
+    lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
+    with lock, heard_by(stop_at_once):
         from trainlab.training import train  # imports torch: only once the choices are known to be right
 
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
@@ -85,28 +88,6 @@ def exit_status() -> int:
     """Of a sweep that has ended: 1 when a point did not finish."""
     launch = sys.modules.get("trainlab.sweeps.launch")
     return 1 if launch is not None and launch.UNFINISHED else 0
-
-
-LOCK_SECONDS = 5.0  # a process that was killed may take a moment to vanish
-
-
-@contextmanager
-def only_one(run_dir: Path) -> Iterator[None]:
-    """Inside, no other command runs in this directory. Raises InputError when one does."""
-    if os.environ.get("RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0":
-        yield  # the first process holds it for all
-        return
-    lock = FileLock(run_dir / ".lock")
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise InputError(
-            f"another command is running in {run_dir}; wait for it, or choose another directory."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def show_help(arguments: list[str]) -> None:

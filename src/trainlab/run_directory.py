@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+from trainlab.errors import InputError
 
 CONFIG = Path(".hydra/config.yaml")
 CHECKPOINTS = Path("checkpoints")
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 METRICS = "metrics.csv"
 RESULTS = "results.json"  # written last: it says that the run is finished
+
+
+@contextmanager
+def only_one(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None]:
+    """Inside, no other process has this directory. Raises InputError(or_else) when one still has it after `seconds`."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        raise InputError(or_else) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def own_checkpoint(run_dir: Path) -> bool:

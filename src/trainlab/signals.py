@@ -24,6 +24,18 @@ def heard_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             signal.signal(number, previous)
 
 
+@contextmanager
+def noted() -> Iterator[list[int]]:
+    """Inside, the signals are only written down, in the list that it gives."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    with heard_by(note):
+        yield asked
+
+
 def stop_at_once(number: int, frame: FrameType | None) -> None:
     """The handler for the time before there is anything to save."""
     raise stopped(number, " before the training began; the same command starts it again")

@@ -34,7 +34,7 @@ from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
 from trainlab.run_directory import CHECKPOINTS, METRICS, RESULTS, own_checkpoint, read_results
 from trainlab.signals import heard_by
-from trainlab.sweeps.point import membership
+from trainlab.sweeps.point import read_point
 from trainlab.terminal import ProgressBar, console, layer_table, result_table
 
 
@@ -146,7 +146,7 @@ def train(cfg: DictConfig) -> float:
                 mode=cfg.logger.mode,
                 tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
                 config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-                sweep=membership(run_dir),
+                sweep=read_point(run_dir),
                 monitor=cfg.trainer.monitor,
             )
         if recorded is not None:

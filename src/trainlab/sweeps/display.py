@@ -20,6 +20,7 @@ from trainlab.sweeps.pool import RUNNING, Job
 
 REFRESH_SECONDS = 0.5
 ORDER = (RUNNING, FAILED, INTERRUPTED, NEW, FINISHED)  # which rows are shown where not all fit
+STATES_BEFORE = {FINISHED: "finished before", INTERRUPTED: "interrupted before, to be resumed"}
 
 
 class Display:
@@ -63,7 +64,8 @@ class Display:
             return
         self.said.add(job.name)
         epoch, error, _ = progress(job)
-        parts = [f"[{self.done()}/{len(self.jobs)}] {job.name} {job.status.state}", f"epoch {epoch}"]
+        done = sum(job.status.state == FINISHED for job in self.jobs if not job.ran) + len(self.said)
+        parts = [f"[{done}/{len(self.jobs)}] {job.name} {job.status.state}", f"epoch {epoch}"]
         if error is not None:
             parts.append(f"validation error {error:.2%}")
         parts.append(duration(job.status.seconds))
@@ -85,7 +87,7 @@ class Display:
             table.add_row(
                 *map(str, job.swept.values()),
                 state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),
-                f"{epoch}/{job.epochs}",
+                f"{epoch}/{job.config.trainer.max_epochs}",
                 "–" if error is None else f"{error:.2%}",
                 "" if left is None else duration(left),
             )
@@ -113,12 +115,6 @@ class Display:
         self.out.print(f"to compare: python scripts/report.py {os.path.relpath(self.folder)} --table")
 
 
-STATES_BEFORE = {
-    FINISHED: "finished before",
-    INTERRUPTED: "interrupted before, to be resumed",
-}
-
-
 def progress(job: Job) -> tuple[int, float | None, float | None]:
     """Epochs done, the last validation error, and the seconds that are left at the present speed."""
     rows = read_rows(job.folder)
@@ -128,5 +124,5 @@ def progress(job: Job) -> tuple[int, float | None, float | None]:
     error = next((row["val/top1_error"] for row in reversed(rows) if "val/top1_error" in row), None)
     left = None
     if job.status.state == RUNNING:
-        left = rows[-1]["training_seconds"] / epoch * (job.epochs - epoch)
+        left = rows[-1]["training_seconds"] / epoch * (job.config.trainer.max_epochs - epoch)
     return epoch, error, left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import sys
@@ -9,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.errors import HydraException
 from hydra.types import HydraContext
@@ -20,14 +20,18 @@ from trainlab.atomic import write_whole
 from trainlab.commit import commit
 from trainlab.config import check
 from trainlab.errors import RESUME_ME, InputError
-from trainlab.run_directory import read_results
+from trainlab.run_directory import only_one, read_results
 from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.names import point_name, swept_keys
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, Point
-from trainlab.sweeps.pool import Job, Room, make_room, run_jobs
+from trainlab.sweeps.pool import Job, make_room, run_jobs
 
 SWEEP = "sweep.json"
+
+# Runs the jobs that are not finished, calling what it is given whenever something may have changed; returns the
+# signal that stopped it, or None.
+Runner = Callable[[Callable[[], None]], int | None]
 
 
 class Settings(BaseModel):
@@ -36,11 +40,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     rerun: bool = False
 
-    def at_a_time(self, jobs: Sequence[Job]) -> int:
-        raise NotImplementedError
-
-    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
-        """Run those that are not finished; returns the signal that stopped it, or None."""
+    def plan(self, jobs: Sequence[Job]) -> tuple[int, Runner]:
+        """How many at a time, and what runs them. Raises InputError where the machine has no room for that."""
         raise NotImplementedError
 
 
@@ -50,22 +51,16 @@ class Processes(Settings):
     n_jobs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     gpus_per_job: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
 
-    def room(self, jobs: Sequence[Job]) -> Room:
-        trainers = [job.arguments[0].trainer for job in jobs]
-        return make_room(
+    def plan(self, jobs: Sequence[Job]) -> tuple[int, Runner]:
+        trainers = [job.config.trainer for job in jobs]
+        room = make_room(
             self.n_jobs,
             self.gpus_per_job,
             points=len(jobs),
             devices=max(trainer.devices for trainer in trainers),
             accelerator=trainers[0].accelerator,
         )
-
-    def at_a_time(self, jobs: Sequence[Job]) -> int:
-        return len(self.room(jobs).slots)
-
-    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
-        room = self.room(jobs)
-        return run_jobs(jobs, room.slots, room.threads, look)
+        return len(room.slots), functools.partial(run_jobs, jobs, room.slots, room.threads)
 
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -86,11 +81,11 @@ def check_settings(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 class PointReturn(JobReturn):
     """What a sweeper gets for a point: its value; for one that did not finish not-a-number, or an exception."""
 
-    def __init__(self, job: Job, overrides: Sequence[str], config: DictConfig, raises: bool) -> None:
+    def __init__(self, job: Job, overrides: Sequence[str], raises: bool) -> None:
         results = read_results(job.folder) if job.status.state == FINISHED else None
         super().__init__(
             overrides=list(overrides),
-            cfg=config,
+            cfg=job.config,
             working_dir=str(job.folder),
             status=JobStatus.COMPLETED if results else JobStatus.FAILED,
             _return_value=results["best"] if results else float("nan"),
@@ -121,12 +116,7 @@ class Sweep:
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run the points of `batch`. Raises InputError for a configuration that is wrong, before any is run."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"this sweep is running already, in {self.folder}; wait for it to end.") from None
-        with lock:
+        with only_one(self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."):
             prepared = [self.prepare(list(overrides), first + index) for index, overrides in enumerate(batch)]
             jobs = [job for job, _, _ in prepared]
             for _, point, folder in prepared:
@@ -136,17 +126,17 @@ class Sweep:
             described = {"overrides": list(self.config.hydra.overrides.task), "swept": self.keys}
             write_whole(
                 self.folder / SWEEP,
-                json.dumps({**described, "points": [job.name for job in self.jobs]}, indent=1) + "\n",
+                json.dumps({**described, "points": {job.name: job.swept for job in self.jobs}}, indent=1) + "\n",
             )
-            with Display(self.folder, jobs, self.settings.at_a_time(jobs)) as display:
-                stopped = self.settings.run(jobs, display.look)
+            at_a_time, run = self.settings.plan(jobs)
+            with Display(self.folder, jobs, at_a_time) as display:
+                stopped = run(display.look)
         display.summary(stopped)
         UNFINISHED.extend(job for job in jobs if job.status.state != FINISHED)
         if stopped is not None:
             sys.exit(128 + stopped if stopped == signal.SIGINT else RESUME_ME)
         return [
-            PointReturn(job, overrides, job.arguments[0], raises=not self.is_basic)
-            for job, overrides in zip(jobs, batch, strict=True)
+            PointReturn(job, overrides, raises=not self.is_basic) for job, overrides in zip(jobs, batch, strict=True)
         ]
 
     def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point, Path]:
@@ -168,7 +158,7 @@ class Sweep:
         assert isinstance(plain, dict)
         check(plain)  # type: ignore[arg-type]
         point = Point(self.folder.name, swept, mine, plain, self.commit)  # type: ignore[arg-type]
-        job = Job(name, folder, swept, mine, config.trainer.max_epochs, (config, self.context))
+        job = Job(name, folder, swept, mine, config, self.context)
         job.status = self.look_at(folder, point)
         return job, point, folder
 

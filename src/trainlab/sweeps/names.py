@@ -15,12 +15,16 @@ NAME_LENGTH = 80  # characters, so that the paths below it stay short enough for
 
 def swept_keys(config: DictConfig) -> list[str]:
     """The options that the command, or the experiment it names, varies; in their order."""
-    params = config.hydra.sweeper.get("params") or {}
-    typed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-    keys = [str(key) for key in params]
-    keys += [o.get_key_element() for o in typed if o.is_sweep_override() and o.get_key_element() not in keys]
-    fixed = {o.get_key_element() for o in typed if not o.is_sweep_override()}
-    return [key.lstrip("+") for key in keys if key not in fixed]
+    fixed, swept = split(config.hydra.overrides.task)
+    params = [str(key) for key in config.hydra.sweeper.get("params") or {}]
+    return [key.lstrip("+") for key in dict.fromkeys([*params, *swept]) if key not in fixed]
+
+
+def split(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """What is fixed, with its value, and what is swept."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    fixed = {o.get_key_element(): o.get_value_element_as_str() for o in parsed if not o.is_sweep_override()}
+    return fixed, [o.get_key_element() for o in parsed if o.is_sweep_override()]
 
 
 def sweep_name(overrides: Sequence[str]) -> str:
@@ -29,9 +33,7 @@ def sweep_name(overrides: Sequence[str]) -> str:
     A pure function of the command, not of the values that are swept: the same command finds its directory again,
     and one with more values goes on in it.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    fixed = {o.get_key_element(): o.get_value_element_as_str() for o in parsed if not o.is_sweep_override()}
-    swept = [o.get_key_element() for o in parsed if o.is_sweep_override()]
+    fixed, swept = split(overrides)
     said = [fixed[key] for key in ("experiment", "model", "data") if key in fixed]
     words = [f"{key}={value}" for key, value in fixed.items()] + swept
     return f"{clean('_'.join([*said, *swept]))[:NAME_LENGTH]}_{digest(words)}".lstrip("_")

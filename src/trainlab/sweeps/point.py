@@ -98,8 +98,3 @@ def set_aside(folder: Path) -> Path:
         return Path(shutil.move(folder, away / f"{folder.name}.{number}"))
     except OSError as error:
         raise InputError(f"{folder} cannot be moved to {away} ({error.strerror or error}).") from None
-
-
-def membership(run_dir: Path) -> Point | None:
-    """The point that a run is, if a sweep started it."""
-    return read_point(run_dir)

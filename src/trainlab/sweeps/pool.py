@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import FrameType
 from typing import Any
+
+from hydra.types import HydraContext
+from omegaconf import DictConfig
 
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.run_directory import RESULTS
-from trainlab.signals import heard_by
+from trainlab.signals import noted
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATUS, Status
 
 GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
@@ -50,8 +52,8 @@ class Job:
     folder: Path
     swept: Mapping[str, Any]
     overrides: Sequence[str]
-    epochs: int
-    arguments: tuple[Any, ...]  # of trainlab.sweeps.child.run_point: configuration, Hydra's context and state
+    config: DictConfig  # composed, Hydra's own part included
+    context: HydraContext
     status: Status = field(default_factory=lambda: Status(NEW))
     resumed: bool = False
     ran: bool = False  # by this command
@@ -72,13 +74,9 @@ def run_jobs(
     waiting = [job for job in jobs if job.status.state != FINISHED]
     free = list(range(len(slots)))
     running: list[Job] = []
-    asked: list[int] = []
     killed_at = float("inf")
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    with heard_by(hear):
+    with noted() as asked:
         while running or (waiting and not asked):
             while waiting and free and not asked:
                 job = waiting.pop(0)
@@ -93,7 +91,7 @@ def run_jobs(
                 _signal(running, signal.SIGKILL)
             wait([job.process.sentinel for job in running], timeout=LOOK_SECONDS)
             for job in [job for job in running if job.process.exitcode is not None]:
-                _end(job)
+                end(job, job.process.exitcode, time.monotonic() - job.started)
                 running.remove(job)
                 free.insert(0, job.slot)
             look()
@@ -104,7 +102,8 @@ def _start(job: Job, method: Any, environment: Mapping[str, str], threads: int) 
     job.resumed = job.status.state == INTERRUPTED
     job.status, job.ran, job.started = Status(RUNNING), True, time.monotonic()
     (job.folder / STATUS).unlink(missing_ok=True)
-    job.process = method.Process(target=run_point, args=(*job.arguments, job.folder / LOG, threads, dict(environment)))
+    arguments = (job.config, job.context, job.folder / LOG, threads, dict(environment))
+    job.process = method.Process(target=run_point, args=arguments)
     job.process.start()
 
 
@@ -112,10 +111,6 @@ def _signal(jobs: Sequence[Job], number: int) -> None:
     for job in jobs:
         if job.process.exitcode is None:
             os.kill(job.process.pid, number)
-
-
-def _end(job: Job) -> None:
-    end(job, job.process.exitcode, time.monotonic() - job.started)
 
 
 def end(job: Job, code: int, seconds: float) -> None:

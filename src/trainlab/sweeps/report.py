@@ -54,9 +54,10 @@ def report(arguments: Sequence[str]) -> None:
     groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
     head, rows = cells(groups, metrics)
     markdown, comma = as_markdown(head, rows), as_csv(groups, metrics)
-    said = race(groups)
+    raced = race(groups)
+    said = sentences(*raced) if raced else []
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in (sentences(*said) if said else [])))
+    write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
     write_whole(out / "table.csv", comma)
 
     terminal = console()
@@ -71,7 +72,7 @@ def report(arguments: Sequence[str]) -> None:
         for row in rows:
             table.add_row(*row)
         terminal.print(table)
-        for line in sentences(*said) if said else []:
+        for line in said:
             terminal.print(line, soft_wrap=True)
         for run in runs:
             if run.state != FINISHED:
@@ -121,8 +122,8 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
     monitored = "train/top1_error" if "target" in runs[0].results else "val/top1_error"
     if not any(monitored in row for row in read_rows(runs[0].folder)):
         monitored = "train/top1_error"
-    said = race(groups)
-    racing = [c.best for c in said[1]] if said else groups
+    raced = race(groups)
+    racing = [c.best for c in raced[1]] if raced else groups
     if len(racing) <= MOST_CURVES:
         natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
         drawn["curves"] = figures.curves_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -9,15 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from trainlab.commit import REPOSITORY
 from trainlab.errors import RESUME_ME, InputError
-from trainlab.signals import heard_by
-from trainlab.sweeps.launch import Settings
+from trainlab.signals import noted
+from trainlab.sweeps.launch import Runner, Settings
 from trainlab.sweeps.point import FINISHED, INTERRUPTED, LOG, Status
 from trainlab.sweeps.pool import RUNNING, Job, end
 
@@ -68,7 +68,7 @@ class PointJob:
         if self.process is not None:
             self.process.send_signal(signal.SIGUSR1)
             deadline = time.monotonic() + SAVE_SECONDS
-            while self.process.poll() is None and time.monotonic() < deadline:
+            while not has_ended(self.process.pid) and time.monotonic() < deadline:
                 time.sleep(0.1)
         return submitit.helpers.DelayedSubmission(PointJob(self.folder, self.overrides, self.nodes))
 
@@ -87,8 +87,8 @@ class Cluster(Settings):
     partition: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
-    def at_a_time(self, jobs: Sequence[Job]) -> int:
-        return min(self.n_jobs, len(jobs))
+    def plan(self, jobs: Sequence[Job]) -> tuple[int, Runner]:
+        return min(self.n_jobs, len(jobs)), functools.partial(self.run, jobs)
 
     def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
         """Submit those that are not finished and wait for them; Ctrl-C cancels them, and what they saved stays."""
@@ -96,12 +96,7 @@ class Cluster(Settings):
         if not waiting:
             return None
         executor = self.executor(waiting[0])
-        asked: list[int] = []
-
-        def hear(number: int, frame: FrameType | None) -> None:
-            asked.append(number)
-
-        with heard_by(hear):
+        with noted() as asked:
             with executor.batch():
                 submitted = [(job, executor.submit(self.point(job))) for job in waiting]
             started = time.monotonic()
@@ -122,7 +117,7 @@ class Cluster(Settings):
         return asked[0] if asked else None
 
     def point(self, job: Job) -> PointJob:
-        return PointJob(job.folder, job.overrides, job.arguments[0].trainer.nodes)
+        return PointJob(job.folder, job.overrides, job.config.trainer.nodes)
 
     def executor(self, job: Job) -> Any:
         """Raises InputError where submitit or SLURM is not there."""
@@ -130,7 +125,7 @@ class Cluster(Settings):
             import submitit
         except ModuleNotFoundError:
             raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from None
-        trainer = job.arguments[0].trainer
+        trainer = job.config.trainer
         gpus = self.gpus_per_node
         if gpus is None:
             gpus = 0 if trainer.accelerator == "cpu" or self.cluster == "local" else trainer.devices
@@ -157,6 +152,14 @@ class Cluster(Settings):
             slurm_additional_parameters=self.parameters,
         )
         return executor
+
+
+def has_ended(pid: int) -> bool:
+    """Of a child that `Popen.wait` is waiting for: inside a signal handler `Popen.poll` would not see its end."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def exit_status(there: Any) -> int:

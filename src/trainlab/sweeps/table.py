@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from trainlab.errors import InputError
 from trainlab.run_directory import CONFIG, read_results
 from trainlab.sweeps.launch import SWEEP
-from trainlab.sweeps.point import FAILED, FINISHED, NEW, NOT_COMPARED, POINT, flat, read_point, state_of
+from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, NOT_COMPARED, POINT, flat, read_point, state_of
 
 MISSING = "missing"
 SEED = "seed"
@@ -75,26 +75,30 @@ def gather(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder; name run directories or sweeps, such as runs/sweeps/NAME.")
-        found = []
+        found: dict[Path, dict[str, Any]] = {}
         for sweep in sorted(folder.rglob(SWEEP)):
-            found += [sweep.parent / name for name in json.loads(sweep.read_text())["points"]]
-        found += [path.parent for path in sorted(folder.rglob(POINT))]
-        found += [path.parent.parent for path in sorted(folder.rglob(str(CONFIG)))]
-        for run_dir in found:
+            points = json.loads(sweep.read_text())["points"]
+            found |= {sweep.parent / name: swept for name, swept in points.items()}
+        for path in sorted(folder.rglob(POINT)):
+            found.setdefault(path.parent, {})
+        for path in sorted(folder.rglob(str(CONFIG))):
+            found.setdefault(path.parent.parent, {})
+        for run_dir, swept in found.items():
             if "set_aside" not in run_dir.parts:
-                runs.setdefault(run_dir.resolve(), read_run(run_dir))
+                runs.setdefault(run_dir.resolve(), read_run(run_dir, swept))
     if not runs:
         raise InputError(f"there are no runs in {', '.join(map(str, folders))}.")
     return list(runs.values())
 
 
-def read_run(run_dir: Path) -> Run:
+def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
+    """swept: what its sweep says of it, for a directory that is not there any more."""
     point, status, results = read_point(run_dir), state_of(run_dir), read_results(run_dir)
     config: dict[str, Any] = point.config if point else {}
     if point is None and (run_dir / CONFIG).is_file():
         config = OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG), resolve=True)  # type: ignore[assignment]
     state = MISSING if status.state == NEW else status.state
-    return Run(run_dir, state, status.error, flat(config), point.swept if point else {}, results or {})
+    return Run(run_dir, state, status.error, flat(config), point.swept if point else swept, results or {})
 
 
 def choices_of(runs: Sequence[Run]) -> list[str]:
@@ -193,7 +197,7 @@ def as_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
     """For programs: means, sample standard deviations and counts in columns of their own, fractions as they are."""
     out = io.StringIO()
     names = [f"{metric}:{what}" for metric in metrics for what in ("mean", "deviation")]
-    states = (FINISHED, FAILED, "interrupted", MISSING)
+    states = (FINISHED, FAILED, INTERRUPTED, MISSING)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*groups[0].choices, *names, *states])
     for g in groups:
@@ -242,9 +246,8 @@ def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
     first, said = contenders[0], []
     for c in contenders:
         results = c.best.finished[0].results
-        goal = f"{100 * results['target']:g} % {results['monitor'].split('/')[0]}ing error".replace(
-            "valing", "validation"
-        )
+        measured_on = {"train": "training", "val": "validation"}[results["monitor"].split("/")[0]]
+        goal = f"{100 * results['target']:g} % {measured_on} error"
         rate = f" with optim.lr={c.best.choices['optim.lr']}" if "optim.lr" in c.best.choices else ""
         if not c.reached:
             said.append(f"{key}={c.name}{rate} did not reach {goal} with every seed")
