@@ -91,20 +91,27 @@ def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole,
     assert not list(folder.rglob("*.tmp")) or process.returncode, "nothing half-written is left"
 
 
+LONG_EPOCHS = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001", "trainer.save_minutes=0.001")
+
+
+@pytest.fixture(scope="module")
+def whole_of_long_epochs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("long") / "run"
+    assert start(folder, *LONG_EPOCHS).wait(300) == 0, said(folder)
+    return folder
+
+
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(tmp_path, asked):
-    recipe = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001", "trainer.save_minutes=0.001")
-    whole, folder = tmp_path / "whole", tmp_path / "run"
-    first = start(whole, *recipe)
-    process = start(folder, *recipe)
+def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(whole_of_long_epochs, tmp_path, asked):
+    folder = tmp_path / "run"
+    process = start(folder, *LONG_EPOCHS)
     wait_for(lambda: in_the_second_epoch(folder))
     process.send_signal(asked)
     assert process.wait(60) == (130 if asked == signal.SIGINT else 75), said(folder)
     assert re.search(r"error: stopped by .* in epoch 2, after \d+ of 647 batches; to go on: the same", said(folder))
-    assert start(folder, *recipe).wait(300) == 0, said(folder)
+    assert start(folder, *LONG_EPOCHS).wait(300) == 0, said(folder)
     assert re.search(r"going on from .*: 1 of 3 epochs and \d+ batches are done", said(folder))
-    assert first.wait(300) == 0
-    assert same_weights(whole, folder)
+    assert same_weights(whole_of_long_epochs, folder)
 
 
 def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_path):

@@ -73,11 +73,10 @@ def test_same_seed_same_numbers_other_seed_other_numbers(train, mlp):
     assert other.rows[0]["train/loss"] != mlp.rows[0]["train/loss"]
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
-def test_a_killed_and_resumed_run_ends_with_the_same_bits(train, tmp_path, schedule):
-    """Momentum, dropout and random crops, so every state that a run has is at stake."""
-    recipe = ["model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", f"optim.schedule={schedule}"]
-    recipe += ["trainer.max_epochs=40", "trainer=cpu"]
+def test_a_killed_run_goes_on_in_another_directory_and_ends_with_the_same_bits(train, tmp_path):
+    """Momentum, dropout, random crops and a plateau, so every state that a run has is at stake."""
+    recipe = ["model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", "optim.schedule=plateau"]
+    recipe += ["trainer.max_epochs=20", "trainer=cpu"]
     whole = train(*recipe)
     assert whole.status == 0, whole.err
 
@@ -93,7 +92,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(train, tmp_path, sched
     process.wait()
     assert not (half / "results.json").exists(), "it was over before it was killed"
     reached = torch.load(half / "checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
-    assert 4 <= reached < 40
+    assert 4 <= reached < 20
 
     rest = train(*recipe, f"ckpt={half}")
     assert rest.status == 0, rest.err

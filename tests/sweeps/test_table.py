@@ -24,12 +24,11 @@ ERRORS = {("0", 0): 0.10, ("0", 1): 0.14, ("0.1", 0): 0.05, ("0.1", 1): None, ("
 @pytest.fixture
 def sweep(tmp_path):
     """Three strengths, two seeds; one point failed, one was never run, one was interrupted."""
-    names = []
+    points = {}
     for (l2, seed), error in ERRORS.items():
         folder = tmp_path / f"reg.l2-{l2}_seed-{seed}"
         folder.mkdir()
-        names.append(folder.name)
-        swept = {"reg.l2": float(l2), "seed": seed}
+        swept = points[folder.name] = {"reg.l2": float(l2), "seed": seed}
         Point("sweep", swept, [], {"reg": {"l2": float(l2)}, "seed": seed}, "abc").write(folder)
         if error is not None:
             row = {"test/top1_error": error, "best": error / 2, "monitor": "val/top1_error", "seed": seed}
@@ -37,8 +36,8 @@ def sweep(tmp_path):
     Status("failed", "the loss became infinite").write(tmp_path / "reg.l2-0.1_seed-1")
     (tmp_path / "reg.l2-1_seed-1/checkpoints").mkdir()
     (tmp_path / "reg.l2-1_seed-1/checkpoints/last.ckpt").touch()
-    names.append("reg.l2-9_seed-0")  # of which there is not even a directory
-    (tmp_path / "sweep.json").write_text(json.dumps({"points": names}))
+    points["reg.l2-9_seed-0"] = {"reg.l2": 9.0, "seed": 0}  # of which there is not even a directory
+    (tmp_path / "sweep.json").write_text(json.dumps({"points": points}))
     return tmp_path
 
 
@@ -59,7 +58,7 @@ def test_failed_interrupted_and_missing_points_are_shown(sweep):
     assert by_strength["0.0"][2:] == ["12.00 ± 2.83 %", "2", ""]
     assert by_strength["0.1"][2:] == ["5.00 %", "1", "1 failed"]
     assert by_strength["1.0"][2:] == ["–", "0", "1 missing, 1 interrupted"]
-    assert by_strength["None"][-1] == "1 missing", "a point without a directory"
+    assert by_strength["9.0"][-1] == "1 missing", "a point without a directory"
 
 
 def test_the_csv_holds_the_same(sweep):
@@ -81,6 +80,12 @@ def test_no_runs_is_a_sentence(tmp_path):
         gather([tmp_path])
     with pytest.raises(InputError, match="no folder"):
         gather([tmp_path / "nothing"])
+
+
+def test_a_damaged_list_of_points_is_a_sentence(sweep):
+    (sweep / "sweep.json").write_text('{"points": ["a"')
+    with pytest.raises(InputError, match=r"sweep.json is damaged"):
+        gather([sweep])
 
 
 def runs(activation: str, lr: float, epochs: list[int], reached: bool = True) -> list[Run]:

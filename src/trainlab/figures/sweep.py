@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, percent, styled
+from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, styled
 
 # Okabe and Ito's other colours, in the order in which they are easiest to tell apart.
 SERIES = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK, GREY)
@@ -110,7 +110,7 @@ def curves_of(
     if target is not None:
         axes.axhline(100 * target, color=GREY, linestyle=(0, (4, 3)), linewidth=1.5)
         axes.annotate(
-            percent(target), (1.01, 100 * target), xycoords=("axes fraction", "data"), va="center", color=GREY
+            f"{100 * target:g} %", (1.01, 100 * target), xycoords=("axes fraction", "data"), va="center", color=GREY
         )
     axes.set_ylim(0, 1.05 * highest or 1)
     axes.set_xlim(left=0)

@@ -77,8 +77,7 @@ def gather(folders: Sequence[Path]) -> list[Run]:
             raise InputError(f"{folder} is no folder; name run directories or sweeps, such as runs/sweeps/NAME.")
         found: dict[Path, dict[str, Any]] = {}
         for sweep in sorted(folder.rglob(SWEEP)):
-            points = json.loads(sweep.read_text())["points"]
-            found |= {sweep.parent / name: swept for name, swept in points.items()}
+            found |= {sweep.parent / name: swept for name, swept in points_of(sweep).items()}
         for path in sorted(folder.rglob(POINT)):
             found.setdefault(path.parent, {})
         for path in sorted(folder.rglob(str(CONFIG))):
@@ -89,6 +88,14 @@ def gather(folders: Sequence[Path]) -> list[Run]:
     if not runs:
         raise InputError(f"there are no runs in {', '.join(map(str, folders))}.")
     return list(runs.values())
+
+
+def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
+    """The swept values of each point, by name. Raises InputError."""
+    try:
+        return dict(json.loads(sweep.read_text())["points"])
+    except (OSError, ValueError, TypeError, KeyError):
+        raise InputError(f"{sweep} is damaged; the sweep's command writes it anew.") from None
 
 
 def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
