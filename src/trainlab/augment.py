@@ -26,21 +26,37 @@ def channel_mean(images: Tensor) -> Tensor:
     return (torch.stack(parts).sum(0).double() / (255 * pixels)).float()
 
 
+def channel_covariance(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) → float64 (C, C): of the colours of all pixels, in units where 255 is 1."""
+    channels = images.shape[1]
+    products, sums, pixels = torch.zeros(channels, channels, dtype=torch.float64), torch.zeros(channels).double(), 0
+    for part in images.split(256):
+        colours = part.permute(1, 0, 2, 3).reshape(channels, -1).float()
+        products += (colours @ colours.T / 255**2).double()
+        sums += colours.sum(1).double() / 255
+        pixels += colours.shape[1]
+    mean = sums / pixels
+    return products / pixels - mean[:, None] * mean
+
+
 class Augmentation(ABC):
     """From uint8 (B, C, S, S) to what the network sees, float32 (B, C, size, size) in about [−1, 1].
 
     stored: the side of the stored images. size: the side of the network's input. Images are enlarged first
     where `stored` is too small for that (bilinear). reflections: whether a mirrored image keeps its class.
-    mean: float32 (C,), of the training set, to be set before use.
+    mean: float32 (C,), of the training set, to be set before use. covariance: float64 (C, C), of its colours, to be
+    set where `needs_covariance`.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
     reflects = True  # whether it would reflect images, if that kept their classes
+    needs_covariance = False
 
     def __init__(self, stored: int, *, min_size: int = 1, size: int | None = None, reflections: bool = True) -> None:
         self.reflections = reflections
         self.side, self.size = self.geometry(stored, min_size, size)
         self.mean: Tensor | None = None
+        self.covariance: Tensor | None = None
 
     @staticmethod
     def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
@@ -144,6 +160,57 @@ class TenCrop(Augmentation):
         return torch.stack(views)
 
 
+class AlexNetAugmentation(TenCrop):
+    """aug=alexnet: random crops, reflections and colours in training, ten crops in testing (§4.1).
+
+    colour: to every image [p1 p2 p3][α1λ1 α2λ2 α3λ3]ᵀ is added, p the principal components of the colours of the
+    training set, α ~ N(0, colour²) drawn for each image in each epoch. colour_unit: what λ is. "deviation", the square
+    roots of the covariance's eigenvalues, is what others take and what a component's magnitude can mean:
+    "eigenvalue", the paper's word, is 300 grey levels of noise on ImageNet if the pixels go to 255, and one if they
+    go to 1, as here. colour_until: no noise from this epoch on (counted from 0); None for never.
+    shared_crops: so many neighbours in the training set share the place of their crop (32 in the 2012 code).
+    """
+
+    def __init__(
+        self,
+        stored: int,
+        *,
+        colour: float = 0.1,
+        colour_unit: str = "deviation",
+        colour_until: int | None = None,
+        shared_crops: int = 1,
+        **kwargs: int | bool | None,
+    ) -> None:
+        super().__init__(stored, train_views="one", **kwargs)
+        if colour_unit not in ("deviation", "eigenvalue"):
+            raise InputError(f"aug.colour_unit={colour_unit} is unknown; use deviation or eigenvalue.")
+        self.colour, self.colour_unit, self.colour_until = colour, colour_unit, colour_until
+        self.shared_crops = shared_crops
+        self.needs_covariance = colour > 0
+
+    def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        channels = images.shape[1]
+        draws = uniform(ids, 3 + 2 * channels, seed=seed, epoch=epoch)
+        places = draws[:2]
+        if self.shared_crops > 1:
+            first = ids // self.shared_crops * self.shared_crops
+            places = uniform(first, 3 + 2 * channels, seed=seed, epoch=epoch)[:2]
+        top, left = (places * (self.side - self.size + 1)).long().unbind()
+        mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
+        seen = self.prepare(crop(self.enlarge(images), top, left, mirrored, self.size))
+        if not self.colour or (self.colour_until is not None and epoch >= self.colour_until):
+            return seen
+        alpha = self.colour * normal(draws[3 : 3 + channels], draws[3 + channels :])
+        return seen.add_((self.components().to(seen.device) @ alpha).T[:, :, None, None])
+
+    def components(self) -> Tensor:
+        """float32 (C, C): column i is p_i λ_i."""
+        assert self.covariance is not None, "the covariance of the training set is not known yet"
+        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances
+        return (vectors * (eigenvalues if self.colour_unit == "eigenvalue" else eigenvalues.sqrt())).float()
+
+
 def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
     """One crop of each image. images: (B, C, H, W); top, left: int64 (B,); mirrored: bool (B,) → (B, C, size, size)."""
     along = torch.arange(size, device=images.device)
@@ -169,6 +236,11 @@ def uniform(ids: Tensor, draws: int, *, seed: int, epoch: int) -> Tensor:
     counter = ids[None, :] * draws + torch.arange(draws, device=ids.device)[:, None]
     bits = _mix(_mix(counter + key) ^ key)
     return ((bits >> 40) & 0xFFFFFF).float() / 2**24
+
+
+def normal(u: Tensor, v: Tensor) -> Tensor:
+    """Standard normal numbers from two uniform ones in [0, 1) each (Box and Muller 1958)."""
+    return (-2 * torch.log1p(-u)).sqrt() * torch.cos(2 * math.pi * v)
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,8 @@ class Classifier(L.LightningModule):
     """Trains `net` on J = loss + L2 and counts its mistakes.
 
     optimiser: given the network, the torch optimiser (the gradient of L2 is part of its step).
+    plateau_patience, plateau_drops: of the schedule "plateau"; after so many drops of the learning rate the next stall
+    ends the run. freeze_first_after: the first layer stays as it is after so many epochs.
     views: how many views of an image the data module serves at test time. The scores of all are averaged, and
     the centre alone is the "one view" beside them.
     facts: what goes into the checkpoints besides the weights.
@@ -49,6 +52,9 @@ class Classifier(L.LightningModule):
         *,
         classes: int,
         schedule: str = "constant",
+        plateau_patience: int = 5,
+        plateau_drops: int | None = None,
+        freeze_first_after: int | None = None,
         monitor: str = "val/top1_error",
         views: int = 1,
         seed: int = 0,
@@ -57,6 +63,8 @@ class Classifier(L.LightningModule):
         super().__init__()
         self.net, self.loss, self.l2 = net, loss, l2
         self.make_optimiser, self.schedule, self.monitor = optimiser, schedule, monitor
+        self.plateau_patience, self.plateau_drops = plateau_patience, plateau_drops
+        self.freeze_first_after = freeze_first_after
         self.views, self.seed, self.facts = views, seed, facts
         self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
         self.validation: dict[str, Tensor] = {}
@@ -70,7 +78,8 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimiser(self.net)
-        scheduler = make_schedule(self.schedule, optimizer, int(self.trainer.estimated_stepping_batches))
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = make_schedule(self.schedule, optimizer, steps, self.plateau_patience)
         if scheduler is None:
             return optimizer
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -119,6 +128,12 @@ class Classifier(L.LightningModule):
         # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt out.
         return loss * (batch.size * self.trainer.world_size / batch.global_size)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.freeze_first_after is not None and self.current_epoch >= self.freeze_first_after:
+            first = next(m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+            for parameter in first.parameters():
+                parameter.grad = None  # the optimiser passes over it, L2 and momentum included
+
     def on_train_epoch_end(self) -> None:
         values = self.finish("train")
         weights = weights_and_biases(self.net)[0]
@@ -133,6 +148,10 @@ class Classifier(L.LightningModule):
         self.row["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.plateau is not None and self.monitor in self.row:
             self.plateau.step(self.row[self.monitor])
+            optimizer = self.trainer.optimizers[0]
+            drops = round(math.log10(optimizer.defaults["lr"] / optimizer.param_groups[0]["lr"]))
+            if self.plateau_drops is not None and drops > self.plateau_drops:
+                self.trainer.should_stop = True
         self.validation = {}
 
     # Validation and test

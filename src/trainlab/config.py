@@ -48,8 +48,13 @@ class ConvNet(Model):
 
 
 class AlexNet(Model):
+    variant: Literal["paper", "code2012", "torchvision"]
     groups: Literal[1, 2]
+    cross_gpu: bool
     lrn: bool
+    pool: Literal["overlapping", "plain"]
+    without: Literal["conv3", "conv4", "conv5"] | None
+    weights: Literal["torchvision"] | None
 
 
 MODELS: dict[str, type[Model]] = {"mlp": MLP, "convnet": ConvNet, "alexnet": AlexNet}  # others check themselves
@@ -60,6 +65,10 @@ class Optim(Group):
     lr: PositiveFloat
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["constant", "cosine", "plateau"]
+    plateau_patience: NonNegativeInt = 5
+    plateau_drops: NonNegativeInt | None = None
+    bias_lr: PositiveFloat | None = None
+    freeze_first_after: NonNegativeInt | None = None
     tolerance: NonNegativeFloat = 0.0
 
 
@@ -74,6 +83,10 @@ class Aug(Group):
     name: str
     padding: NonNegativeInt = 0
     train_views: Literal["all", "one"] = "one"
+    colour: NonNegativeFloat = 0.0
+    colour_unit: Literal["deviation", "eigenvalue"] = "deviation"
+    colour_until: NonNegativeInt | None = None
+    shared_crops: PositiveInt = 1
 
 
 class Loss(Group):

@@ -9,7 +9,7 @@ from trainlab.terminal import console, layer_table
 
 
 def describe(overrides: list[str]) -> None:
-    """Print kernels, stride, output, weights, neurons and connections of each layer.
+    """Print kernels, stride, receptive field, output, weights (grouped and not), neurons and connections of each layer.
 
     The images are those of ``describe.image_shape`` in the model's own file (AlexNet: 3×224×224, 1000 classes),
     or, when ``data=…`` is typed, what that data gives. Raises InputError.

@@ -13,6 +13,7 @@ GROUPS = {
     "aug": "how images are varied, and what is averaged at test time",
     "trainer": "where it runs",
     "logger": "where the numbers go",
+    "ablation": "one of AlexNet's tricks taken away; with experiment=alexnet_ablation",
     "experiment": "a claim of the lecture or the paper, as a configuration",
 }
 

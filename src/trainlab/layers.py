@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainlab.models.response_normalisation import SpatialResponseNorm
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -20,6 +22,15 @@ class Layer:
     weights: int  # without biases, as in the lecture
     biases: int
     connections: int  # multiplications for one image
+    groups: int
+    sees: (
+        int | None
+    )  # receptive field: the side, in pixels of the input, of what one neuron depends on; None: all of it
+
+    @property
+    def ungrouped(self) -> int:
+        """Weights that it would have with one group: the lecture's counts."""
+        return self.weights * self.groups
 
     @property
     def neurons(self) -> int:
@@ -30,9 +41,22 @@ def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
     """Every layer with weights in the order of use. `net` is run once on zeros, in its own mode and dtype."""
     rows: list[Layer] = []
     names = {m: name for name, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    windows = [m for m in net.modules() if isinstance(m, nn.MaxPool2d | SpatialResponseNorm)]
+    field, step = 1, 1  # of what comes next: pixels that a neuron depends on, pixels between two neighbours
     blocks = Counter(name.rpartition(".")[0] for name in names.values())
     # conv1.1 is conv1 where its block holds no other layer with weights.
     short = {m: block if blocks[block := name.rpartition(".")[0]] == 1 and block else name for m, name in names.items()}
+
+    def widen(size: int, stride: int) -> None:
+        nonlocal field, step
+        field, step = field + (size - 1) * step, step * stride
+
+    def pass_window(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, SpatialResponseNorm):
+            widen(module.size, 1)
+        else:
+            assert isinstance(module, nn.MaxPool2d)
+            widen(int(module.kernel_size), int(module.stride))  # type: ignore[arg-type]
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d | nn.Linear)
@@ -44,15 +68,29 @@ def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
             kernel += f", {groups} groups" if groups > 1 else ""
             connections = module.weight.numel() * shape[1] * shape[2]
             stride = module.stride[0]
+            widen(size[0], stride)
         else:
             kernel, connections, stride = (
                 f"{module.in_features} → {module.out_features}",
                 module.weight.numel(),
                 1,
             )
-        rows.append(Layer(short[module], kernel, stride, shape, module.weight.numel(), biases, connections))
+        rows.append(
+            Layer(
+                short[module],
+                kernel,
+                stride,
+                shape,
+                module.weight.numel(),
+                biases,
+                connections,
+                groups=module.groups if isinstance(module, nn.Conv2d) else 1,
+                sees=min(field, max(input_shape[1:])) if isinstance(module, nn.Conv2d) else None,
+            )
+        )
 
     hooks = [module.register_forward_hook(record) for module in names]
+    hooks += [module.register_forward_hook(pass_window) for module in windows]
     training = net.training
     try:
         parameter = next(net.parameters())

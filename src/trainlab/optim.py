@@ -43,26 +43,37 @@ class Momentum(torch.optim.SGD):
 
 
 def optimiser(
-    net: nn.Module, *, lr: float, momentum: float | None = None, l2_coefficient: float = 0.0
+    net: nn.Module,
+    *,
+    lr: float,
+    momentum: float | None = None,
+    l2_coefficient: float = 0.0,
+    bias_lr: float | None = None,
 ) -> torch.optim.SGD:
     """Gradient descent for every trained parameter of `net`; L2 acts on the weights, not on the biases.
 
     Whether this is batch gradient descent or SGD is a matter of the batches it is given. The gradient of the
-    penalty, `l2_coefficient`·w, is added inside the step, where it costs nothing.
+    penalty, `l2_coefficient`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning
+    rate, which changes in step with the other.
     """
     weights, biases = weights_and_biases(net)
-    groups = [{"params": weights, "weight_decay": l2_coefficient}, {"params": biases, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights, "weight_decay": l2_coefficient},
+        {"params": biases, "weight_decay": 0.0, "lr": bias_lr or lr},
+    ]
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in net.parameters())
     if momentum is None:
         return torch.optim.SGD(groups, lr=lr, fused=fused)
     return Momentum(groups, lr=lr, momentum=momentum, fused=fused)
 
 
-def schedule(name: str, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | ReduceLROnPlateau | None:
+def schedule(
+    name: str, optimizer: torch.optim.Optimizer, steps: int, patience: int = 5
+) -> LRScheduler | ReduceLROnPlateau | None:
     """How η changes over a run of `steps` updates.
 
     constant: never. cosine: half a cosine from η towards 0, which it does not reach, updated after each step.
-    plateau: ÷10 when the validation error has not improved for 5 epochs (Krizhevsky et al. 2012, §5, who
+    plateau: ÷10 when the validation error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who
     did it by hand).
     """
     if name == "constant":
@@ -70,5 +81,5 @@ def schedule(name: str, optimizer: torch.optim.Optimizer, steps: int) -> LRSched
     if name == "cosine":
         return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps - 1) / steps)))
     if name == "plateau":
-        return ReduceLROnPlateau(optimizer, factor=0.1, patience=5)
+        return ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
     raise InputError(f"optim.schedule={name} is unknown; use constant, cosine or plateau.")

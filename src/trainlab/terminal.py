@@ -28,22 +28,29 @@ def console() -> Console:
 
 
 def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False) -> Table:
-    """layer, kernel, output, weights, neurons (and connections), and the totals."""
+    """layer, kernel, output, weights, neurons and the totals; with connections also stride, receptive field, and the
+    weights that the layers would have with one group."""
+    grouped = connections and any(row.groups > 1 for row in rows)
     table = Table(title=title, title_justify="left", show_footer=True)
     table.add_column("layer", "total")
     table.add_column("kernel", f"{sum(r.weights + r.biases for r in rows):,} parameters with the biases")
     if connections:
         table.add_column("stride", justify="right")
+        table.add_column("sees", justify="right")
     table.add_column("output", justify="right")
     table.add_column("weights", f"{sum(r.weights for r in rows):,}", justify="right")
+    if grouped:
+        table.add_column("ungrouped", f"{sum(r.ungrouped for r in rows):,}", justify="right")
     table.add_column("neurons", f"{sum(r.neurons for r in rows):,}", justify="right")
     if connections:
         table.add_column("connections", f"{sum(r.connections for r in rows):,}", justify="right")
     for row in rows:
         height_width_maps = "×".join(str(side) for side in (*row.output[1:], row.output[0]))
-        cells = [row.name, row.kernel, height_width_maps, f"{row.weights:,}", f"{row.neurons:,}"]
+        cells = [row.name, row.kernel]
         if connections:
-            cells = [*cells[:2], str(row.stride), *cells[2:], f"{row.connections:,}"]
+            cells += [str(row.stride), "all" if row.sees is None else f"{row.sees}×{row.sees}"]
+        cells += [height_width_maps, f"{row.weights:,}", *([f"{row.ungrouped:,}"] if grouped else [])]
+        cells += [f"{row.neurons:,}", *([f"{row.connections:,}"] if connections else [])]
         table.add_row(*cells)
     return table
 

@@ -80,9 +80,20 @@ def train(cfg: DictConfig) -> float:
         net,
         build(cfg.loss),
         l2,
-        partial(optimiser, lr=cfg.optim.lr, momentum=cfg.optim.get("momentum"), l2_coefficient=l2.coefficient),
+        partial(
+            optimiser,
+            lr=cfg.optim.lr,
+            momentum=cfg.optim.get("momentum"),
+            l2_coefficient=l2.coefficient,
+            bias_lr=cfg.optim.get("bias_lr"),
+        ),
         classes=len(data.classes),
         schedule=cfg.optim.schedule,
+        **{
+            key: cfg.optim[key]
+            for key in ("plateau_patience", "plateau_drops", "freeze_first_after")
+            if key in cfg.optim
+        },
         monitor=cfg.trainer.monitor,
         views=data.test_views,
         seed=cfg.seed,

@@ -65,7 +65,7 @@ def test_kernels_as_the_paper_writes_them(table, row, seen):
 
 def test_maps_are_55_27_13_6_pixels(fake):
     net, x, sides = AlexNet(SHAPE, 1000), torch.zeros(1, *SHAPE), []
-    for block in (net.conv1, net.conv2, net.conv3, net.conv4, net.conv5):
+    for block in (net.conv1, net.conv2, net.conv3, net.conv4, net.conv5, [net.pool5]):
         for module in block:
             x = module(x)
             sides.append(x.shape[-1])
@@ -152,7 +152,7 @@ def test_a_real_forward_pass_beside_torchs_own_layers(size):
     x = torch.randn(2, 1, size, size)
     c1, c2, c3, c4, c5, f6, f7, f8 = (m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     over = -(size - 11) % 4
-    norm, pool = nn.LocalResponseNorm(5, k=2.0), nn.MaxPool2d(3, 2, ceil_mode=True)
+    norm, pool = nn.LocalResponseNorm(5, alpha=5e-4, k=2.0), nn.MaxPool2d(3, 2, ceil_mode=True)
     with torch.no_grad():
         maps = pool(norm(c1(nn.functional.pad(x, (0, over, 0, over))).relu()))
         maps = pool(norm(c2(maps).relu()))

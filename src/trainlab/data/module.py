@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from trainlab.augment import Augmentation, NoAugmentation, channel_mean
+from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
 from trainlab.data.image_set import ImageSet, Splits, fewer
 from trainlab.errors import InputError
@@ -55,6 +55,8 @@ class ImageData(L.LightningDataModule):
         else:
             self.augmentation = self.make_augmentation(stored=train.images.shape[-1])
             self.augmentation.mean = channel_mean(train.images)
+            if self.augmentation.needs_covariance:
+                self.augmentation.covariance = channel_covariance(train.images)
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(

@@ -1,5 +1,5 @@
-"""AlexNet as published: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
-Networks", NeurIPS 2012, §3 (lecture: "Cerremos con un caso de estudio")."""
+"""AlexNet: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
+NeurIPS 2012, §3 (lecture: "Cerremos con un caso de estudio"), with every trick a switch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from trainlab.errors import InputError
 from trainlab.models.activations import activation as activation_named
 from trainlab.models.initial_weights import initialise
-from trainlab.models.response_normalisation import LocalResponseNorm
+from trainlab.models.published_weights import published_weights
+from trainlab.models.response_normalisation import LocalResponseNorm, SpatialResponseNorm
+
+MIDDLE = ("conv3", "conv4", "conv5")
 
 
 class HangOver(nn.Module):
@@ -34,14 +37,22 @@ class HangOver(nn.Module):
 class AlexNet(nn.Module):
     """Five convolutions and three dense layers; 60,965,224 parameters for 224×224×3 and 1000 classes.
 
-    ``groups=2`` is the two-GPU network (conv2, conv4 and conv5 see the maps of their own GPU only),
-    ``groups=1`` the network whose weights the lecture counts. ``dropout`` goes before fc6's and fc7's
-    successors, as in §4.2. fc6 is sized to the input, which can be any square of 63 pixels and more.
+    variant:
+        paper: as §3 says.
+        code2012: the network of the released 2012 code where it departs from the paper. LRN stays within each tower
+            and its α is divided by n; in the first layer LRN and pooling come before the activation; a
+            normalisation across space follows the second LRN; conv3–5 start from N(0, 0.03²) with ``init="paper"``.
+        torchvision: torchvision's network ("One weird trick", Krizhevsky 2014), bit for bit and with its
+            state_dict's names; it has none of the switches below but ``dropout`` and ``init``.
+    groups: 2 is the two-GPU network (conv2, conv4 and conv5 see the maps of their own GPU only), 1 the network whose
+        weights the lecture counts. cross_gpu: whether conv3 sees the maps of both. lrn: local response normalisation
+        (§3.3). pool: overlapping 3×3 windows with stride 2 (§3.4), or plain 2×2 ones. without: one of conv3, conv4
+        and conv5 to leave out (§7). dropout: in fc6 and fc7 (§4.2). fc6 is sized to the input.
+    init: "paper" is N(0, 0.01²), with biases of one in conv2, conv4, conv5, fc6 and fc7 (§5).
+    weights: "torchvision" takes its published weights (ILSVRC-2012), with variant="torchvision"; where the classes are
+        not 1000 the last layer starts anew.
 
-    ``init="paper"`` also sets the biases of conv2, conv4, conv5, fc6 and fc7 to one (§5); any other start
-    has zero biases.
-
-    (B, C, H, W) with H = W ≥ 63 → (B, classes).
+    (B, C, H, W) with H = W ≥ 63 → (B, classes). Raises InputError for values that do not go together.
     """
 
     min_size = 63
@@ -51,49 +62,147 @@ class AlexNet(nn.Module):
         image_shape: tuple[int, int, int],
         classes: int,
         *,
+        variant: str = "paper",
         groups: int = 2,
+        cross_gpu: bool = True,
         lrn: bool = True,
+        pool: str = "overlapping",
+        without: str | None = None,
         activation: str = "relu",
         dropout: float = 0.5,
         init: str = "paper",
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         channels, height, width = image_shape
         if height != width or height < self.min_size:
             raise InputError(f"AlexNet needs square images of at least {self.min_size} pixels, not {height}×{width}.")
-        if groups not in (1, 2):
-            raise InputError(f"model.groups={groups} is not 1 (one tower) or 2 (the two GPUs of 2012).")
+        for name, value, known in (
+            ("variant", variant, ("paper", "code2012", "torchvision")),
+            ("groups", groups, (1, 2)),
+            ("pool", pool, ("overlapping", "plain")),
+            ("without", without, (None, *MIDDLE)),
+            ("weights", weights, (None, "torchvision")),
+        ):
+            if value not in known:
+                raise InputError(f"model.{name}={value} is unknown; use one of {', '.join(map(str, known))}.")
+        if not cross_gpu and groups == 1:
+            raise InputError("model.cross_gpu=false cuts links between two towers, and model.groups=1 has only one.")
+        if weights and variant != "torchvision":
+            raise InputError(
+                "model.weights=torchvision fits torchvision's network only; add model.variant=torchvision."
+            )
+        self.variant = variant
+        if variant == "torchvision":
+            for name, usual, value in (
+                ("groups", 2, groups),
+                ("cross_gpu", True, cross_gpu),
+                ("lrn", True, lrn),
+                ("pool", "overlapping", pool),
+                ("without", None, without),
+                ("activation", "relu", activation),
+            ):
+                if value != usual:
+                    raise InputError(f"model.variant=torchvision is torchvision's own network, without model.{name}.")
+            self._build_torchvisions(channels, classes, dropout, init, weights)
+        else:
+            self._build(image_shape, classes, groups, cross_gpu, lrn, pool, without, activation, dropout, init)
+
+    def _build(
+        self,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        groups: int,
+        cross_gpu: bool,
+        lrn: bool,
+        pool: str,
+        without: str | None,
+        activation: str,
+        dropout: float,
+        init: str,
+    ) -> None:
+        code2012 = self.variant == "code2012"
 
         def act() -> nn.Module:
             return activation_named(activation)
 
         def normalise() -> list[nn.Module]:
-            return [LocalResponseNorm()] if lrn else []
+            if not lrn:
+                return []
+            # The paper's formula has α = 1e-4 as it stands; the code, like torch, divides it by n = 5.
+            return [LocalResponseNorm(alpha=1e-4, towers=groups) if code2012 else LocalResponseNorm(alpha=5e-4)]
 
-        def pool() -> nn.Module:
-            return nn.MaxPool2d(3, 2, ceil_mode=True)  # overlapping (§3.4); windows may hang over, as in 2012
+        def shrink() -> nn.Module:
+            # Windows may hang over, as in 2012. Both halve any side alike.
+            return nn.MaxPool2d(3, 2, ceil_mode=True) if pool == "overlapping" else nn.MaxPool2d(2, 2)
 
-        self.conv1 = nn.Sequential(HangOver(11, 4), nn.Conv2d(channels, 96, 11, 4), act(), *normalise(), pool())
-        self.conv2 = nn.Sequential(nn.Conv2d(96, 256, 5, padding=2, groups=groups), act(), *normalise(), pool())
-        self.conv3 = nn.Sequential(nn.Conv2d(256, 384, 3, padding=1), act())
-        self.conv4 = nn.Sequential(nn.Conv2d(384, 384, 3, padding=1, groups=groups), act())
-        self.conv5 = nn.Sequential(nn.Conv2d(384, 256, 3, padding=1, groups=groups), act(), pool())
+        def after_conv1() -> list[nn.Module]:
+            return [*normalise(), shrink(), act()] if code2012 else [act(), *normalise(), shrink()]
+
+        across_space = [SpatialResponseNorm(size=5, alpha=1e-3)] if code2012 and lrn else []
+        self.conv1 = nn.Sequential(HangOver(11, 4), nn.Conv2d(image_shape[0], 96, 11, 4), *after_conv1())
+        self.conv2 = nn.Sequential(
+            nn.Conv2d(96, 256, 5, padding=2, groups=groups), act(), *normalise(), *across_space, shrink()
+        )
+        maps = 256
+        for name, out, own in (("conv3", 384, 1 if cross_gpu else 2), ("conv4", 384, groups), ("conv5", 256, groups)):
+            if name != without:
+                self.add_module(name, nn.Sequential(nn.Conv2d(maps, out, 3, padding=1, groups=own), act()))
+                maps = out
+        self.pool5 = shrink()
         with torch.no_grad():
-            flat = self.features(torch.zeros(1, *image_shape)).numel()
+            flat = self.maps(torch.zeros(1, *image_shape)).numel()
         self.fc6 = nn.Sequential(nn.Flatten(), nn.Linear(flat, 4096), act(), nn.Dropout(dropout))
         self.fc7 = nn.Sequential(nn.Linear(4096, 4096), act(), nn.Dropout(dropout))
         self.fc8 = nn.Linear(4096, classes)
 
         initialise(self, init)
         if init == "paper":
-            for block in (self.conv2, self.conv4, self.conv5, self.fc6, self.fc7):
-                for layer in block:
-                    if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+            for name, block in self.named_children():
+                for layer in block.modules():
+                    if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.bias is None:
+                        continue
+                    if name in ("conv2", "conv4", "conv5", "fc6", "fc7"):
                         nn.init.ones_(layer.bias)
+                    if code2012 and name in MIDDLE:
+                        nn.init.normal_(layer.weight, std=0.03)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → conv5's pooled maps, (B, 256, 6, 6) for 224 pixels."""
-        return self.conv5(self.conv4(self.conv3(self.conv2(self.conv1(x)))))
+    def _build_torchvisions(self, channels: int, classes: int, dropout: float, init: str, weights: str | None) -> None:
+        from torchvision.models import AlexNet as Torchvisions
+
+        theirs = Torchvisions(classes, dropout)
+        if channels != 3:
+            theirs.features[0] = nn.Conv2d(channels, 64, 11, 4, 2)
+        self.features, self.avgpool, self.classifier = theirs.features, theirs.avgpool, theirs.classifier
+        initialise(self, init)
+        # Its weights were trained on images divided by the deviation of each channel, which ours are not.
+        self.register_buffer("deviation", torch.ones(1), persistent=False)
+        if weights:
+            if channels != 3:
+                raise InputError(
+                    f"model.weights=torchvision are for colour images, and these have {channels} channels."
+                )
+            published = published_weights()
+            if classes != len(published["classifier.6.bias"]):
+                published = {k: w for k, w in published.items() if not k.startswith("classifier.6.")}
+            self.load_state_dict(published, strict=False)
+            self.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+
+    def maps(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the pooled maps of the last convolution, (B, 256, 6, 6) for 224 pixels."""
+        if self.variant == "torchvision":
+            return self.avgpool(self.features(x / self.deviation))
+        for name, block in self.named_children():
+            if name.startswith(("conv", "pool")):
+                x = block(x)
+        return x
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, 4096): what fc7 says of the images, by which §6.1 compares them."""
+        if self.variant == "torchvision":
+            return self.classifier[:-1](self.maps(x).flatten(1))
+        return self.fc7(self.fc6(self.maps(x)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc8(self.fc7(self.fc6(self.features(x))))
+        last = self.classifier[-1] if self.variant == "torchvision" else self.fc8
+        return last(self.embed(x))
