@@ -11,7 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from trainlab.errors import RunError
-from trainlab.terminal import ProgressBar
+from trainlab.progress_bar import ProgressBar
 
 
 class History(Checkpoint):

@@ -7,7 +7,6 @@ Under torchrun, which starts and watches processes itself, nothing here is neede
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -21,7 +20,7 @@ from types import FrameType
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
 from trainlab.errors import InputError, RunError, StoppedError
-from trainlab.signals import heard_by, how_to_go_on
+from trainlab.signals import end_with, heard_by, how_to_go_on
 
 GRACE_SECONDS = 10.0  # between the first rank that ends badly and the end of the others
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: an exception that nobody turned into a sentence
@@ -106,15 +105,6 @@ def _be_rank(train: Callable[[], float], rank: int, run_dir: Path, parent: int) 
             sys.stderr.flush()
     finally:
         os._exit(status)  # what the parent has registered for its own end is not this process's
-
-
-def end_with(parent: int) -> None:
-    """Linux kills this process when `parent` dies, however it dies: nothing is left over."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def pass_on(children: Iterable[int]) -> Callable[[int, FrameType | None], None]:

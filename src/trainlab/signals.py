@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,3 +52,12 @@ def stopped(number: int, where: str) -> StoppedError:
 
 def how_to_go_on(run_dir: Path) -> str:
     return f"; to go on: the same command with ckpt={run_dir}"
+
+
+def end_with(parent: int) -> None:
+    """Linux kills this process when `parent` dies, however it dies: nothing is left over."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

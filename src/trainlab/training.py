@@ -30,12 +30,13 @@ from trainlab.layers import layers
 from trainlab.metrics import TOP_K
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import optimiser
+from trainlab.progress_bar import ProgressBar
 from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
 from trainlab.run_directory import CHECKPOINTS, METRICS, RESULTS, own_checkpoint, read_results
 from trainlab.signals import heard_by
 from trainlab.sweeps.point import read_point
-from trainlab.terminal import ProgressBar, console, layer_table, result_table
+from trainlab.terminal import console, layer_table, result_table
 
 
 def train(cfg: DictConfig) -> float:

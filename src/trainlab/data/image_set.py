@@ -1,4 +1,4 @@
-"""A set of examples held in memory: uint8 images, or float points of the plane."""
+"""A set of examples: uint8 images, or float points of the plane."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from trainlab.data.packed import PackedImages
 from trainlab.errors import InputError
 
 
@@ -14,11 +15,12 @@ from trainlab.errors import InputError
 class ImageSet:
     """Examples and their classes.
 
-    images: uint8 (N, C, H, W) with H = W, or float32 (N, F) for points, which are not augmented.
+    images: uint8 (N, C, H, W) with H = W, in memory or read where they lie; or float32 (N, F) for points, which are not
+    augmented.
     labels: int64 (N,), each in [0, len(classes)).
     """
 
-    images: Tensor
+    images: Tensor | PackedImages
     labels: Tensor
     classes: tuple[str, ...]
 
@@ -37,7 +39,13 @@ class ImageSet:
 
     def take(self, indices: Tensor) -> ImageSet:
         """The examples at `indices` (int64), in that order."""
-        return ImageSet(self.images[indices], self.labels[indices], self.classes)
+        images = self.images.take(indices) if isinstance(self.images, PackedImages) else self.images[indices]
+        return ImageSet(images, self.labels[indices], self.classes)
+
+    @property
+    def everything(self) -> Tensor:
+        """All images or points, in memory."""
+        return self.images[torch.arange(len(self))] if isinstance(self.images, PackedImages) else self.images
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
 from trainlab.data.image_set import ImageSet, Splits, fewer
+from trainlab.data.packed import PackedImages
 from trainlab.errors import InputError
 
 EVALUATION_VALUES = 2**25  # float32 inputs of one evaluation batch, all views: 128 MiB
@@ -54,9 +55,13 @@ class ImageData(L.LightningDataModule):
                 raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
         else:
             self.augmentation = self.make_augmentation(stored=train.images.shape[-1])
-            self.augmentation.mean = channel_mean(train.images)
-            if self.augmentation.needs_covariance:
-                self.augmentation.covariance = channel_covariance(train.images)
+            if isinstance(train.images, PackedImages):  # they were measured when the set was packed
+                self.augmentation.mean = train.images.colours.mean
+                self.augmentation.covariance = train.images.colours.covariance
+            else:
+                self.augmentation.mean = channel_mean(train.images)
+                if self.augmentation.needs_covariance:
+                    self.augmentation.covariance = channel_covariance(train.images)
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(
@@ -113,7 +118,7 @@ class ImageData(L.LightningDataModule):
 
     def training_inputs(self) -> torch.Tensor:
         """float32 (N, …): the whole training set as the network sees it, without random variations."""
-        images = self.sets.train.images
+        images = self.sets.train.everything
         return self.augmentation.test(images) if self.augmentation else images
 
     def train_dataloader(self) -> DataLoader[Batch]:

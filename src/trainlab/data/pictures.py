@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from trainlab.errors import InputError
@@ -41,7 +42,7 @@ def read_picture(path: Path, *, size: int, channels: int = 3) -> Tensor:
     a half, a quarter or an eighth of their size, never below 2 x `size`, as Pillow's thumbnails are.
     Raises InputError for what cannot be decoded.
     """
-    return torch.from_numpy(_decode(path, size, channels).copy())
+    return torch.from_numpy(decode(path, str(path), size=size, channels=channels).copy())
 
 
 def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_image: str) -> tuple[Tensor, Tensor]:
@@ -68,7 +69,7 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
 
     def read(index: int) -> bool:
         try:
-            images[index] = _decode(paths[index], size, channels)
+            images[index] = decode(paths[index], str(paths[index]), size=size, channels=channels)
         except InputError as error:
             if on_bad_image == "skip":
                 return False
@@ -86,9 +87,10 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
     return torch.from_numpy(images if good.all() else images[kept]), torch.from_numpy(kept)
 
 
-def _decode(path: Path, size: int, channels: int) -> np.ndarray:
+def decode(source: Path | BinaryIO, name: str, *, size: int, channels: int = 3) -> np.ndarray:
+    """What `read_picture` says, of a file or of an open one; uint8 (channels, size, size). Raises InputError."""
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             drafted = image.draft(None, (2 * size, 2 * size))  # for JPEG only, and then with its exact extent
             image.load()
             width, height = drafted[1][2:] if drafted else image.size
@@ -102,9 +104,11 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
             orientation = None
             with contextlib.suppress(Exception):  # a broken EXIF block does not spoil the picture
                 orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except UnidentifiedImageError as error:
+        raise InputError(f"cannot decode the image {name} (it is no picture of a kind that Pillow knows).") from error
     except Exception as error:  # Pillow's plug-ins raise OSError, SyntaxError, ValueError, struct.error, bombs...
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"cannot decode the image {path} ({reason}).") from error
+        raise InputError(f"cannot decode the image {name} ({reason}).") from error
     if orientation in TURNS:
         square = square.transpose(TURNS[orientation])
     pixels = np.asarray(square)

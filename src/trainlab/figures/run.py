@@ -92,7 +92,7 @@ def mistakes_figure(test: ImageSet, predicted: Tensor, confidence: Tensor, title
 
 def grid_extent(sets: Splits) -> tuple[float, float, float, float]:
     """x and y limits that hold all points, with a margin of one half."""
-    points = torch.cat([sets.train.images, sets.test.images])
+    points = torch.cat([sets.train.everything, sets.test.everything])
     (left, bottom), (right, top) = (points.amin(0) - 0.5).tolist(), (points.amax(0) + 0.5).tolist()
     return left, right, bottom, top
 
@@ -111,4 +111,4 @@ def plane_figure(net: nn.Module, loss: Loss, sets: Splits, title: str) -> Figure
     with torch.no_grad():
         second = loss.scores(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
     train, test = sets.train, sets.test
-    return decision_regions(second, extent, train.images, train.labels, test.images, test.labels, title)
+    return decision_regions(second, extent, train.everything, train.labels, test.everything, test.labels, title)

@@ -24,7 +24,8 @@ from omegaconf import DictConfig
 
 import trainlab.training  # noqa: F401
 from trainlab.command import run
-from trainlab.ranks import UNEXPECTED, end_with
+from trainlab.ranks import UNEXPECTED
+from trainlab.signals import end_with
 
 # A signal to the whole group of processes ends the points, which save; this parent ends with the launcher.
 for _number in (signal.SIGTERM, signal.SIGUSR1):

@@ -50,7 +50,7 @@ def reference(run: Run) -> Any | None:
     train = data_of(run).sets.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return net.fit(train.images.numpy(), train.labels.numpy())
+        return net.fit(train.everything.numpy(), train.labels.numpy())
 
 
 def reference_error(run: Run) -> float | None:
@@ -59,7 +59,7 @@ def reference_error(run: Run) -> float | None:
     if net is None:
         return None
     test = data_of(run).sets.test
-    return 1 - float(net.score(test.images.numpy(), test.labels.numpy()))
+    return 1 - float(net.score(test.everything.numpy(), test.labels.numpy()))
 
 
 def data_of(run: Run) -> ImageData:
@@ -110,4 +110,4 @@ def _panel(run: Run | None) -> Panel | None:
     if other is not None:
         theirs = other.predict_proba(points.numpy())[:, 1].reshape(GRID, GRID)
     note = f"{100 * run.results['test/top1_error']:.0f} %"
-    return Panel(ours, extent, train.images, train.labels, test.images, test.labels, note, theirs)
+    return Panel(ours, extent, train.everything, train.labels, test.everything, test.labels, note, theirs)

@@ -1,0 +1,58 @@
+"""ILSVRC-2012: 1.28 million photographs in 1,000 classes, from a packed set that is made once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from trainlab.data.ilsvrc import list_images
+from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
+from trainlab.data.packing import Form
+from trainlab.errors import InputError
+from trainlab.packer import pack_in_sight
+from trainlab.run_directory import only_one
+
+FOR_EVER = 7 * 24 * 3600.0  # seconds; another process of this run is packing
+
+
+def load(
+    *,
+    root: str,
+    packed: str,
+    size: int = 256,
+    store: str = "raw",
+    on_bad_image: str = "error",
+    val_fraction: float = 0.01,
+    split_seed: int = 0,
+) -> Splits:
+    """uint8 (N, 3, size, size), memory-mapped. `root`: a packed set, or ILSVRC as `ilsvrc.list_images` takes it, which
+    is then packed into the folder `packed`, once.
+
+    The test set is ILSVRC's validation set, as in the paper, whose tables report it; what chooses the checkpoint and
+    the learning rate is cut from training. Raises InputError.
+    """
+    folder = Path(root).expanduser()
+    if not is_packed(folder):
+        if not folder.is_dir():
+            raise InputError(f"data.root={folder} does not exist; give ILSVRC-2012's folder, or a packed set.")
+        source, folder = folder, Path(packed).expanduser()
+        if not is_packed(folder):
+            listing = list_images(source)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from None
+            with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
+                if not is_packed(folder):
+                    pack_in_sight(listing, folder, Form(size, store), on_bad_image=on_bad_image)
+    found = read_packed(folder)
+    sets = {name: ImageSet(PackedImages(found, name), labels(found, name), found.classes) for name in found.counts}
+    splits = split(
+        sets["train"],
+        test=sets.get("val", sets.get("test")),
+        test_fraction=0.2,
+        val_fraction=val_fraction,
+        split_seed=split_seed,
+    )
+    return replace(splits, notes={"skipped_images": len(found.skipped)}) if found.skipped else splits

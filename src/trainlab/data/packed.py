@@ -1,0 +1,193 @@
+"""A packed set: pictures of one size in one file each for training, validation and test, read where they lie.
+
+A folder with
+  set.json       written last: what is in it, its checksums and its colours
+  NAME.images    raw: uint8, N×3×S×S; jpeg: the files one after another
+  NAME.ends      jpeg: int64, N: where each ends
+  NAME.labels    int32, N
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainlab.errors import InputError
+
+SET = "set.json"
+FORMAT = 1
+BLOCK = 256  # pictures to a checksum
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Of the training set's pixels, in units where 255 is 1. mean: float32 (C,); covariance: float64 (C, C)."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What set.json says."""
+
+    folder: Path
+    size: int
+    store: str
+    classes: tuple[str, ...]
+    counts: dict[str, int]
+    bytes: dict[str, int]
+    checksums: dict[str, list[int]]  # CRC-32 of the images, for each BLOCK of them
+    skipped: list[str]
+    colours: Colours
+
+    def lengths(self, name: str) -> dict[str, int]:
+        """Bytes of the files of one part."""
+        count = self.counts[name]
+        ends = {"ends": 8 * count} if self.store == "jpeg" else {}
+        return {"images": self.bytes[name], "labels": 4 * count, **ends}
+
+
+def is_packed(folder: Path) -> bool:
+    return (folder / SET).is_file()
+
+
+def read_packed(folder: Path) -> Packed:
+    """Raises InputError for what is not a packed set, or not all of one."""
+    try:
+        said = json.loads((folder / SET).read_text())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} is not a packed set, or not finished: it has no {SET}; python scripts/pack_images.py makes it."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / SET} cannot be read ({error}); pack the images again.") from None
+    if said.get("format") != FORMAT:
+        raise InputError(
+            f"{folder} was packed in format {said.get('format')}, and this is format {FORMAT}; pack again."
+        )
+    splits = said["splits"]
+    found = Packed(
+        folder,
+        said["size"],
+        said["store"],
+        tuple(said["classes"]),
+        {name: s["count"] for name, s in splits.items()},
+        {name: s["bytes"] for name, s in splits.items()},
+        {name: s["checksums"] for name, s in splits.items()},
+        [bad for s in splits.values() for bad in s["skipped"]],
+        Colours(torch.tensor(said["mean"]), torch.tensor(said["covariance"], dtype=torch.float64)),
+    )
+    for name in splits:
+        for kind, expected in found.lengths(name).items():
+            path = folder / f"{name}.{kind}"
+            there = path.stat().st_size if path.is_file() else 0
+            if there != expected:
+                raise InputError(f"{path} has {there:,} bytes and not {expected:,}; pack the images again.")
+    return found
+
+
+class PackedImages:
+    """The pictures of one part of a packed set, as an indexable of uint8 (N, 3, S, S) that reads what is asked for.
+
+    rows: int64, which pictures these are; None for all.
+    """
+
+    dtype, ndim = torch.uint8, 4
+
+    def __init__(self, packed: Packed, name: str, rows: Tensor | None = None) -> None:
+        self.packed, self.name, self.rows = packed, name, rows
+        count = packed.counts[name] if rows is None else len(rows)
+        self.shape = torch.Size((count, 3, packed.size, packed.size))
+        self.colours = packed.colours
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, indices: Tensor) -> PackedImages:
+        """The same pictures in another selection; nothing is read."""
+        return PackedImages(self.packed, self.name, indices if self.rows is None else self.rows[indices])
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """int64 (B,) → uint8 (B, 3, S, S)."""
+        rows = indices if self.rows is None else self.rows[indices]
+        return self._raw[rows] if self.packed.store == "raw" else self._decoded(rows)
+
+    @cached_property
+    def _raw(self) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*not writable.*")  # nobody writes
+            return torch.from_numpy(self._bytes).view(-1, *self.shape[1:])
+
+    @cached_property
+    def _bytes(self) -> np.ndarray:
+        return np.memmap(self.packed.folder / f"{self.name}.images", mode="r")
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.fromfile(self.packed.folder / f"{self.name}.ends", dtype=np.int64)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
+
+    def _decoded(self, rows: Tensor) -> Tensor:
+        images = np.empty((len(rows), self.packed.size, self.packed.size, 3), np.uint8)
+
+        def decode(place: int, row: int) -> None:
+            start = int(self._ends[row - 1]) if row else 0
+            with Image.open(io.BytesIO(self._bytes[start : self._ends[row]])) as image:
+                images[place] = np.asarray(image)
+
+        list(self._threads.map(decode, range(len(rows)), rows.tolist()))
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "packed": self.packed,
+            "name": self.name,
+            "rows": self.rows,
+            "shape": self.shape,
+            "colours": self.colours,
+        }
+
+
+def labels(packed: Packed, name: str) -> Tensor:
+    """int64 (N,)."""
+    return torch.from_numpy(np.fromfile(packed.folder / f"{name}.labels", dtype=np.int32).astype(np.int64))
+
+
+def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
+    """What is damaged, in words; nothing if the set is as it was packed. tell: is given the pictures of each block."""
+    wrong = []
+    for name, count in packed.counts.items():
+        found = labels(packed, name)
+        if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):
+            wrong.append(f"{name}: labels that are no class")
+        ends = np.arange(1, count + 1) * 3 * packed.size**2
+        if packed.store == "jpeg":
+            ends = np.fromfile(packed.folder / f"{name}.ends", dtype=np.int64)
+        with open(packed.folder / f"{name}.images", "rb") as file:
+            start = 0
+            for block, checksum in enumerate(packed.checksums[name]):
+                last = min((block + 1) * BLOCK, count)
+                length = max(0, min(int(ends[last - 1]), packed.bytes[name]) - start)
+                if zlib.crc32(file.read(length)) != checksum:
+                    wrong.append(f"{name}: pictures {block * BLOCK:,} to {last - 1:,}")
+                start += length
+                tell(last - block * BLOCK)
+    return wrong

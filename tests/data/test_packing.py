@@ -1,0 +1,282 @@
+"""Packing a small ILSVRC with all that is odd in the real one; what comes out against Pillow and numpy."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ilsvrc_tree import WNIDS, encoded, make_devkit, make_folders, make_tars, picture, pictures, validation
+from PIL import Image, ImageOps
+from whole_runs import command
+
+from trainlab.data import imagenet, packing
+from trainlab.data.ilsvrc import list_images
+from trainlab.data.packed import PackedImages, labels, read_packed, verify
+from trainlab.data.packing import Form, pack, pack_block
+from trainlab.data.pictures import decode
+from trainlab.errors import InputError, RunError
+
+SMALL = Form(size=32)
+BAD = 2  # of the training pictures
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    return make_folders(tmp_path_factory.mktemp("ilsvrc"))
+
+
+@pytest.fixture(scope="module")
+def packed(tree, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("packed") / "raw"
+    skipped = pack(list_images(tree), out, SMALL, on_bad_image="skip", workers=2)
+    assert len(skipped) == BAD
+    return out
+
+
+def by_pillow(content: bytes, size: int) -> np.ndarray:
+    """The paper's words with Pillow's own functions: the centre square, its side to `size`."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
+    side = min(image.size)
+    left, top = ((length - side) / 2 for length in image.size)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}
+
+
+def test_pictures_are_pillows_and_in_the_order_of_their_names(packed):
+    found = read_packed(packed)
+    images, classes = PackedImages(found, "train"), labels(found, "train")
+    expected = [
+        (label, name, content)
+        for label, wnid in enumerate(WNIDS)
+        for name, content in sorted(pictures(20)[wnid].items())
+        if "text" not in name and "truncated" not in name
+    ]
+    assert found.counts == {"train": len(expected), "val": 12}
+    assert classes.tolist() == [label for label, _, _ in expected]
+    for index, (_, name, content) in enumerate(expected):
+        ours = images[torch.tensor([index])][0].permute(1, 2, 0).numpy().astype(int)
+        difference = np.abs(ours - by_pillow(content, 32))
+        assert difference.max() <= 1, (name, difference.max())  # grey levels; of a turned picture, rounding
+
+
+def test_large_jpegs_decoded_at_a_fraction_of_their_size_differ_little():
+    """Above four times the size: by two grey levels on average (Pillow's `draft`)."""
+    large = picture(11, 400, 300)
+    ours = decode(io.BytesIO(encoded(large, quality=95)), "large", size=32).transpose(1, 2, 0).astype(int)
+    difference = np.abs(ours - by_pillow(encoded(large, quality=95), 32))
+    assert difference.mean() < 2
+
+
+def test_a_square_picture_of_the_right_size_is_kept_to_the_byte(tmp_path):
+    (tmp_path / "train/a").mkdir(parents=True)
+    (tmp_path / "train/b").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for name in "ab":
+        Image.fromarray(pixels).save(tmp_path / f"train/{name}/1.png")
+    pack(list_images(tmp_path), tmp_path / "out", SMALL, workers=1)
+    found = PackedImages(read_packed(tmp_path / "out"), "train")[torch.tensor([0, 1])]
+    np.testing.assert_array_equal(found[1].permute(1, 2, 0), pixels)
+
+
+@pytest.mark.parametrize("kind", ["flat", "tars"])
+def test_a_flat_val_and_the_tar_files_give_the_same_set(packed, tmp_path, kind):
+    source = tmp_path / "source"
+    source.mkdir()
+    if kind == "tars":
+        make_tars(source)
+    else:
+        make_devkit(make_folders(source, flat=True), packed=False)
+    pack(list_images(source), tmp_path / "out", SMALL, on_bad_image="skip", workers=1)
+    theirs, ours = read_packed(packed), read_packed(tmp_path / "out")
+    assert ours.classes == ("tench", "goldfish", "crane")
+    assert files(packed)["train.images"] == files(tmp_path / "out")["train.images"]
+    truth = [WNIDS.index(wnid) for wnid, _, _ in validation(12)]
+    assert labels(ours, "val").tolist() == truth
+    order = sorted(range(12), key=lambda i: truth[i])  # folders stand one after another
+    there = torch.arange(12)
+    assert torch.equal(PackedImages(ours, "val")[there[order]], PackedImages(theirs, "val")[there])
+
+
+def test_without_the_devkit_a_flat_val_is_a_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"put ILSVRC2012_devkit_t12\.tar\.gz beside them"):
+        list_images(make_folders(tmp_path, 2, flat=True))
+
+
+def test_colours_are_numpys(packed):
+    found = read_packed(packed)
+    count = found.counts["train"]
+    pixels = np.frombuffer((packed / "train.images").read_bytes(), np.uint8).reshape(count, 3, -1) / 255
+    colours = pixels.transpose(1, 0, 2).reshape(3, -1)
+    np.testing.assert_allclose(found.colours.mean, colours.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(found.colours.covariance, np.cov(colours, bias=True), rtol=1e-9)
+    said = json.loads((packed / "set.json").read_text())
+    vectors, values = np.array(said["eigenvectors"]).T, np.array(said["eigenvalues"])
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.colours.covariance, atol=1e-12)
+
+
+def test_jpegs_inside_are_read_as_pillow_reads_them(tree, packed, tmp_path):
+    pack(list_images(tree), tmp_path / "out", Form(32, "jpeg", 95), on_bad_image="skip", workers=2)
+    found = read_packed(tmp_path / "out")
+    everything = torch.arange(found.counts["train"])
+    ours, raw = PackedImages(found, "train")[everything], PackedImages(read_packed(packed), "train")[everything]
+    ends = np.fromfile(tmp_path / "out/train.ends", np.int64)
+    content = (tmp_path / "out/train.images").read_bytes()
+    for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        expected = np.asarray(Image.open(io.BytesIO(content[start:end])))
+        np.testing.assert_array_equal(ours[index].permute(1, 2, 0), expected)
+    assert (ours.float() - raw.float()).abs().mean() < 4
+    assert not verify(found, lambda done: None)
+    # Selections of selections read what they should.
+    some = PackedImages(found, "train").take(torch.tensor([5, 3, 8])).take(torch.tensor([2, 0]))
+    assert torch.equal(some[torch.tensor([1, 0])], ours[[5, 8]])
+
+
+def attempt(listing, out: Path) -> int:
+    """Packs in a process of its own, which is returned."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            pack(listing, out, SMALL, on_bad_image="skip", workers=2)
+        finally:
+            os._exit(0)
+    return pid
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "BLOCK", 8)
+    listing = list_images(make_folders(tmp_path / "tree", 600))
+    began = time.monotonic()
+    pack(listing, tmp_path / "whole", SMALL, on_bad_image="skip", workers=2)
+    whole = time.monotonic() - began
+    out, kills, draw, reached = tmp_path / "killed", 0, random.Random(0), set()
+    while kills < 20:
+        pid = attempt(listing, out)
+        while not (out / "state.json").exists():
+            time.sleep(0.001)
+        time.sleep(draw.random() * whole / 4)
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        if os.waitstatus_to_exitcode(status) != -signal.SIGKILL or (out / "set.json").exists():
+            shutil.rmtree(out)  # it was done before it was killed; begin anew
+            continue
+        kills += 1
+        reached.add(sum(part["taken"] for part in json.loads((out / "state.json").read_text())["parts"].values()))
+        with pytest.raises(InputError, match="not finished"):
+            read_packed(out)
+    assert len(reached) > 5, "the kills came between the blocks, not before them all"
+    pack(listing, out, SMALL, on_bad_image="skip", workers=2)
+    assert files(out) == files(tmp_path / "whole")
+
+
+def test_a_bad_picture_is_an_error_where_it_is_not_to_be_skipped(tree, tmp_path):
+    with pytest.raises(InputError, match=r"n01440764_odd_text\.JPEG .*--on-bad-image skip"):
+        pack(list_images(tree), tmp_path / "out", SMALL, workers=1)
+    assert len(pack(list_images(tree), tmp_path / "out", SMALL, on_bad_image="skip", workers=1)) == BAD
+
+
+def test_damage_is_found_and_placed(packed, tmp_path):
+    shutil.copytree(packed, tmp_path / "set")
+    path = tmp_path / "set/val.images"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert verify(read_packed(tmp_path / "set"), lambda done: None) == ["val: pictures 0 to 11"]
+    path.write_bytes(content[:-1])
+    with pytest.raises(InputError, match=r"val\.images has 36,863 bytes and not 36,864"):
+        read_packed(tmp_path / "set")
+
+
+def test_too_small_a_disk_is_refused_before_anything_is_packed(tree, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    with pytest.raises(InputError, match=r"takes 0\.2 MB more and .* has 0\.1 MB free; choose another disk"):
+        pack(list_images(tree), tmp_path / "out", SMALL, workers=1)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_is_a_sentence_and_the_rest_can_follow(tree, packed, tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
+    try:
+        with pytest.raises(RunError, match="No space left on device; the same command goes on"):
+            pack(list_images(tree), disk / "out", SMALL, on_bad_image="skip", workers=1)
+        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+        pack(list_images(tree), disk / "out", SMALL, on_bad_image="skip", workers=1)
+        assert files(disk / "out") == files(packed)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_folders_that_are_something_else_are_refused(tree, packed, tmp_path):
+    listing = list_images(tree)
+    with pytest.raises(InputError, match="holds a packed set already"):
+        pack(listing, packed, SMALL)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        pack(listing, tmp_path / "mine", SMALL)
+    with pytest.raises(InputError, match="odd_text"):
+        pack(listing, tmp_path / "begun", SMALL, workers=1)
+    with pytest.raises(InputError, match="was begun with other pictures or options"):
+        pack(listing, tmp_path / "begun", Form(size=48), on_bad_image="skip", workers=1)
+
+
+def test_the_data_set_is_the_packed_one_and_packs_where_it_must(tree, packed, tmp_path):
+    known = imagenet.load(root=str(packed), packed="unused", val_fraction=0.1)
+    made = imagenet.load(root=str(tree), packed=str(tmp_path / "made"), size=32, on_bad_image="skip", val_fraction=0.1)
+    for name in ("train", "val", "test"):
+        ours, theirs = getattr(known, name), getattr(made, name)
+        assert torch.equal(ours.everything, theirs.everything)
+        assert torch.equal(ours.labels, theirs.labels)
+    assert known.notes == {"skipped_images": BAD}
+    assert len(known.test) == 12
+    assert len(known.train) + len(known.val) == read_packed(packed).counts["train"]
+
+
+def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
+    sources = list_images(tree).splits["train"][:5]
+    first, second = (pack_block(sources, SMALL, with_colours=True) for _ in range(2))
+    assert first.pictures == second.pictures
+
+
+@pytest.mark.slow
+def test_the_script_packs_checks_and_says_what_is_wrong(tree, tmp_path):
+    script, out = "scripts/pack_images.py", str(tmp_path / "out")
+    done = command(script, str(tree), out, "--size", "72", "--on-bad-image", "skip")
+    assert done.returncode == 0, done.stderr
+    assert "2 pictures could not be decoded and were left out" in done.stdout
+    assert "is as it was packed: 66 train, 12 val, 2 left out" in command(script, "--verify", out).stdout
+    for wrong, sentence in (
+        ((str(tmp_path / "nothing"), out), "is no folder"),
+        ((str(tree), out), "holds a packed set already"),
+        ((str(tree), out + "2", "--size", "0"), "must be at least 1"),
+        (("--verify", str(tree)), "not a packed set"),
+    ):
+        refused = command(script, *wrong)
+        assert refused.returncode == 2
+        assert sentence in refused.stderr
+        assert refused.stderr.count("\n") == 1
+    run = tmp_path / "run"
+    small = ("model=alexnet", "aug=alexnet", "trainer.max_epochs=1", "logger=csv", "data.val_fraction=0.1")
+    small += ("model.init=kaiming", "data.batch_size=16")
+    trained = command("train.py", "data=imagenet", f"data.root={out}", f"hydra.run.dir={run}", *small)
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads((run / "results.json").read_text())["skipped_images"] == BAD
