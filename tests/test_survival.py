@@ -88,7 +88,7 @@ def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole,
     ended = [Run(0, "", "", run) for run in (whole, folder)]
     assert ended[0].numbers == ended[1].numbers, "metrics.csv is that of an unbroken run"
     assert ended[0].results["test/loss"] == ended[1].results["test/loss"]
-    assert not list(folder.rglob("*.tmp")) or process.returncode, "nothing half-written is left"
+    assert not list(folder.rglob("*.tmp")), "nothing half-written is left"
 
 
 LONG_EPOCHS = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001", "trainer.save_minutes=0.001")

@@ -16,6 +16,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     The content is on the disk before the name is. Raises OSError.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    for old in path.parent.glob(f".{path.name}.*.tmp"):
+        if not _is_alive(int(old.suffixes[-2][1:])):  # killed while it was writing
+            old.unlink(missing_ok=True)
     try:
         with open(beside, "wb") as file:
             yield file
@@ -25,6 +28,16 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -150,7 +150,7 @@ class PackedImages:
 
         def decode(place: int, row: int) -> None:
             start = int(self._ends[row - 1]) if row else 0
-            with Image.open(io.BytesIO(self._bytes[start : self._ends[row]])) as image:
+            with Image.open(io.BytesIO(self._bytes[start : self._ends[row]].tobytes())) as image:
                 images[place] = np.asarray(image)
 
         list(self._threads.map(decode, range(len(rows)), rows.tolist()))
