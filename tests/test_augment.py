@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from trainlab.augment import CropFlip, NoAugmentation, TenCrop, channel_mean, crop, uniform
+from trainlab.augment import (
+    AlexNetAugmentation,
+    CropFlip,
+    NoAugmentation,
+    TenCrop,
+    channel_covariance,
+    channel_mean,
+    crop,
+    uniform,
+)
 from trainlab.errors import InputError
 
 quick = settings(deadline=None, derandomize=True, max_examples=40)
@@ -267,3 +276,98 @@ def test_drawing_leaves_torchs_generator_alone():
     state = torch.get_rng_state()
     uniform(torch.arange(10), 3, seed=0, epoch=0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+# ---- AlexNet's training views
+
+
+def alexnet_views(stored: int = 32, covariance: torch.Tensor | None = None, **options: object) -> AlexNetAugmentation:
+    views = AlexNetAugmentation(stored, **options)
+    views.mean = torch.full((3,), 0.4)
+    views.covariance = COVARIANCE if covariance is None else covariance
+    return views
+
+
+SPREAD = torch.tensor([[0.30, 0.02, 0.0], [0.25, -0.05, 0.03], [0.20, 0.04, 0.02]], dtype=torch.float64)
+COVARIANCE = SPREAD @ SPREAD.T
+
+
+def shifts(views: AlexNetAugmentation, count: int, epoch: int = 0) -> np.ndarray:
+    """What is added to the colours of images of one colour."""
+    grey = torch.full((count, 3, 32, 32), 102, dtype=torch.uint8)  # the mean
+    seen = views.train(grey, torch.arange(count), torch.zeros(count).long(), seed=0, epoch=epoch)
+    assert torch.equal(seen, seen[..., :1, :1].expand_as(seen)), "one draw for all pixels of an image"
+    return seen[..., 0, 0].double().numpy()
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 9, 9), (700, 1, 4, 4), (3, 2, 5, 5)])
+def test_covariance_is_numpys(shape):
+    images = torch.randint(256, shape, dtype=torch.uint8)
+    colours = images.numpy().transpose(1, 0, 2, 3).reshape(shape[1], -1) / 255
+    np.testing.assert_allclose(channel_covariance(images), np.cov(colours, bias=True), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("unit", ["deviation", "eigenvalue"])
+def test_colour_noise_over_ten_thousand_draws(unit):
+    """Along numpy's eigenvectors, independent, with 0.1 λ for a standard deviation, and normal."""
+    found = shifts(alexnet_views(colour_unit=unit), 10_000)
+    eigenvalues, vectors = np.linalg.eigh(COVARIANCE.numpy())
+    expected = 0.1 * (eigenvalues if unit == "eigenvalue" else np.sqrt(eigenvalues))
+    along = found @ vectors
+    np.testing.assert_allclose(along.std(0), expected, rtol=0.03)
+    assert np.abs(np.corrcoef(along.T) - np.eye(3)).max() < 0.04
+    assert np.abs(along.mean(0) / expected).max() < 0.04
+    for column, scale in zip(along.T, expected, strict=True):
+        assert stats.kstest(column / scale, "norm").pvalue > 1e-3
+
+
+def test_colour_noise_is_drawn_anew_in_each_epoch_and_can_end():
+    views = alexnet_views(colour_until=2)
+    assert not np.array_equal(shifts(views, 5, epoch=0), shifts(views, 5, epoch=1))
+    assert np.abs(shifts(views, 5, epoch=2)).max() < 1e-6
+    assert np.abs(shifts(alexnet_views(colour=0), 5)).max() < 1e-6
+
+
+def test_a_set_of_one_colour_has_no_noise():
+    assert np.abs(shifts(alexnet_views(covariance=torch.full((3, 3), -1e-18).double()), 5)).max() < 1e-6
+
+
+def places(views: AlexNetAugmentation, count: int) -> list[tuple[int, int]]:
+    """Where the crops were taken, told from images that hold their coordinates."""
+    rows = torch.arange(32, dtype=torch.uint8)[:, None].expand(32, 32)
+    image = torch.stack([rows, rows.T, rows])
+    seen = views.train(image.expand(count, 3, 32, 32), torch.arange(count), torch.arange(count), seed=0, epoch=0)
+    seen = ((seen + views.mean[:, None, None]) * 255).round().int()
+    return list(zip(seen[:, 0].amin((1, 2)).tolist(), seen[:, 1].amin((1, 2)).tolist(), strict=True))
+
+
+def test_crops_are_everywhere_alike():
+    views = alexnet_views(colour=0)
+    found = places(views, 5000)
+    room = views.side - views.size
+    assert room == 4
+    counts = np.array([[found.count((top, left)) for left in range(room + 1)] for top in range(room + 1)])
+    assert counts.sum() == 5000
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-3
+
+
+def test_neighbours_may_share_the_place_of_their_crops():
+    found = places(alexnet_views(colour=0, shared_crops=4), 64)
+    groups = [set(found[i : i + 4]) for i in range(0, 64, 4)]
+    assert all(len(group) == 1 for group in groups)
+    assert len(set(found)) > 5
+
+
+def test_alexnets_test_views_are_the_ten_crops():
+    images = pictures(4, 3, 32)
+    ten, views = TenCrop(32), alexnet_views()
+    ten.mean = views.mean
+    assert torch.equal(views.test_views(images), ten.test_views(images))
+    assert views.train_views == 1
+
+
+def test_a_draw_depends_on_the_example_and_not_on_its_company():
+    images, views = pictures(6, 3, 32), alexnet_views(shared_crops=2)
+    together = views.train(images, torch.arange(6), torch.zeros(6).long(), seed=3, epoch=1)
+    alone = views.train(images[4:5], torch.tensor([4]), torch.zeros(1).long(), seed=3, epoch=1)
+    torch.testing.assert_close(together[4:5], alone, rtol=0, atol=1e-6)

@@ -131,3 +131,14 @@ def test_plateau_changes_both_groups():
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(InputError, match=r"optim\.schedule=linear"):
         schedule("linear", optimiser(Perceptron((2,), 2), lr=LR), 10)
+
+
+def test_biases_can_have_a_step_size_of_their_own():
+    net = nn.Linear(2, 3)
+    before = [p.detach().clone() for p in net.parameters()]
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer = optimiser(net, lr=0.1, momentum=0.9, bias_lr=0.02)
+    optimizer.step()
+    torch.testing.assert_close(net.weight, before[0] - 0.1)
+    torch.testing.assert_close(net.bias, before[1] - 0.02)

@@ -276,3 +276,26 @@ def test_a_run_in_a_terminal_draws_a_bar(tmp_path):
     assert "━" in done.stdout
     assert "\x1b[" in done.stdout
     assert json.loads((tmp_path / "run/results.json").read_text())["epoch"] == 10
+
+
+def test_the_plateau_ends_the_run_after_its_drops(train):
+    """ε is divided by ten at each stall, and the stall after the last division ends the run (§5)."""
+    run = train("optim.schedule=plateau", "optim.plateau_patience=0", "optim.plateau_drops=2", "logger=csv")
+    assert run.status == 0, run.err
+    rates = [row["lr"] for row in run.rows]
+    assert len(set(rates)) == 3
+    assert rates == sorted(rates, reverse=True)
+    assert run.results["epoch"] < 100
+    errors = [row["val/top1_error"] for row in run.rows]
+    assert errors[-1] >= min(errors[:-1]), "it ended at a stall"
+
+
+def test_the_first_layer_can_be_frozen(train):
+    recipe = ("model=mlp", "logger=csv", "trainer.max_epochs=2", "optim.schedule=constant")
+    free, frozen = train(*recipe), train(*recipe, "optim.freeze_first_after=1")
+    first = train(*recipe, "trainer.max_epochs=1")
+    after_one, after_two, held = (weights(r.folder / "checkpoints/last.ckpt") for r in (first, free, frozen))
+    names = list(held)
+    assert torch.equal(held[names[0]], after_one[names[0]])
+    assert not torch.equal(held[names[0]], after_two[names[0]])
+    assert not torch.equal(held[names[2]], after_one[names[2]])

@@ -17,7 +17,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     for old in path.parent.glob(f".{path.name}.*.tmp"):
-        if not _is_alive(int(old.suffixes[-2][1:])):  # killed while it was writing
+        writer = old.suffixes[-2][1:]
+        if writer.isdigit() and not _is_alive(int(writer)):  # killed while it was writing
             old.unlink(missing_ok=True)
     try:
         with open(beside, "wb") as file:

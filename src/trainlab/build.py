@@ -54,8 +54,15 @@ def build_data(
     )
 
 
-def build_net(node: DictConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The network for images of `input_shape` (C, H, W), or points (F,), and so many classes."""
+def build_net(
+    node: DictConfig, input_shape: tuple[int, ...], classes: int, *, weights_follow: bool = False
+) -> nn.Module:
+    """The network for images of `input_shape` (C, H, W), or points (F,), and so many classes.
+
+    weights_follow: from a checkpoint, so that published ones need not be had.
+    """
     if len(input_shape) == 1 and target(node).min_size > 1:
         raise InputError(f"model={node.name} needs images and this data are points; use model=perceptron or model=mlp.")
+    if weights_follow and node.get("weights"):
+        node = OmegaConf.merge(node, {"weights": None, "standardised": True})  # type: ignore[assignment]
     return build(node, image_shape=input_shape, classes=classes)

@@ -31,12 +31,14 @@ class Facts:
 
     config: the run's configuration, interpolations left in. classes: their names. input_shape: what the network
     sees of one example. mean: what is subtracted from each channel, in units of the full range; None for points.
+    stored: the side of the images before they are cut or enlarged; None for points.
     """
 
     config: dict[str, Any]
     classes: list[str]
     input_shape: list[int]
     mean: list[float] | None
+    stored: int | None = None
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)

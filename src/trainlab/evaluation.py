@@ -1,4 +1,4 @@
-"""The test error of a checkpoint, on its own data or other, with its own views or others."""
+"""The test error of a checkpoint or of several together, on their own data or other, with their own views or others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from trainlab import checkpoint
 from trainlab.build import build, build_data, build_net, target
@@ -16,6 +17,7 @@ from trainlab.command import GROUPS, compose_run, find_misspelt, parse
 from trainlab.config import check_values
 from trainlab.errors import InputError
 from trainlab.hardware import choose_hardware
+from trainlab.models.ensemble import Ensemble
 from trainlab.objective import L2
 from trainlab.optim import optimiser
 from trainlab.terminal import console, result_table
@@ -32,10 +34,11 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     """
     quieten_libraries()
     given = [o for o in overrides if o.startswith("ckpt=")]
-    if len(given) != 1:
-        raise InputError("name one checkpoint or run directory to evaluate: ckpt=runs/….")
-    name = given[0].removeprefix("ckpt=")
-    saved = checkpoint.read(name, prefer="best")
+    names = given[0].removeprefix("ckpt=").strip("[]").split(",") if len(given) == 1 else []
+    if not all(names) or not names:
+        raise InputError("name a checkpoint or run directory to evaluate, or several: ckpt=runs/…, ckpt=[a,b,c].")
+    every = [checkpoint.read(name.strip(), prefer="best") for name in names]
+    name, saved = names[0], every[0]
     cfg = changed(OmegaConf.create(saved.facts.config), [o for o in overrides if not o.startswith("ckpt=")])
 
     hardware = choose_hardware(
@@ -54,14 +57,19 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
         )
     if data.augmentation is not None and saved.facts.mean is not None:
         data.augmentation.mean = torch.tensor(saved.facts.mean)
-    net = build_net(cfg.model, data.input_shape, len(data.classes))
-    checkpoint.put_weights(net, saved, name)
+    loss = build(cfg.loss)
+    nets = [network(one, saved) for one in every]
+    net = nets[0]
+    if len(nets) > 1:
+        means = [one.facts.mean for one in every]
+        shifts = [None if m == means[0] else torch.tensor(means[0]) - torch.tensor(m) for m in means]
+        net = Ensemble(nets, loss, shifts)
     if hardware.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     classifier = Classifier(
         net,
-        build(cfg.loss),
+        loss,
         L2(examples=1),
         lambda n: optimiser(n, lr=1.0),
         classes=len(data.classes),
@@ -79,13 +87,30 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     trainer.test(classifier, data, verbose=False)
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()} | {"views": data.test_views}
     out = console()
-    out.print(
-        f"{saved.path} · epoch {saved.progress.epochs} · {cfg.model.name} on {cfg.data.name} · "
-        f"{len(data.sets.test):,} images"
-    )
+    for one in every:
+        out.print(
+            f"{one.path} · epoch {one.progress.epochs} · {one.facts.config['model']['name']} on {cfg.data.name} · "
+            f"{len(data.sets.test):,} images",
+            soft_wrap=True,
+        )
+    if len(every) > 1:
+        out.print(f"the probabilities of {len(every)} networks are averaged")
     out.print(*data.remarks[1:], hardware.remark, sep="\n", soft_wrap=True)
     out.print(result_table(metrics))
     return metrics
+
+
+def network(one: checkpoint.Saved, first: checkpoint.Saved) -> nn.Module:
+    """The network of a checkpoint. Raises InputError for one that cannot stand beside the first."""
+    if one.facts.classes != first.facts.classes or one.facts.input_shape != first.facts.input_shape:
+        raise InputError(
+            f"{one.path} and {first.path} differ in their classes or in the size of their inputs, so their "
+            "probabilities cannot be averaged."
+        )
+    cfg = OmegaConf.create(one.facts.config)
+    net = build_net(cfg.model, tuple(one.facts.input_shape), len(one.facts.classes), weights_follow=True)
+    checkpoint.put_weights(net, one, str(one.path))
+    return net
 
 
 def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:

@@ -24,6 +24,10 @@ class Loss(ABC):
         """(…, K) → float32 (…, K): what is averaged over views and shown to people."""
 
     @abstractmethod
+    def outputs(self, scores: Tensor) -> Tensor:
+        """(…, K) → (…, K): outputs of which these are the scores."""
+
+    @abstractmethod
     def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         """The same loss from averaged scores (B, K)."""
 
@@ -37,8 +41,11 @@ class CrossEntropy(Loss):
     def scores(self, outputs: Tensor) -> Tensor:
         return outputs.float().softmax(-1)
 
+    def outputs(self, scores: Tensor) -> Tensor:
+        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+
     def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return F.nll_loss(scores.clamp_min(torch.finfo(scores.dtype).tiny).log(), labels)
+        return F.nll_loss(self.outputs(scores), labels)
 
 
 class HalfMSE(Loss):
@@ -51,6 +58,9 @@ class HalfMSE(Loss):
 
     def scores(self, outputs: Tensor) -> Tensor:
         return outputs.float()
+
+    def outputs(self, scores: Tensor) -> Tensor:
+        return scores
 
     def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         return self(scores, labels)

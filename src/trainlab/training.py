@@ -62,7 +62,7 @@ def train(cfg: DictConfig) -> float:
         return done["best"]
     data = build_data(cfg, min_size=net_class.min_size, channels_last=hardware.channels_last)
     data.setup()
-    net = build_net(cfg.model, data.input_shape, len(data.classes))
+    net = build_net(cfg.model, data.input_shape, len(data.classes), weights_follow=resumed is not None)
     if resumed:
         data.first_batch = resumed.progress.batches
         checkpoint.put_weights(net, resumed, cfg.ckpt)  # refuses another network's
@@ -76,6 +76,7 @@ def train(cfg: DictConfig) -> float:
         classes=list(data.classes),
         input_shape=list(data.input_shape),
         mean=data.mean,
+        stored=None if data.augmentation is None else data.sets.train.images.shape[-1],
     )
     classifier = Classifier(
         net,

@@ -136,3 +136,15 @@ def test_every_kernel_is_drawn_once_undistorted_and_apart(count, channels, heigh
         assert top < y1
         for l2, r2, b2, t2 in extents[:index]:
             assert right < l2 or r2 < left or top < b2 or t2 < bottom
+
+
+def test_the_kernels_of_two_towers_are_apart(assert_legible):
+    """Krizhevsky et al. 2012, Fig. 3: 48 above, 48 below."""
+    figure = first_layer(torch.randn(96, 3, 11, 11), (3, 224, 224), "AlexNet", towers=2)
+    extents = [image.get_extent() for image in figure.axes[0].images]
+    assert len(extents) == 96
+    upper, lower = extents[:48], extents[48:]
+    between = min(e[2] for e in upper) - max(e[3] for e in lower)
+    assert between > 0.5, "more than between two kernels"
+    assert [e[0] for e in upper] == [e[0] for e in lower]
+    assert_legible(figure)

@@ -40,12 +40,14 @@ def first_layer(
     image_shape: tuple[int, int, int] | None,
     title: str = "",
     labels: Sequence[str] | None = None,
+    towers: int = 1,
 ) -> Figure | None:
     """Kernels of a convolution, or the weights of a dense layer put back into the shape of its input.
 
     weights: float (O, C, h, w) of a convolution, or (O, C*H*W) of a dense layer with
     image_shape = (C, H, W). A dense layer over points (image_shape None) has no picture: returns None.
-    labels: O names, one per output, for a perceptron.
+    labels: O names, one per output, for a perceptron. towers: in so many parts, drawn one below the other (Krizhevsky
+    et al. 2012, Fig. 3: the first GPU's kernels above, the second's below).
 
     Each kernel has its own scale, symmetric around zero. Three channels are shown as RGB with zero at
     mid-grey; one channel as grey (convolution) or blue–white–vermillion for negative–zero–positive (dense
@@ -63,6 +65,7 @@ def first_layer(
     if channels not in (1, 3):
         kernels = kernels.mean(axis=1, keepdims=True)
     drawn = min(count, MOST)
+    each = drawn // towers if drawn % towers == 0 else drawn  # kernels of a tower
     assert labels is None or len(labels) == count, f"{len(labels or ())} labels for {count} outputs"
 
     notes = []
@@ -77,20 +80,22 @@ def first_layer(
     tile = width / height  # of width 1, and this much higher
     high = 1 / tile
     above = 0.25 if named else 0.0
-    columns = _columns(drawn, 1 / (high + above))
-    rows = -(-drawn // columns)
+    columns = _columns(each, each / drawn / (high + above))  # towers one below the other: wider by so much
+    rows = -(-each // columns) * (drawn // each)
+    apart = 0.6 * high * (drawn // each - 1)  # between the towers, all together
     # The gap is in widths of a kernel; among pixels as coarse as those of 3 × 3 kernels it must be wider.
     gap = min(0.3, max(0.1, 0.7 / width))
     step_x, step_y = 1 + gap, high + above + gap
-    inches = min(12 / (columns * step_x), 7.5 / (rows * step_y))
-    figure = new_figure(max(6.0, inches * columns * step_x), inches * rows * step_y + 0.8, heading)
+    inches = min(12 / (columns * step_x), 7.5 / (rows * step_y + apart))
+    figure = new_figure(max(6.0, inches * columns * step_x), inches * (rows * step_y + apart) + 0.8, heading)
     axes = figure.subplots()
     axes.set_axis_off()
 
     for index in range(drawn):
         kernel = kernels[index]
-        left = index % columns * step_x
-        top = -(index // columns) * step_y
+        tower, inside = divmod(index, each)
+        left = inside % columns * step_x
+        top = -(inside // columns + tower * -(-each // columns)) * step_y - 0.6 * high * tower
         if np.isfinite(kernel).all():
             extent = (left, left + 1, top - high, top)
             if len(kernel) == 3:
@@ -115,6 +120,6 @@ def first_layer(
             name = shorten(labels[index], int(step_x * inches * 72 / (0.62 * size)))
             axes.text(left + 0.5, top + 0.03, name, ha="center", va="bottom", fontsize=size)
     axes.set_xlim(-gap / 2, columns * step_x - gap / 2)
-    axes.set_ylim(-(rows - 1) * step_y - high - gap / 2, above + gap / 2)
+    axes.set_ylim(-(rows - 1) * step_y - apart - high - gap / 2, above + gap / 2)
     axes.set_aspect("equal")
     return figure

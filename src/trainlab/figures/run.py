@@ -74,7 +74,10 @@ def first_layer_figure(
         return None
     shape = (input_shape[0], input_shape[1], input_shape[2]) if len(input_shape) == 3 else None
     only_layer = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in net.modules()) == 1
-    return first_layer(first.weight.detach().float().cpu(), shape, title, classes if only_layer else None)
+    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    towers = convolutions[1].groups if len(convolutions) > 1 else 1  # the second layer tells whose the first's maps are
+    labels = classes if only_layer else None
+    return first_layer(first.weight.detach().float().cpu(), shape, title, labels, towers)
 
 
 def mistakes_figure(test: ImageSet, predicted: Tensor, confidence: Tensor, title: str) -> Figure:

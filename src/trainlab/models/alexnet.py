@@ -50,7 +50,8 @@ class AlexNet(nn.Module):
         and conv5 to leave out (§7). dropout: in fc6 and fc7 (§4.2). fc6 is sized to the input.
     init: "paper" is N(0, 0.01²), with biases of one in conv2, conv4, conv5, fc6 and fc7 (§5).
     weights: "torchvision" takes its published weights (ILSVRC-2012), with variant="torchvision"; where the classes are
-        not 1000 the last layer starts anew.
+        not 1000 the last layer starts anew. standardised: inputs are divided by ImageNet's deviations, as these weights
+        want it.
 
     (B, C, H, W) with H = W ≥ 63 → (B, classes). Raises InputError for values that do not go together.
     """
@@ -72,6 +73,7 @@ class AlexNet(nn.Module):
         dropout: float = 0.5,
         init: str = "paper",
         weights: str | None = None,
+        standardised: bool = False,
     ) -> None:
         super().__init__()
         channels, height, width = image_shape
@@ -105,6 +107,8 @@ class AlexNet(nn.Module):
                 if value != usual:
                     raise InputError(f"model.variant=torchvision is torchvision's own network, without model.{name}.")
             self._build_torchvisions(channels, classes, dropout, init, weights)
+            if weights or standardised:  # ours are not divided by the deviation of each channel, as theirs were
+                self.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
         else:
             self._build(image_shape, classes, groups, cross_gpu, lrn, pool, without, activation, dropout, init)
 
@@ -175,7 +179,6 @@ class AlexNet(nn.Module):
             theirs.features[0] = nn.Conv2d(channels, 64, 11, 4, 2)
         self.features, self.avgpool, self.classifier = theirs.features, theirs.avgpool, theirs.classifier
         initialise(self, init)
-        # Its weights were trained on images divided by the deviation of each channel, which ours are not.
         self.register_buffer("deviation", torch.ones(1), persistent=False)
         if weights:
             if channels != 3:
@@ -186,7 +189,6 @@ class AlexNet(nn.Module):
             if classes != len(published["classifier.6.bias"]):
                 published = {k: w for k, w in published.items() if not k.startswith("classifier.6.")}
             self.load_state_dict(published, strict=False)
-            self.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
     def maps(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the pooled maps of the last convolution, (B, 256, 6, 6) for 224 pixels."""
@@ -197,12 +199,7 @@ class AlexNet(nn.Module):
                 x = block(x)
         return x
 
-    def embed(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, 4096): what fc7 says of the images, by which §6.1 compares them."""
-        if self.variant == "torchvision":
-            return self.classifier[:-1](self.maps(x).flatten(1))
-        return self.fc7(self.fc6(self.maps(x)))
-
     def forward(self, x: Tensor) -> Tensor:
-        last = self.classifier[-1] if self.variant == "torchvision" else self.fc8
-        return last(self.embed(x))
+        if self.variant == "torchvision":
+            return self.classifier(self.maps(x).flatten(1))
+        return self.fc8(self.fc7(self.fc6(self.maps(x))))

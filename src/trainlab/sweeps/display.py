@@ -83,7 +83,8 @@ class Display:
             table.add_column(heading, justify="left" if heading == "state" else "right")
         for job in [job for job in self.jobs if job in shown]:
             epoch, error, left = progress(job)
-            state = job.status.state + (" (before)" if not job.ran and job.status.state == FINISHED else "")
+            state = "waiting" if job.status.state == NEW else job.status.state
+            state += " (before)" if not job.ran and job.status.state == FINISHED else ""
             table.add_row(
                 *map(str, job.swept.values()),
                 state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +14,10 @@ from rich.table import Table
 from trainlab.atomic import write_whole
 from trainlab.errors import InputError
 from trainlab.figures import sweep as figures
+from trainlab.figures.ablation import worth
 from trainlab.figures.style import save
 from trainlab.run_directory import read_rows
-from trainlab.sweeps import plane
+from trainlab.sweeps import ablation, plane
 from trainlab.sweeps.point import FAILED, FINISHED
 from trainlab.sweeps.table import (
     Group,
@@ -53,6 +55,8 @@ def report(arguments: Sequence[str]) -> None:
             raise InputError(f"no run has a result called {name}; there are {', '.join(known) or 'none, yet'}.")
     groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
     head, rows = cells(groups, metrics)
+    if ablation.is_ablation(groups):
+        head, rows = ablation.cells(ablation.rows_of(groups))
     markdown, comma = as_markdown(head, rows), as_csv(groups, metrics)
     raced = race(groups)
     said = sentences(*raced) if raced else []
@@ -124,6 +128,8 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
         monitored = "train/top1_error"
     raced = race(groups)
     racing = [c.best for c in raced[1]] if raced else groups
+    if ablation.is_ablation(groups):
+        drawn["ablation"] = figure_of_ablation(ablation.rows_of(groups))
     if len(racing) <= MOST_CURVES:
         natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
         drawn["curves"] = figures.curves_of(
@@ -139,6 +145,17 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
         paths.append(folder / f"{name}.png")
         save(drawing, paths[-1])
     return paths
+
+
+def figure_of_ablation(rows: Sequence[ablation.Row]) -> figures.Figure:
+    taken_away = [row for row in rows if row.name != ablation.WHOLE and not math.isnan(row.worth[0][0])]
+    return worth(
+        [row.name for row in taken_away],
+        [row.worth[0][0] for row in taken_away],
+        [row.worth[0][1] for row in taken_away],
+        [row.paper[0] for row in taken_away],
+        runs=max(row.n for row in rows),
+    )
 
 
 def against(key: str, groups: Sequence[Group]) -> figures.Figure:

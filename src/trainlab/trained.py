@@ -1,0 +1,79 @@
+"""A trained network from its checkpoint, ready to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from trainlab import checkpoint
+from trainlab.augment import Augmentation
+from trainlab.build import build, build_net, target
+from trainlab.errors import InputError
+from trainlab.objective import Loss
+
+
+@dataclass(frozen=True)
+class Trained:
+    """net: in evaluation mode, on the CPU. augmentation: makes the views, its mean set; None for points."""
+
+    saved: checkpoint.Saved
+    cfg: DictConfig
+    net: nn.Module
+    loss: Loss
+    augmentation: Augmentation | None
+
+    @property
+    def classes(self) -> list[str]:
+        return self.saved.facts.classes
+
+    @property
+    def stored(self) -> int:
+        """The side of the pictures that its augmentation takes."""
+        assert self.augmentation is not None
+        return self.saved.facts.stored or self.augmentation.side
+
+    def scores(self, images: Tensor) -> Tensor:
+        """uint8 (B, C, S, S) → float32 (B, K): averaged over the views that the run tests with."""
+        assert self.augmentation is not None
+        with torch.inference_mode():
+            views = self.augmentation.test_views(images)
+            return torch.stack([self.loss.scores(self.net(view)) for view in views]).mean(0)
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 (B, C, S, S) → float32 (B, F): what the last layer is given of the centre view; fc7 of AlexNet."""
+        assert self.augmentation is not None
+        last = [m for m in self.net.modules() if isinstance(m, nn.Linear)][-1]
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            seen.append(inputs[0].float())
+
+        handle = last.register_forward_pre_hook(keep)
+        try:
+            with torch.inference_mode():
+                self.net(self.augmentation.test(images))
+        finally:
+            handle.remove()
+        return seen[0]
+
+
+def read_trained(name: str) -> Trained:
+    """name: a checkpoint, or a run directory, whose best one is meant. Raises InputError."""
+    saved = checkpoint.read(name, prefer="best")
+    cfg = OmegaConf.create(saved.facts.config)
+    shape = saved.facts.input_shape
+    net = build_net(cfg.model, tuple(shape), len(saved.facts.classes), weights_follow=True)
+    checkpoint.put_weights(net, saved, name)
+    augmentation = None
+    if len(shape) == 3:
+        stored = saved.facts.stored or shape[-1]
+        least = target(cfg.model).min_size
+        augmentation = build(cfg.aug, stored=stored, min_size=least, size=shape[-1], reflections=cfg.data.reflections)
+        if saved.facts.mean is None:
+            raise InputError(f"ckpt={name} does not say which mean was subtracted from its images; train it again.")
+        augmentation.mean = torch.tensor(saved.facts.mean)
+    return Trained(saved, cfg, net.eval(), build(cfg.loss), augmentation)
