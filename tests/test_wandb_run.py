@@ -104,7 +104,7 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
-    words = ["train.py", "model=mlp", "trainer.max_epochs=60", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
+    words = ["train.py", "model=mlp", "trainer.max_epochs=30", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
     process = subprocess.Popen([sys.executable, *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     while not (tmp_path / "checkpoints/last.ckpt").exists() and process.poll() is None:
         time.sleep(0.01)
@@ -116,7 +116,7 @@ def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
     assert (first["exit_code"], second["exit_code"]) == (75, 0)
     assert first["preempting"], "not failed: it will go on"
     epochs = [row["epoch"] for record in (first, second) for row in record["history"] if "train/loss" in row]
-    assert set(epochs) == set(range(1, 61))
+    assert set(epochs) == set(range(1, 31))
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from trainlab.errors import InputError
 from trainlab.packer import pack_in_sight
 from trainlab.run_directory import only_one
 
-FOR_EVER = 7 * 24 * 3600.0  # seconds; another process of this run is packing
+FOR_EVER = 7 * 24 * 3600.0  # seconds; another command, or another machine of this run, is packing
 
 
 def load(
@@ -37,15 +39,10 @@ def load(
         if not folder.is_dir():
             raise InputError(f"data.root={folder} does not exist; give ILSVRC-2012's folder, or a packed set.")
         source, folder = folder, Path(packed).expanduser()
-        if not is_packed(folder):
-            listing = list_images(source)
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from None
-            with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
-                if not is_packed(folder):
-                    pack_in_sight(listing, folder, Form(size, store), on_bad_image=on_bad_image)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            pack_once(source, folder, Form(size, store), on_bad_image)
+        while not is_packed(folder):  # if the first process fails, the others are ended with it
+            time.sleep(1)
     found = read_packed(folder)
     sets = {name: ImageSet(PackedImages(found, name), labels(found, name), found.classes) for name in found.counts}
     splits = split(
@@ -56,3 +53,17 @@ def load(
         split_seed=split_seed,
     )
     return replace(splits, notes={"skipped_images": len(found.skipped)}) if found.skipped else splits
+
+
+def pack_once(source: Path, folder: Path, form: Form, on_bad_image: str) -> None:
+    """Unless it is done. Raises InputError."""
+    if is_packed(folder):
+        return
+    listing = list_images(source)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from None
+    with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
+        if not is_packed(folder):
+            pack_in_sight(listing, folder, form, on_bad_image=on_bad_image)
