@@ -50,6 +50,7 @@ class ConvNet(Model):
 class AlexNet(Model):
     variant: Literal["paper", "code2012", "torchvision"]
     groups: Literal[1, 2]
+    kernels: Literal["all", "half"]
     cross_gpu: bool
     lrn: bool
     pool: Literal["overlapping", "plain"]

@@ -184,6 +184,13 @@ def test_a_middle_layer_can_be_left_out(fake, without, fewer):
     assert net(torch.zeros(2, *SHAPE)).shape == (2, 1000)
 
 
+def test_the_network_of_one_gpu_has_half_the_kernels_and_about_as_many_weights(fake):
+    """Footnote of §3.2: conv5 and the dense layers stay as they are, so that the two have about the same number."""
+    net = AlexNet(SHAPE, 1000, groups=1, kernels="half")
+    assert [m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)] == [48, 128, 192, 192, 256]
+    assert sum(p.numel() for p in net.parameters()) == pytest.approx(60_965_224, rel=0.03)
+
+
 @pytest.mark.parametrize("variant", ["paper", "code2012"])
 def test_receptive_fields_are_where_the_gradient_comes_from(variant):
     torch.manual_seed(0)

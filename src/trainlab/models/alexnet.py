@@ -45,7 +45,8 @@ class AlexNet(nn.Module):
         torchvision: torchvision's network ("One weird trick", Krizhevsky 2014), bit for bit and with its
             state_dict's names; it has none of the switches below but ``dropout`` and ``init``.
     groups: 2 is the two-GPU network (conv2, conv4 and conv5 see the maps of their own GPU only), 1 the network whose
-        weights the lecture counts. cross_gpu: whether conv3 sees the maps of both. lrn: local response normalisation
+        weights the lecture counts. kernels: all, or half of them in conv1–4: with groups=1 the network of one GPU that §3.2
+        compares with. cross_gpu: whether conv3 sees the maps of both. lrn: local response normalisation
         (§3.3). pool: overlapping 3×3 windows with stride 2 (§3.4), or plain 2×2 ones. without: one of conv3, conv4
         and conv5 to leave out (§7). dropout: in fc6 and fc7 (§4.2). fc6 is sized to the input.
     init: "paper" is N(0, 0.01²), with biases of one in conv2, conv4, conv5, fc6 and fc7 (§5).
@@ -65,6 +66,7 @@ class AlexNet(nn.Module):
         *,
         variant: str = "paper",
         groups: int = 2,
+        kernels: str = "all",
         cross_gpu: bool = True,
         lrn: bool = True,
         pool: str = "overlapping",
@@ -82,6 +84,7 @@ class AlexNet(nn.Module):
         for name, value, known in (
             ("variant", variant, ("paper", "code2012", "torchvision")),
             ("groups", groups, (1, 2)),
+            ("kernels", kernels, ("all", "half")),
             ("pool", pool, ("overlapping", "plain")),
             ("without", without, (None, *MIDDLE)),
             ("weights", weights, (None, "torchvision")),
@@ -98,6 +101,7 @@ class AlexNet(nn.Module):
         if variant == "torchvision":
             for name, usual, value in (
                 ("groups", 2, groups),
+                ("kernels", "all", kernels),
                 ("cross_gpu", True, cross_gpu),
                 ("lrn", True, lrn),
                 ("pool", "overlapping", pool),
@@ -110,13 +114,14 @@ class AlexNet(nn.Module):
             if weights or standardised:  # ours are not divided by the deviation of each channel, as theirs were
                 self.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
         else:
-            self._build(image_shape, classes, groups, cross_gpu, lrn, pool, without, activation, dropout, init)
+            self._build(image_shape, classes, groups, kernels, cross_gpu, lrn, pool, without, activation, dropout, init)
 
     def _build(
         self,
         image_shape: tuple[int, int, int],
         classes: int,
         groups: int,
+        kernels: str,
         cross_gpu: bool,
         lrn: bool,
         pool: str,
@@ -144,12 +149,14 @@ class AlexNet(nn.Module):
             return [*normalise(), shrink(), act()] if code2012 else [act(), *normalise(), shrink()]
 
         across_space = [SpatialResponseNorm(size=5, alpha=1e-3)] if code2012 and lrn else []
-        self.conv1 = nn.Sequential(HangOver(11, 4), nn.Conv2d(image_shape[0], 96, 11, 4), *after_conv1())
+        # Halved is all but conv5, so that fc6, which has most of the weights, stays as it is (footnote of §3.2).
+        first, second, middle = (48, 128, 192) if kernels == "half" else (96, 256, 384)
+        self.conv1 = nn.Sequential(HangOver(11, 4), nn.Conv2d(image_shape[0], first, 11, 4), *after_conv1())
         self.conv2 = nn.Sequential(
-            nn.Conv2d(96, 256, 5, padding=2, groups=groups), act(), *normalise(), *across_space, shrink()
+            nn.Conv2d(first, second, 5, padding=2, groups=groups), act(), *normalise(), *across_space, shrink()
         )
-        maps = 256
-        for name, out, own in (("conv3", 384, 1 if cross_gpu else 2), ("conv4", 384, groups), ("conv5", 256, groups)):
+        maps, conv3_groups = second, 1 if cross_gpu else 2
+        for name, out, own in (("conv3", middle, conv3_groups), ("conv4", middle, groups), ("conv5", 256, groups)):
             if name != without:
                 self.add_module(name, nn.Sequential(nn.Conv2d(maps, out, 3, padding=1, groups=own), act()))
                 maps = out
