@@ -45,8 +45,8 @@ class AlexNet(nn.Module):
         torchvision: torchvision's network ("One weird trick", Krizhevsky 2014), bit for bit and with its
             state_dict's names; it has none of the switches below but ``dropout`` and ``init``.
     groups: 2 is the two-GPU network (conv2, conv4 and conv5 see the maps of their own GPU only), 1 the network whose
-        weights the lecture counts. kernels: all, or half of them in conv1–4: with groups=1 the network of one GPU that §3.2
-        compares with. cross_gpu: whether conv3 sees the maps of both. lrn: local response normalisation
+        weights the lecture counts. kernels: all, or half of them in conv1–4: with groups=1 the network of one GPU that
+        §3.2 compares with. cross_gpu: whether conv3 sees the maps of both. lrn: local response normalisation
         (§3.3). pool: overlapping 3×3 windows with stride 2 (§3.4), or plain 2×2 ones. without: one of conv3, conv4
         and conv5 to leave out (§7). dropout: in fc6 and fc7 (§4.2). fc6 is sized to the input.
     init: "paper" is N(0, 0.01²), with biases of one in conv2, conv4, conv5, fc6 and fc7 (§5).
