@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -62,6 +63,9 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
             else:  # of torchrun, which ends rank 0 as soon as another ends: all fail together, and rank 0 says so
                 time.sleep(2)
             sys.exit(error.status)
+        except KeyboardInterrupt:
+            print("error: stopped by Ctrl-C.", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
     return wrapped
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,6 +17,7 @@ from trainlab.data.packing import Form, bytes_needed, gigabytes, pack
 from trainlab.duration import duration
 from trainlab.errors import InputError, RunError
 from trainlab.run_directory import only_one
+from trainlab.signals import heard_by, stopped
 from trainlab.terminal import console
 
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
@@ -84,7 +86,7 @@ def pack_in_sight(
         f"({form.store}, {form.size}×{form.size})",
         soft_wrap=True,
     )
-    with in_sight("packing", total) as tell:
+    with heard_by(stop), in_sight("packing", total) as tell:
         skipped = pack(listing, out, form, on_bad_image=on_bad_image, workers=workers, tell=tell)
     if skipped:
         terminal.print(f"{len(skipped):,} pictures could not be decoded and were left out:")
@@ -93,6 +95,10 @@ def pack_in_sight(
         if len(skipped) > MOST_NAMED:
             terminal.print(f"  and {len(skipped) - MOST_NAMED:,} more, all in {out / 'set.json'}")
     terminal.print(f"packed: python train.py model=alexnet data=imagenet data.root={out}", soft_wrap=True)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    raise stopped(number, "; the same command goes on where it was")
 
 
 def check(folder: Path) -> None:

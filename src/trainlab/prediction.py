@@ -18,7 +18,7 @@ from trainlab.build import build
 from trainlab.data.ilsvrc import list_images
 from trainlab.data.image_set import ImageSet
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
-from trainlab.data.pictures import SUFFIXES, decode
+from trainlab.data.pictures import SUFFIXES, read_picture
 from trainlab.errors import InputError
 from trainlab.figures.predictions import neighbours, top_classes
 from trainlab.figures.style import save
@@ -97,7 +97,7 @@ def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tens
     skipped: list[str] = []
 
     def add(source: Any, name: str) -> None:
-        pixels.append(torch.from_numpy(decode(source, name, size=size, channels=channels).copy()))
+        pixels.append(read_picture(source, name=name, size=size, channels=channels))
         names.append(name)
 
     for word in given:
@@ -153,9 +153,7 @@ def similar_set(name: str, trained: Trained, among: int | None) -> ImageSet:
         pixels = []
         for source in sources:
             with source.open() as file:
-                pixels.append(
-                    torch.from_numpy(decode(file, source.name, size=trained.stored, channels=channels).copy())
-                )
+                pixels.append(read_picture(file, name=source.name, size=trained.stored, channels=channels))
         known = ImageSet(torch.stack(pixels), torch.tensor([source.label for source in sources]), listing.classes)
     if known.images.shape[1:] != (trained.saved.facts.input_shape[0], trained.stored, trained.stored):
         raise InputError(

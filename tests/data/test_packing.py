@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 import torch
 from ilsvrc_tree import WNIDS, encoded, make_devkit, make_folders, make_tars, picture, pictures, validation
 from PIL import Image, ImageOps
-from whole_runs import command
+from whole_runs import REPOSITORY, command
 
 from trainlab.data import imagenet, packing
 from trainlab.data.ilsvrc import list_images
@@ -255,6 +256,23 @@ def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
     sources = list_images(tree).splits["train"][:5]
     first, second = (pack_block(sources, SMALL, with_colours=True) for _ in range(2))
     assert first.pictures == second.pictures
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path):
+    source, out = make_folders(tmp_path / "tree", 400), tmp_path / "out"
+    words = [sys.executable, "scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip"]
+    process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (out / "state.json").exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "error: stopped by Ctrl-C; the same command goes on where it was.\n"
+    assert not (out / "set.json").exists()
+    done = command(*words[1:])
+    assert done.returncode == 0, done.stderr
+    assert "is as it was packed" in command("scripts/pack_images.py", "--verify", str(out)).stdout
 
 
 @pytest.mark.slow

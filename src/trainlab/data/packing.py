@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import zlib
 from collections import deque
@@ -32,7 +33,7 @@ from trainlab.data.ilsvrc import Listing, Source
 from trainlab.data.packed import BLOCK, FORMAT, SET
 from trainlab.data.pictures import decode
 from trainlab.errors import InputError, RunError
-from trainlab.signals import end_with
+from trainlab.signals import SIGNALS, end_with
 
 STATE = "state.json"
 SAMPLE = 64  # pictures by which the size of a JPEG set is guessed
@@ -310,7 +311,6 @@ def _context() -> Any:
 
 def _worker(parent: int) -> None:
     """A worker ends with its parent, and leaves Ctrl-C to it."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     end_with(parent)

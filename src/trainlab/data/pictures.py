@@ -33,16 +33,16 @@ TURNS = {
 }
 
 
-def read_picture(path: Path, *, size: int, channels: int = 3) -> Tensor:
+def read_picture(source: Path | BinaryIO, *, size: int, channels: int = 3, name: str | None = None) -> Tensor:
     """The centre square of a picture, scaled to size x size with antialiasing. uint8 (channels, size, size).
 
     The same as scaling the short side to `size` and cutting out the centre. Channels: 1 (grey) or 3 (RGB),
     whatever the file holds: transparent parts are shown on white, 16 bits are rounded to 8, the first frame
     of an animation is taken, EXIF orientation is applied. JPEGs of at least four times `size` are decoded at
     a half, a quarter or an eighth of their size, never below 2 x `size`, as Pillow's thumbnails are.
-    Raises InputError for what cannot be decoded.
+    Raises InputError for what cannot be decoded; `name` is what it calls an open file.
     """
-    return torch.from_numpy(decode(path, str(path), size=size, channels=channels).copy())
+    return torch.from_numpy(decode(source, name or str(source), size=size, channels=channels).copy())
 
 
 def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_image: str) -> tuple[Tensor, Tensor]:
