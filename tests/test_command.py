@@ -145,10 +145,13 @@ def test_a_model_brings_its_recipe_and_what_is_typed_wins(typed, key, value):
     assert OmegaConf.select(compose_run(typed), key) == value
 
 
+WITHOUT_DATA = ("image_folder", "imagenet", "alexnet_imagenet", "alexnet_code2012")  # the user's own
+
+
 def test_every_choice_of_every_group_composes():
     for group, choices in GROUPS.items():
         for choice in choices:
-            words = [f"{group}={choice}"] + (["data.root=x"] if choice == "image_folder" else [])
+            words = [f"{group}={choice}"] + (["data.root=x"] if choice in WITHOUT_DATA else [])
             words += ["model=mlp"] if group == "reg" else []
             cfg = compose_run(words)
             if group != "experiment":

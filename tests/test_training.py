@@ -288,14 +288,3 @@ def test_the_plateau_ends_the_run_after_its_drops(train):
     assert run.results["epoch"] < 100
     errors = [row["val/top1_error"] for row in run.rows]
     assert errors[-1] >= min(errors[:-1]), "it ended at a stall"
-
-
-def test_the_first_layer_can_be_frozen(train):
-    recipe = ("model=mlp", "logger=csv", "trainer.max_epochs=2", "optim.schedule=constant")
-    free, frozen = train(*recipe), train(*recipe, "optim.freeze_first_after=1")
-    first = train(*recipe, "trainer.max_epochs=1")
-    after_one, after_two, held = (weights(r.folder / "checkpoints/last.ckpt") for r in (first, free, frozen))
-    names = list(held)
-    assert torch.equal(held[names[0]], after_one[names[0]])
-    assert not torch.equal(held[names[0]], after_two[names[0]])
-    assert not torch.equal(held[names[2]], after_one[names[2]])
