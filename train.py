@@ -6,7 +6,7 @@ try:
     import hydra
     from omegaconf import DictConfig
 
-    from trainlab.command import check_command_line, exit_status, run, show_help
+    from trainlab.command import check_command_line, exit_status, quick_exit, run, show_help
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "
@@ -24,5 +24,6 @@ def main(cfg: DictConfig) -> float:
 if __name__ == "__main__":
     show_help(sys.argv[1:])
     check_command_line(sys.argv[1:])
-    main()
-    sys.exit(exit_status())
+    with quick_exit():
+        main()
+        sys.exit(exit_status())

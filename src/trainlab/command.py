@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import re
@@ -9,8 +10,8 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +93,21 @@ def exit_status() -> int:
     """Of a sweep that has ended: 1 when a point did not finish."""
     launch = sys.modules.get("trainlab.sweeps.launch")
     return 1 if launch is not None and launch.UNFINISHED else 0
+
+
+@contextmanager
+def quick_exit() -> Iterator[None]:
+    """End the process as `sys.exit` inside asks for, without Python's own end, which frees every object of torch and
+    Lightning one by one: a second or two in which nothing happens."""
+    try:
+        yield
+    except SystemExit as end:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if end.code is None or isinstance(end.code, int):
+            os._exit(end.code or 0)
+        raise
 
 
 def show_help(arguments: list[str]) -> None:
