@@ -162,3 +162,21 @@ def test_every_configuration_says_what_it_is():
     for file in CONF.rglob("*.yaml"):
         lines = [line for line in file.read_text().splitlines() if "@package" not in line]
         assert lines[0].startswith("# "), f"{file.relative_to(CONF)} has no first comment line"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["seed=0,1"], "add -m to run a sweep"),
+        (["-m", "hydra.launcher=slurm", "seed=0,1"], "hydra/launcher="),
+        (["-m", "optim.lr=range(0,1,0)"], "cannot read"),
+        (["-m", "seed=0,1", "hydra.sweep.dir=/proc/nope"], "choose another with hydra.sweep.dir=…"),
+    ],
+)
+def test_mistakes_about_sweeps_are_sentences(capsys, typed, sentence):
+    with pytest.raises(SystemExit) as ended:
+        check_command_line(typed)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1

@@ -16,6 +16,9 @@ import pytest
 import torch
 from whole_runs import REPOSITORY, Run, command
 
+from trainlab.errors import RunError, StoppedError
+from trainlab.ranks import judge
+
 pytestmark = pytest.mark.slow
 
 # Momentum, cosine, dropout and random crops: every state that a run has is at stake.
@@ -136,6 +139,29 @@ def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_
             assert third[name] == pytest.approx(one[name], abs=1e-5)
         assert one["step"] == other["step"] == third["step"]
         assert one["images_seen"] == other["images_seen"] == third["images_seen"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "outcome"),
+    [
+        ([(1, 75), (0, 75)], SystemExit),  # rank 0 has said it
+        ([(1, 75)], StoppedError),  # rank 0 was not done with saving
+        ([(1, 75), (0, 1)], StoppedError),  # rank 0 lost the other first
+        ([(1, -9)], StoppedError),
+        ([(0, 1), (1, 1)], SystemExit),
+        ([(1, 1)], RunError),
+    ],
+)
+def test_how_the_ranks_ended_is_how_the_run_ended(tmp_path, ended, outcome):
+    with pytest.raises(outcome) as caught:
+        judge(ended, 2, tmp_path)
+    status = caught.value.code if outcome is SystemExit else caught.value.status
+    assert status == (1 if ((0, 1) in ended and (1, 75) not in ended) or ended == [(1, 1)] else 75)
+
+
+def test_a_request_to_stop_is_no_failure_of_what_it_interrupts():
+    """Much code catches Exception, wandb.init and torch.load's readers here among it."""
+    assert not issubclass(StoppedError, Exception)
 
 
 def test_a_rank_that_is_killed_takes_the_others_along_and_the_run_goes_on(tmp_path):

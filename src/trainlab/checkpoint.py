@@ -229,7 +229,8 @@ class Best(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         new = Path(str(self.dirpath)) / "best.ckpt"
-        here = [Path(state_dict["best_model_path"]), *([self.beside / "best.ckpt"] if self.beside else [])]
+        # Beside first: after a move another run may have the old name.
+        here = [*([self.beside / "best.ckpt"] if self.beside else []), Path(state_dict["best_model_path"])]
         old = next((path for path in here if path.is_file()), None)
         if old is None:
             return
@@ -242,4 +243,5 @@ class Best(ModelCheckpoint):
 @rank_zero_only
 def _copy(old: Path, new: Path) -> None:
     new.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(old, new)
+    with open(old, "rb") as source, whole_file(new) as file:
+        shutil.copyfileobj(source, file)

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from trainlab.config import check
-from trainlab.errors import InputError, RunError
+from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
 from trainlab.signals import heard_by, stop_at_once
 from trainlab.sweeps.names import sweep_name
@@ -56,7 +56,7 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
     def wrapped(*args: Any, **kwargs: Any) -> Result:
         try:
             return command(*args, **kwargs)
-        except (InputError, RunError) as error:
+        except (InputError, RunError, StoppedError) as error:
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
             if os.environ.get("RANK", "0") == "0":
@@ -86,7 +86,7 @@ def run(cfg: DictConfig) -> float:
         from trainlab.ranks import run_ranks
 
         run_ranks(functools.partial(train, cfg), devices=cfg.trainer.devices, nodes=cfg.trainer.nodes, run_dir=run_dir)
-        return (read_results(run_dir) or {})["best"]
+        return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
 
 
 def exit_status() -> int:
@@ -137,8 +137,16 @@ def check_command_line(arguments: list[str]) -> None:
         raise InputError(
             f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
         )
+    for override in parse(overrides):
+        if override.key_or_group == "hydra.launcher":
+            raise InputError(f"{override.input_line} sets one option; a launcher is chosen with hydra/launcher=….")
+        if override.is_sweep_override() and not override.is_hydra_override() and not sweep:
+            raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
     if sweep and not options:
         leave_torchrun()
+        for word in overrides:
+            if word.startswith("hydra.sweep.dir="):
+                make_run_directory(Path(word.partition("=")[2].strip("'\"")), "hydra.sweep.dir")
         params = compose_run(points(overrides)[0], checked=False).hydra.sweeper.get("params") or {}
         for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
             compose_run(point)
@@ -158,7 +166,12 @@ def points(overrides: list[str]) -> list[list[str]]:
         key = override.get_key_element()
         swept = override.is_sweep_override() and not override.is_hydra_override()
         if swept and not override.is_interval_sweep():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            try:
+                values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            except HydraException:  # glob(…), which only Hydra can look up
+                continue
+            except ValueError as error:
+                raise InputError(f"cannot read '{override.input_line}' ({error}).") from None
         elif not override.is_sweep_override():
             values[key] = [override.input_line or ""]
     first = {key: choices[0] for key, choices in values.items()}
@@ -325,15 +338,14 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".") + "."
 
 
-def make_run_directory(path: Path) -> None:
+def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
     """Make it and write to it once: better to know now than after the training. Raises InputError."""
     probe = path / ".writable"
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process of this run may have been quicker
     except OSError as error:
         raise InputError(
-            f"the run directory {path} cannot be written ({error.strerror or error}); "
-            "choose another with hydra.run.dir=…"
+            f"the directory {path} cannot be written ({error.strerror or error}); choose another with {option}=…"
         ) from None

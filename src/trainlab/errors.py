@@ -19,8 +19,17 @@ class RunError(Exception):
 RESUME_ME = 75  # EX_TEMPFAIL of sysexits.h: "the user is invited to try again"
 
 
-class StoppedError(RunError):
-    """The run was asked to stop and can go on where it stopped: exit status 75, or 130 after Ctrl-C."""
+class TakenError(InputError):
+    """Another command has the directory: exit status 75, for later it can be had."""
+
+    status = RESUME_ME
+
+
+class StoppedError(BaseException):
+    """The run was asked to stop and can go on where it stopped: exit status 75, or 130 after Ctrl-C.
+
+    Raised by signal handlers, so anywhere: not an `Exception`, which much code takes for a failure of its own.
+    """
 
     def __init__(self, message: str, status: int = RESUME_ME) -> None:
         super().__init__(message)

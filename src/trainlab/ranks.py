@@ -19,10 +19,12 @@ from types import FrameType
 
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
-from trainlab.errors import InputError, RunError, StoppedError
+from trainlab.errors import RESUME_ME, InputError, RunError, StoppedError
 from trainlab.signals import end_with, heard_by, how_to_go_on
 
 GRACE_SECONDS = 10.0  # between the first rank that ends badly and the end of the others
+STOP_SECONDS = 90.0  # the same, when they were asked to stop: rank 0 also ends its W&B run
+STOPPED = (RESUME_ME, 128 + signal.SIGINT)
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: an exception that nobody turned into a sentence
 
 
@@ -91,7 +93,7 @@ def _be_rank(train: Callable[[], float], rank: int, run_dir: Path, parent: int) 
         try:
             train()
             status = 0
-        except (InputError, RunError) as error:
+        except (InputError, RunError, StoppedError) as error:
             print(f"error: {error}", file=sys.stderr)
             status = error.status
         except SystemExit as error:
@@ -133,7 +135,8 @@ def watch(ranks: dict[int, int]) -> list[tuple[int, int]]:
         if deadline == float("inf") and any(status for _, status in ended):
             # The others fail too, of the same cause or because nobody answers. Give them time to say so.
             killed = any(status < 0 for _, status in ended)
-            deadline = time.monotonic() + (0 if killed else GRACE_SECONDS)
+            asked = any(status in STOPPED for _, status in ended)
+            deadline = time.monotonic() + (0 if killed else STOP_SECONDS if asked else GRACE_SECONDS)
         if time.monotonic() >= deadline:
             for pid in running:
                 os.kill(pid, signal.SIGKILL)
@@ -154,11 +157,16 @@ def judge(ended: list[tuple[int, int]], world_size: int, run_dir: Path) -> None:
                 f"process {rank} of {world_size} was killed ({signal.Signals(-status).name}) and the others were ended"
                 f"{how_to_go_on(run_dir)}."
             )
+    asked = [status for _, status in bad if status in STOPPED]
+    if asked and (0, asked[0]) not in bad:  # rank 0 was not done with saving, or lost the others first
+        raise StoppedError(f"the processes were stopped{how_to_go_on(run_dir)}.", asked[0])
     told = [status for rank, status in bad if rank == 0 and status != UNEXPECTED]
     if told:
         sys.exit(told[0])
     rank, status = bad[0]
-    lines = rank_log(run_dir, rank).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+    log = rank_log(run_dir, rank)
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    lines = lines or ["it said nothing"]
     sentence = lines[-1].removeprefix("error: ").rstrip(".")
     error = {InputError.status: InputError, RunError.status: RunError}.get(status, RunError)
     raise error(f"process {rank} of {world_size} failed: {sentence}; all it said is in {rank_log(run_dir, rank)}.")

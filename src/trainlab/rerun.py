@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from trainlab.command import RUN_STAMP, make_run_directory, refuse_occupied, run
+from trainlab.command import RUN_STAMP, make_run_directory, parse, refuse_occupied, run
 from trainlab.config import check
 from trainlab.errors import InputError
 from trainlab.run_directory import CONFIG, read_results
@@ -23,11 +23,16 @@ def rerun(run_dir: str, overrides: list[str]) -> None:
     file = Path(run_dir) / CONFIG
     if not file.is_file():
         raise InputError(f"{run_dir} is no run directory: it has no {CONFIG}.")
-    given = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(overrides)}
+    given = {o.key_or_group: o.value() for o in parse(overrides)}
     others = [key for key in given if key != "hydra.run.dir"]
     if others:
         raise InputError(f"{others[0]} would make it another run; only hydra.run.dir can be given here.")
-    cfg = OmegaConf.load(file)
+    try:
+        cfg = OmegaConf.load(file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read ({str(error).splitlines()[0]}).") from None
+    if given.get("hydra.run.dir", "new") in (None, ""):
+        raise InputError("hydra.run.dir= needs a folder.")
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     new = Path(str(given.get("hydra.run.dir", f"runs/{cfg.model.name}_{cfg.data.name}/{RUN_STAMP}")))
     refuse_occupied(new, None)

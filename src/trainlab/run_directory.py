@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from trainlab.errors import InputError
+from trainlab.errors import TakenError
 
 CONFIG = Path(".hydra/config.yaml")
 CHECKPOINTS = Path("checkpoints")
@@ -22,12 +22,12 @@ RESULTS = "results.json"  # written last: it says that the run is finished
 
 @contextmanager
 def only_one(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None]:
-    """Inside, no other process has this directory. Raises InputError(or_else) when one still has it after `seconds`."""
+    """Inside, no other process has this directory. Raises TakenError(or_else) when one still has it after `seconds`."""
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=seconds)
     except Timeout:
-        raise InputError(or_else) from None
+        raise TakenError(or_else) from None
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ from trainlab.optim import optimiser
 from trainlab.progress_bar import ProgressBar
 from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
-from trainlab.run_directory import CHECKPOINTS, METRICS, RESULTS, own_checkpoint, read_results
+from trainlab.run_directory import CHECKPOINTS, LAST, METRICS, PREVIOUS, RESULTS, own_checkpoint, read_results
 from trainlab.signals import heard_by
 from trainlab.sweeps.point import read_point
 from trainlab.terminal import console, layer_table, result_table
@@ -246,6 +246,9 @@ def checkpoint_to_go_on_from(cfg: DictConfig, run_dir: Path) -> checkpoint.Saved
     name = str(run_dir) if cfg.ckpt == "auto" else cfg.ckpt
     resumed = checkpoint.read(name)
     checkpoint.refuse_other_run(resumed, OmegaConf.to_container(cfg, resolve=True), name)  # type: ignore[arg-type]
+    if resumed.path.name == PREVIOUS and cfg.ckpt == "auto":
+        # The damaged one must not become the one before.
+        resumed.path.with_name(LAST).unlink(missing_ok=True)
     elsewhere = resumed.path.parent.parent.resolve() != run_dir.resolve()
     if elsewhere and (resumed.progress.ended or resumed.progress.epochs >= cfg.trainer.max_epochs):
         raise InputError(

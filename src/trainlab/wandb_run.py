@@ -139,7 +139,9 @@ def log_layers(run: Run, rows: Sequence[Layer]) -> None:
         [r.name, r.kernel, r.stride, "×".join(map(str, r.output)), r.weights, r.biases, r.neurons, r.connections]
         for r in rows
     ]
-    run.log({"layers": wandb.Table(columns=columns, data=cells)})
+    run.log(
+        {"layers": wandb.Table(columns=columns, data=cells)}, step=0
+    )  # a resumed run has it, and its steps, already
 
 
 @_never_in_the_way

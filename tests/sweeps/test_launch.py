@@ -134,12 +134,33 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+def test_a_point_that_is_named_twice_runs_once(tmp_path):
+    done = sweep(tmp_path, "seed=0,0", *QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 points are finished" in done.stdout
+
+
+@pytest.mark.parametrize("after", [0.0, 1.0])
+def test_stopped_while_the_points_are_being_made_it_ends_at_once(tmp_path, after):
+    words = [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path}", "seed=0,1", "logger=csv", "trainer=cpu"]
+    process = subprocess.Popen([*words, "trainer.max_epochs=500"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*/log.txt"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(after)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "SIGKILL" not in out, f"after {time.monotonic() - asked:.0f} s"
+
+
 def test_two_sweeps_do_not_share_a_directory(tmp_path):
     from filelock import FileLock
 
     with FileLock(tmp_path / ".lock"):
         done = sweep(tmp_path, "seed=0,1", *QUICK)
-    assert done.returncode == 2
+    assert done.returncode == 75
     assert "running already" in done.stderr
 
 

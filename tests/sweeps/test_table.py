@@ -16,7 +16,19 @@ from whole_runs import command
 
 from trainlab.errors import InputError
 from trainlab.sweeps.point import Point, Status
-from trainlab.sweeps.table import Group, Run, as_csv, cells, default_metrics, gather, group, ordered, race, sentences
+from trainlab.sweeps.table import (
+    Group,
+    Run,
+    as_csv,
+    cells,
+    default_metrics,
+    distinct,
+    gather,
+    group,
+    ordered,
+    race,
+    sentences,
+)
 
 ERRORS = {("0", 0): 0.10, ("0", 1): 0.14, ("0.1", 0): 0.05, ("0.1", 1): None, ("1", 0): None, ("1", 1): None}
 
@@ -80,6 +92,21 @@ def test_no_runs_is_a_sentence(tmp_path):
         gather([tmp_path])
     with pytest.raises(InputError, match="no folder"):
         gather([tmp_path / "nothing"])
+
+
+def test_the_same_run_twice_counts_once():
+    one, other, again = (
+        Run(Path(name), "finished", "", {"seed": seed, "ckpt": name}, {}, {})
+        for name, seed in (("a", 0), ("b", 1), ("c", 0))
+    )
+    kept, left_out = distinct([one, other, again])
+    assert kept == [one, other]
+    assert left_out == [again]
+
+
+def test_a_number_is_the_same_with_and_without_a_point():
+    runs = [Run(Path("a"), "finished", "", {}, {"reg.l2": l2, "seed": seed}, {}) for seed, l2 in enumerate((0, 0.0))]
+    assert len(group(runs)) == 1
 
 
 def test_a_damaged_list_of_points_is_a_sentence(sweep):

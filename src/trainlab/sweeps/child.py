@@ -27,17 +27,20 @@ from trainlab.command import run
 from trainlab.ranks import UNEXPECTED
 from trainlab.signals import end_with
 
-# A signal to the whole group of processes ends the points, which save; this parent ends with the launcher.
-for _number in (signal.SIGTERM, signal.SIGUSR1):
-    signal.signal(_number, signal.SIG_IGN)
+ASKING = (signal.SIGTERM, signal.SIGUSR1)
+
+# A signal to the whole group of processes ends the points, which save; this parent ends with the launcher. Blocked and
+# not ignored, so that one that comes to a point before it can hear waits until it can.
+signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
 
 
 def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int, environment: dict[str, str]) -> None:
     """Run it as Hydra runs a job, its output going to `log`; ends the process with the run's status."""
     status = UNEXPECTED
     try:
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        for number in (*ASKING, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
         os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the launcher alone, which passes it on
         end_with(os.getppid())
         threading.Thread(target=_end_with_launcher, daemon=True).start()

@@ -118,7 +118,9 @@ class Sweep:
         self.folder.mkdir(parents=True, exist_ok=True)
         with only_one(self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."):
             prepared = [self.prepare(list(overrides), first + index) for index, overrides in enumerate(batch)]
-            jobs = [job for job, _, _ in prepared]
+            names = [job.name for job, _, _ in prepared]
+            prepared = list({job.name: (job, point, folder) for job, point, folder in prepared}.values())
+            jobs = [job for job, _, _ in prepared]  # a point that is named twice runs once
             for _, point, folder in prepared:
                 folder.mkdir(parents=True, exist_ok=True)
                 point.write(folder)
@@ -133,10 +135,12 @@ class Sweep:
                 stopped = run(display.look)
         display.summary(stopped)
         UNFINISHED.extend(job for job in jobs if job.status.state != FINISHED)
+        found = {job.name: job for job in jobs}
         if stopped is not None:
             sys.exit(128 + stopped if stopped == signal.SIGINT else RESUME_ME)
         return [
-            PointReturn(job, overrides, raises=not self.is_basic) for job, overrides in zip(jobs, batch, strict=True)
+            PointReturn(job, overrides, raises=not self.is_basic)
+            for job, overrides in zip((found[name] for name in names), batch, strict=True)
         ]
 
     def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point, Path]:
@@ -182,7 +186,8 @@ class Sweep:
         if status.state == FAILED:
             why = "it failed"
         if why:
-            away = points.set_aside(folder)
+            with only_one(folder, or_else=f"another command is running in {folder}; wait for it to end."):
+                away = points.set_aside(folder)
             print(f"{folder.name}: runs anew, because {why}; what was there is in {away.parent.name}/{away.name}.")
             return points.Status(NEW)
         return status

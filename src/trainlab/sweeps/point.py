@@ -11,7 +11,7 @@ from typing import Any
 
 from trainlab.atomic import write_whole
 from trainlab.errors import InputError
-from trainlab.run_directory import RESULTS, own_checkpoint
+from trainlab.run_directory import own_checkpoint, read_results
 
 POINT, STATUS, LOG = "point.json", "status.json", "log.txt"
 NOT_COMPARED = ("ckpt", "logger")  # of a configuration: what does not change the numbers
@@ -78,7 +78,7 @@ def state_of(folder: Path) -> Status:
 
     Told from what lies there: whoever would have written it down may have been killed.
     """
-    if (folder / RESULTS).is_file():
+    if read_results(folder) is not None:
         return Status(FINISHED)
     try:
         said = Status(**json.loads((folder / STATUS).read_text()))

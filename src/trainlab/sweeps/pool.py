@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -28,6 +29,7 @@ GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
 LOOK_SECONDS = 0.25
 MEMORY_OF_A_RUN = 2e9  # bytes, a generous guess
 RUNNING = "running"
+UNKNOWN = 255  # what multiprocessing says when the forkserver has died; no point ends so by itself
 
 
 def run_point(*arguments: Any) -> None:
@@ -110,7 +112,8 @@ def _start(job: Job, method: Any, environment: Mapping[str, str], threads: int) 
 def _signal(jobs: Sequence[Job], number: int) -> None:
     for job in jobs:
         if job.process.exitcode is None:
-            os.kill(job.process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(job.process.pid, number)
 
 
 def end(job: Job, code: int, seconds: float) -> None:
@@ -118,8 +121,9 @@ def end(job: Job, code: int, seconds: float) -> None:
     if code == 0 and (job.folder / RESULTS).is_file():
         job.status = Status(FINISHED, seconds=seconds)
     else:
-        stopped = code < 0 or code in (RESUME_ME, 128 + signal.SIGINT)
+        stopped = code < 0 or code in (RESUME_ME, 128 + signal.SIGINT, UNKNOWN)
         error = f"killed ({signal.Signals(-code).name})" if code < 0 else last_line(job.folder / LOG)
+        error = "killed with the parent of all points" if code == UNKNOWN else error
         job.status = Status(INTERRUPTED if stopped else FAILED, error, seconds)
     try:
         job.status.write(job.folder)

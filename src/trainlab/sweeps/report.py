@@ -26,6 +26,7 @@ from trainlab.sweeps.table import (
     as_markdown,
     cells,
     default_metrics,
+    distinct,
     gather,
     group,
     heading,
@@ -46,7 +47,8 @@ def report(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
     out = Path(options.out or folders[0])
-    runs = [with_reference(run) for run in gather(folders)]
+    runs, again = distinct(gather(folders))
+    runs = [with_reference(run) for run in runs]
     groups = group(runs)
     metrics = [*default_metrics(groups), *options.metric]
     known = sorted({name for g in groups for run in g.finished for name in run.results})
@@ -60,9 +62,12 @@ def report(arguments: Sequence[str]) -> None:
     markdown, comma = as_markdown(head, rows), as_csv(groups, metrics)
     raced = race(groups)
     said = sentences(*raced) if raced else []
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
-    write_whole(out / "table.csv", comma)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
+        write_whole(out / "table.csv", comma)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from None
 
     terminal = console()
     if options.table == "markdown":
@@ -78,6 +83,8 @@ def report(arguments: Sequence[str]) -> None:
         terminal.print(table)
         for line in said:
             terminal.print(line, soft_wrap=True)
+        for run in again:
+            terminal.print(f"left out, the same run as another: {os.path.relpath(run.folder)}", soft_wrap=True)
         for run in runs:
             if run.state != FINISHED:
                 why = f": {run.error}" if run.error and run.state == FAILED else ""

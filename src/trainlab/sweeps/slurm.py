@@ -16,6 +16,7 @@ from pydantic import Field
 
 from trainlab.commit import REPOSITORY
 from trainlab.errors import RESUME_ME, InputError
+from trainlab.run_directory import own_checkpoint
 from trainlab.signals import noted
 from trainlab.sweeps.launch import Runner, Settings
 from trainlab.sweeps.point import FINISHED, INTERRUPTED, LOG, Status
@@ -45,9 +46,10 @@ class PointJob:
             meet = submitit.helpers.TorchDistributedEnvironment()
             environment |= {"MASTER_ADDR": meet.master_addr, "MASTER_PORT": str(meet.master_port)}
             environment |= {"NODE_RANK": str(job.node)}
+        named = any(o.startswith("ckpt=") for o in self.overrides)  # to begin from; once begun it goes on with its own
         own = [
             f"hydra.run.dir={self.folder}",
-            *([] if any(o.startswith("ckpt=") for o in self.overrides) else ["ckpt=auto"]),
+            *([] if named and not own_checkpoint(self.folder) else ["ckpt=auto"]),
         ]
         with open(self.folder / LOG, "ab") as log:
             self.process = subprocess.Popen(

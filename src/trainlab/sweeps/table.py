@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -103,7 +104,8 @@ def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
     point, status, results = read_point(run_dir), state_of(run_dir), read_results(run_dir)
     config: dict[str, Any] = point.config if point else {}
     if point is None and (run_dir / CONFIG).is_file():
-        config = OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG), resolve=True)  # type: ignore[assignment]
+        with contextlib.suppress(Exception):  # damaged: yaml and OmegaConf have many errors; the run is still shown
+            config = OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG), resolve=True)  # type: ignore[assignment]
     state = MISSING if status.state == NEW else status.state
     return Run(run_dir, state, status.error, flat(config), point.swept if point else swept, results or {})
 
@@ -118,7 +120,7 @@ def choices_of(runs: Sequence[Run]) -> list[str]:
     if len(swept) > 1 or swept == {()}:
         known = [run.config for run in runs if run.config]
         everything = dict.fromkeys(key for config in known for key in config)
-        differs = [key for key in everything if len({repr(config.get(key)) for config in known}) > 1]
+        differs = [key for key in everything if len({_alike(config.get(key)) for config in known}) > 1]
         groups = [key.removesuffix(".name") for key in differs if key.endswith(".name")]
         values = [key for key in differs if key.split(".")[0] not in (*groups, "recipe", "describe")]
         keys = list(dict.fromkeys([*keys, *groups, *values]))
@@ -128,11 +130,31 @@ def choices_of(runs: Sequence[Run]) -> list[str]:
 def group(runs: Sequence[Run]) -> list[Group]:
     """In the order in which the choices first appear."""
     keys = choices_of(runs)
-    groups: dict[str, Group] = {}
+    groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
         choices = {key: run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name"))) for key in keys}
-        groups.setdefault(repr(choices), Group(choices)).runs.append(run)
+        alike = tuple(_alike(value) for value in choices.values())
+        groups.setdefault(alike, Group(choices)).runs.append(run)
     return list(groups.values())
+
+
+def _alike(value: Any) -> str:
+    """The same for 0 and 0.0."""
+    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
+
+
+def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Those that count, and those that repeat the configuration and seed of another, which would count it twice."""
+    kept: dict[str, Run] = {}
+    again = []
+    for run in sorted(runs, key=lambda run: run.state != FINISHED):
+        told = {k: v for k, v in run.config.items() if k.split(".")[0] not in NOT_COMPARED}
+        name = repr(sorted((key, _alike(value)) for key, value in told.items())) if told else str(run.folder)
+        if name in kept:
+            again.append(run)
+        else:
+            kept[name] = run
+    return [run for run in runs if run not in again], again
 
 
 def default_metrics(groups: Sequence[Group]) -> list[str]:
