@@ -119,7 +119,8 @@ def curves_of(
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{what} in %")
     axes.grid(axis="y")
-    axes.legend(frameon=False, loc="upper right", ncols=1 + (len(names) > 6))
+    if any(names):
+        axes.legend(frameon=False, loc="upper right", ncols=1 + (len(names) > 6))
     return figure
 
 
