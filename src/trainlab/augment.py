@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -201,10 +202,11 @@ class AlexNetAugmentation(TenCrop):
         if not self.colour or (self.colour_until is not None and epoch >= self.colour_until):
             return seen
         alpha = self.colour * normal(draws[3 : 3 + channels], draws[3 + channels :])
-        return seen.add_((self.components().to(seen.device) @ alpha).T[:, :, None, None])
+        return seen.add_((self.components.to(seen.device) @ alpha).T[:, :, None, None])
 
+    @cached_property
     def components(self) -> Tensor:
-        """float32 (C, C): column i is p_i λ_i."""
+        """float32 (C, C): column i is p_i λ_i. Of the covariance as it was when first asked for."""
         assert self.covariance is not None, "the covariance of the training set is not known yet"
         eigenvalues, vectors = torch.linalg.eigh(self.covariance)
         eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances

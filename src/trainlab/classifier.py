@@ -148,11 +148,14 @@ class Classifier(L.LightningModule):
         self.row["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.plateau is not None and self.monitor in self.row:
             self.plateau.step(self.row[self.monitor])
-            optimizer = self.trainer.optimizers[0]
-            drops = round(math.log10(optimizer.defaults["lr"] / optimizer.param_groups[0]["lr"]))
-            if self.plateau_drops is not None and drops > self.plateau_drops:
+            if self.plateau_drops is not None and self.drops_so_far() > self.plateau_drops:
                 self.trainer.should_stop = True
         self.validation = {}
+
+    def drops_so_far(self) -> int:
+        """How often the plateau has divided the learning rate by ten; told from the rate, which a resumed run has."""
+        optimizer = self.trainer.optimizers[0]
+        return round(math.log10(optimizer.defaults["lr"] / optimizer.param_groups[0]["lr"]))
 
     # Validation and test
 

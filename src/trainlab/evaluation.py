@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from trainlab import checkpoint
-from trainlab.build import build, build_data, build_net, target
+from trainlab.build import build, build_data, target
 from trainlab.classifier import Classifier
 from trainlab.command import GROUPS, compose_run, find_misspelt, parse
 from trainlab.config import check_values
@@ -21,6 +21,7 @@ from trainlab.models.ensemble import Ensemble
 from trainlab.objective import L2
 from trainlab.optim import optimiser
 from trainlab.terminal import console, result_table
+from trainlab.trained import network_of
 from trainlab.training import quieten_libraries
 
 CHANGEABLE = ("aug", "data", "trainer", "loss")  # the rest is what the checkpoint was trained with
@@ -107,10 +108,7 @@ def network(one: checkpoint.Saved, first: checkpoint.Saved) -> nn.Module:
             f"{one.path} and {first.path} differ in their classes or in the size of their inputs, so their "
             "probabilities cannot be averaged."
         )
-    cfg = OmegaConf.create(one.facts.config)
-    net = build_net(cfg.model, tuple(one.facts.input_shape), len(one.facts.classes), weights_follow=True)
-    checkpoint.put_weights(net, one, str(one.path))
-    return net
+    return network_of(one, str(one.path))
 
 
 def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:

@@ -61,13 +61,20 @@ class Trained:
         return seen[0]
 
 
+def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
+    """The network that a checkpoint holds, with its weights, on the CPU. name: what the user called it."""
+    cfg, shape = OmegaConf.create(saved.facts.config), tuple(saved.facts.input_shape)
+    net = build_net(cfg.model, shape, len(saved.facts.classes), weights_follow=True)
+    checkpoint.put_weights(net, saved, name)
+    return net
+
+
 def read_trained(name: str) -> Trained:
     """name: a checkpoint, or a run directory, whose best one is meant. Raises InputError."""
     saved = checkpoint.read(name, prefer="best")
     cfg = OmegaConf.create(saved.facts.config)
     shape = saved.facts.input_shape
-    net = build_net(cfg.model, tuple(shape), len(saved.facts.classes), weights_follow=True)
-    checkpoint.put_weights(net, saved, name)
+    net = network_of(saved, name)
     augmentation = None
     if len(shape) == 3:
         stored = saved.facts.stored or shape[-1]

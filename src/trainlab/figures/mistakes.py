@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from trainlab.figures.picture import show_picture
 from trainlab.figures.style import BLUE, VERMILLION, fitting_size, new_figure, shorten, styled
 
 ROWS, COLUMNS = 3, 4
-SMALL = 64  # pixels: images up to this size show their pixels as squares
 NAME_LENGTH = 18  # characters
 WIDTH = 3.1  # inches from one image to the next
 LETTERS = 16  # points
@@ -44,13 +44,7 @@ def worst_mistakes(
     for axes in grid:
         axes.set_axis_off()
     for axes, index in zip(grid, worst, strict=False):
-        image = images[index].cpu()
-        channels, height, width = image.shape
-        smooth = "nearest" if max(height, width) <= SMALL else "antialiased"
-        if channels == 3:
-            axes.imshow(image.permute(1, 2, 0).numpy(), interpolation=smooth)
-        else:
-            axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation=smooth)
+        show_picture(axes, images[index].cpu())
         guess = f"{shorten(predicted[index], NAME_LENGTH)} ({100 * confidence[index]:.0f} %)"
         truth = f"truly {shorten(true[index], NAME_LENGTH)}"
         axes.set_title("\n", fontsize=LETTERS)  # keeps the place of the two lines

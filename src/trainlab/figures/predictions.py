@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from trainlab.figures.picture import show_picture
 from trainlab.figures.style import BLUE, GREY, INK, fitting_size, new_figure, shorten, styled
 
 COLUMNS = 4
-SMALL = 64  # pixels: images up to this size show their pixels as squares
 WIDTH = 3.4  # inches of one picture
 NAME_LENGTH = 34  # characters
 LETTERS = 14  # points
@@ -73,12 +73,3 @@ def neighbours(queries: Tensor, found: Sequence[Tensor], captions: Sequence[Sequ
             label = shorten(caption, NAME_LENGTH)
             grid[row][column + 1].set_title(label, fontsize=fitting_size(label, LETTERS, 2.0))
     return figure
-
-
-def show_picture(axes: Axes, image: Tensor) -> None:
-    """image: uint8 (C, H, W); of other than three channels the mean, in grey."""
-    smooth = "nearest" if max(image.shape[1:]) <= SMALL else "antialiased"
-    if len(image) == 3:
-        axes.imshow(image.permute(1, 2, 0).numpy(), interpolation=smooth)
-    else:
-        axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation=smooth)

@@ -21,7 +21,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from trainlab.errors import RESUME_ME, InputError
-from trainlab.run_directory import RESULTS
+from trainlab.run_directory import read_results
 from trainlab.signals import noted
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATUS, Status
 
@@ -118,7 +118,7 @@ def _signal(jobs: Sequence[Job], number: int) -> None:
 
 def end(job: Job, code: int, seconds: float) -> None:
     """Note down how a point ended. code: its exit status, or −n when signal n killed it."""
-    if code == 0 and (job.folder / RESULTS).is_file():
+    if code == 0 and read_results(job.folder) is not None:
         job.status = Status(FINISHED, seconds=seconds)
     else:
         stopped = code < 0 or code in (RESUME_ME, 128 + signal.SIGINT, UNKNOWN)
