@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from trainlab.figures.ablation import worth
-from trainlab.sweeps.ablation import TEN_CROPS, cells, is_ablation, rows_of
+from trainlab.sweeps.ablation import ONE_VIEW, cells, is_ablation, rows_of
 from trainlab.sweeps.table import Run, group
 
 WHOLE = {0: (0.30, 0.33), 1: (0.32, 0.34), 2: (0.28, 0.32)}  # by seed: ten crops, one view
 LRN = {0: (0.33, 0.35), 1: (0.33, 0.35)}
 
 
-def run(ablation: str, seed: int, errors: tuple[float, float] | None, **published: list[float]) -> Run:
-    config = {"seed": seed, "ablation.name": ablation} | {f"ablation.{k}": v for k, v in published.items()}
+def run(ablation: str, seed: int, errors: tuple[float, float] | None, **said: str | list[float]) -> Run:
+    config = {"seed": seed, "ablation.name": ablation} | {f"ablation.{k}": v for k, v in said.items()}
     results = {}
     if errors:
         results = {"test/top1_error_tencrop": errors[0], "test/top1_error": errors[1], "seed": seed}
@@ -29,31 +29,31 @@ def run(ablation: str, seed: int, errors: tuple[float, float] | None, **publishe
 @pytest.fixture
 def rows():
     runs = [run("none", seed, errors) for seed, errors in WHOLE.items()]
-    runs += [run("lrn", seed, LRN.get(seed), paper=[1.4, 1.2], logs=[1.37, 1.15]) for seed in range(3)]
+    runs += [run("lrn", seed, LRN.get(seed), change="no LRN", paper=[1.4, 1.2], logs=[1.37, 1.15]) for seed in range(3)]
     groups = group(runs)
     assert is_ablation(groups)
-    return {row.name: row for row in rows_of(groups)}
+    return {row.change: row for row in rows_of(groups)}
 
 
 def test_differences_are_of_the_same_seeds(rows):
     expected = [100 * (LRN[seed][0] - WHOLE[seed][0]) for seed in LRN]
-    assert rows["lrn"].worth[0] == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
-    assert rows["lrn"].n == 2
-    assert rows["lrn"].unfinished == "1 failed"
+    assert rows["no LRN"].worth[0] == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
+    assert rows["no LRN"].n == 2
+    assert rows["no LRN"].unfinished == "1 failed"
 
 
 def test_ten_crops_are_a_row_of_the_whole_recipes_own_runs(rows):
     expected = [100 * (one - ten) for ten, one in WHOLE.values()]
-    assert rows[TEN_CROPS].worth[0] == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
-    assert rows[TEN_CROPS].top1[0] == pytest.approx(np.mean([one for _, one in WHOLE.values()]))
+    assert rows[ONE_VIEW].worth[0] == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
+    assert rows[ONE_VIEW].top1[0] == pytest.approx(np.mean([one for _, one in WHOLE.values()]))
 
 
 def test_what_people_read(rows):
     head, lines = cells(list(rows.values()))
-    assert head[:5] == ["without", "top-1 error", "top-5 error", "top-1 points", "top-5 points"]
-    assert lines[0][:2] == ["(nothing)", "30.00 ± 2.00 %"]
+    assert head[:5] == ["change", "top-1 error", "top-5 error", "top-1 points", "top-5 points"]
+    assert lines[0][:2] == ["none", "30.00 ± 2.00 %"]
     by_name = {line[0]: line for line in lines}
-    assert by_name["lrn"][3:7] == ["+2.00 ± 1.41", "+0.20 ± 0.14", "+1.4 / +1.2", "+1.37 / +1.15"]
+    assert by_name["no LRN"][3:7] == ["+2.00 ± 1.41", "+0.20 ± 0.14", "+1.4 / +1.2", "+1.37 / +1.15"]
 
 
 def test_a_sweep_of_something_else_is_no_ablation():
@@ -62,11 +62,23 @@ def test_a_sweep_of_something_else_is_no_ablation():
     assert not is_ablation(group([other]))
 
 
+def test_runs_of_another_command_join_the_table():
+    """ablation=lrn typed as such, not swept: its options differ from the rest, and the ablation stands for them."""
+    typed = run("lrn", 0, (0.35, 0.36), change="no LRN")
+    swept = run("none", 0, (0.30, 0.33))
+    for one, value in ((typed, False), (swept, True)):
+        one.config["model.lrn"] = value
+    del typed.swept["ablation"]
+    groups = group([swept, typed])
+    assert is_ablation(groups)
+    assert [row.change for row in rows_of(groups)] == ["none", "no LRN", ONE_VIEW]
+
+
 def test_the_figure_has_a_bar_for_each_and_the_papers_marks(assert_legible, words):
-    figure = worth(["lrn", "dropout"], [1.2, -0.4], [0.3, math.nan], [1.4, math.nan], runs=3)
+    figure = worth(["no LRN", "no dropout"], [1.2, -0.4], [0.3, math.nan], [1.4, math.nan], runs=3)
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [1.2, -0.4]
     marks = [line for line in axes.lines if line.get_marker() == "D"]
     assert marks[0].get_xdata() == [1.4]
-    assert {"without lrn", "without dropout", "paper, ImageNet"} <= set(words(figure))
+    assert {"no LRN", "no dropout", "paper, ImageNet"} <= set(words(figure))
     assert_legible(figure)

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from trainlab.sweeps.table import SEED, Group, show
 
 WHOLE = "none"  # the choice of conf/ablation that takes nothing away
-TEN_CROPS = "ten crops"  # a row of its own: the whole recipe, tested with one view
+ONE_VIEW = "one view, not ten"  # a row of its own: the whole recipe, tested without ten crops
 # ILSVRC-2010, one view instead of ten: 39.0/18.3 against 37.5/17.0 % (§4.1); the logs: 39.02/18.30, 37.47/17.00.
 PUBLISHED_TEN_CROPS, LOGGED_TEN_CROPS = (1.5, 1.3), (1.55, 1.30)
 
 
 @dataclass(frozen=True)
 class Row:
-    """top1, top5: mean and standard deviation of the error, fractions. worth: points of top-1 and of top-5 error above
-    the whole recipe, mean and deviation over the seeds that both have. paper, logs: published points, NaN where none.
+    """change: what was done to the recipe, in words. top1, top5: mean and standard deviation of the error, fractions.
+    worth: points of top-1 and of top-5 error above the whole recipe, mean and deviation over the seeds that both have.
+    paper, logs: published points, NaN where none.
     """
 
-    name: str
+    change: str
     top1: tuple[float, float]
     top5: tuple[float, float]
     worth: tuple[tuple[float, float], tuple[float, float]]
@@ -42,17 +43,14 @@ def rows_of(groups: Sequence[Group]) -> list[Row]:
     """The whole recipe first, then what is worth most."""
     whole = next(g for g in groups if g.choices["ablation"] == WHOLE)
     views = "_tencrop" if any("test/top1_error_tencrop" in run.results for run in whole.finished) else ""
-    rows = [
-        _row(str(g.choices["ablation"]), g, whole, views, views, _published(g, "paper"), _published(g, "logs"))
-        for g in groups
-    ]
+    rows = [_row(_change(g), g, whole, views, views, _published(g, "paper"), _published(g, "logs")) for g in groups]
     if views:
-        rows.append(_row(TEN_CROPS, whole, whole, "", views, PUBLISHED_TEN_CROPS, LOGGED_TEN_CROPS))
-    return sorted(rows, key=lambda row: (row.name != WHOLE, math.isnan(row.worth[0][0]), -row.worth[0][0]))
+        rows.append(_row(ONE_VIEW, whole, whole, "", views, PUBLISHED_TEN_CROPS, LOGGED_TEN_CROPS))
+    return sorted(rows, key=lambda row: (row.change != WHOLE, math.isnan(row.worth[0][0]), -row.worth[0][0]))
 
 
 def _row(
-    name: str,
+    change: str,
     g: Group,
     whole: Group,
     views: str,
@@ -63,7 +61,7 @@ def _row(
     keys = [f"test/top{k}_error" for k in (1, 5)]
     errors = [(g.mean(key + views), g.deviation(key + views)) for key in keys]
     worth = [_difference(g, key + views, whole, key + whole_views) for key in keys]
-    return Row(name, errors[0], errors[1], (worth[0], worth[1]), paper, logs, len(g.finished), g.unfinished)
+    return Row(change, errors[0], errors[1], (worth[0], worth[1]), paper, logs, len(g.finished), g.unfinished)
 
 
 def _difference(g: Group, metric: str, whole: Group, whole_metric: str) -> tuple[float, float]:
@@ -73,6 +71,12 @@ def _difference(g: Group, metric: str, whole: Group, whole_metric: str) -> tuple
     found = [100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
     mean = statistics.fmean(found) if found else math.nan
     return mean, statistics.stdev(found) if len(found) > 1 else math.nan
+
+
+def _change(g: Group) -> str:
+    """As its YAML says it; its name where it says nothing."""
+    said = next((run.config.get("ablation.change") for run in g.runs if run.config), None)
+    return str(said or g.choices["ablation"])
 
 
 def _published(g: Group, where: str) -> tuple[float, float]:
@@ -85,13 +89,13 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows, as people read them; no top-5 error where there are five classes or fewer."""
     with_top5 = any(not math.isnan(row.top5[0]) for row in rows)
     unfinished = any(row.unfinished for row in rows)
-    head = ["without", "top-1 error", *(["top-5 error"] if with_top5 else []), "top-1 points"]
+    head = ["change", "top-1 error", *(["top-5 error"] if with_top5 else []), "top-1 points"]
     head += [*(["top-5 points"] if with_top5 else []), "paper", "2012 logs", "n"]
     head += ["not finished"] if unfinished else []
     lines = []
     for row in rows:
-        whole = row.name == WHOLE
-        line = ["(nothing)" if whole else row.name, show("top1_error", *row.top1)]
+        whole = row.change == WHOLE
+        line = [row.change, show("top1_error", *row.top1)]
         line += [show("top5_error", *row.top5)] if with_top5 else []
         line += [_points(*worth, whole) for worth in row.worth[: 1 + with_top5]]
         line += [_pair(row.paper), _pair(row.logs), str(row.n), *([row.unfinished] if unfinished else [])]

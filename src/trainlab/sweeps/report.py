@@ -124,7 +124,7 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
     if not runs:
         return []
     drawn = {}
-    groups = [g for g in groups if None not in g.choices.values()]
+    groups = [g for g in groups if g.finished]
     choices = groups[0].choices
     numeric = [k for k in choices if all(isinstance(g.choices[k], int | float) for g in groups)]
     numeric = [k for k in numeric if len({g.choices[k] for g in groups}) > 1]
@@ -155,12 +155,12 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
 
 
 def figure_of_ablation(rows: Sequence[ablation.Row]) -> figures.Figure:
-    taken_away = [row for row in rows if row.name != ablation.WHOLE and not math.isnan(row.worth[0][0])]
+    changed = [row for row in rows if row.change != ablation.WHOLE and not math.isnan(row.worth[0][0])]
     return worth(
-        [row.name for row in taken_away],
-        [row.worth[0][0] for row in taken_away],
-        [row.worth[0][1] for row in taken_away],
-        [row.paper[0] for row in taken_away],
+        [row.change for row in changed],
+        [row.worth[0][0] for row in changed],
+        [row.worth[0][1] for row in changed],
+        [row.paper[0] for row in changed],
         runs=max(row.n for row in rows),
     )
 

@@ -8,7 +8,7 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
 def choices_of(runs: Sequence[Run]) -> list[str]:
     """The options that tell the runs apart, seeds left aside: what the sweep varies, else what differs.
 
-    A group whose choice differs (model, data) stands for all its options.
+    A group whose choice differs (model, data) stands for all its options; an ablation, for the options that follow it.
     """
     swept = {tuple(run.swept) for run in runs if run.config}
     keys = list(dict.fromkeys(key for run in runs for key in run.swept))
@@ -123,8 +123,16 @@ def choices_of(runs: Sequence[Run]) -> list[str]:
         differs = [key for key in everything if len({_alike(config.get(key)) for config in known}) > 1]
         groups = [key.removesuffix(".name") for key in differs if key.endswith(".name")]
         values = [key for key in differs if key.split(".")[0] not in (*groups, "recipe", "describe")]
+        if "ablation" in groups:
+            values = [key for key in values if not _follows(key, "ablation.name", known)]
         keys = list(dict.fromkeys([*keys, *groups, *values]))
     return [key for key in keys if key.split(".")[0] not in NOT_A_CHOICE]
+
+
+def _follows(key: str, chosen: str, configs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the value of `chosen` settles that of `key`."""
+    pairs = {(_alike(config.get(chosen)), _alike(config.get(key))) for config in configs}
+    return len(pairs) == len({of for of, _ in pairs})
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
