@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ from trainlab.sweeps.point import read_point
 from trainlab.terminal import console, layer_table, result_table
 
 
-def train(cfg: DictConfig) -> float:
+def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
     """Run `cfg` in its run directory; returns the value that chose the checkpoint (for sweepers), a fraction.
+
+    watching: more callbacks, called after this run's own.
 
     Raises InputError for what cannot be run and RunError for a run that failed.
     """
@@ -129,7 +132,7 @@ def train(cfg: DictConfig) -> float:
         # A run that had decided to stop has no epochs left.
         max_epochs=resumed.progress.epochs if resumed and resumed.progress.ended else cfg.trainer.max_epochs,
         check_val_every_n_epoch=cfg.trainer.validate_every,
-        callbacks=[Threads(threads), progress, *guards, history, *([best] if best else []), last, interruption],
+        callbacks=[Threads(threads), progress, *guards, history, *([best] if best else []), last, interruption, *watching],
         plugins=[checkpoint.WholeFiles(), environment()],
         logger=False,
         num_sanity_val_steps=0,

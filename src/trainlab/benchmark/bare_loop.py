@@ -1,0 +1,40 @@
+"""The limit: a PyTorch loop and nothing else, on inputs that lie ready on the device, augmented and in float32."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import torch
+
+from trainlab.benchmark.job import job
+from trainlab.benchmark.pace import Pace
+
+MOST_BATCHES = 64  # different ones, over and over
+MOST_VALUES = 2**27  # float32: 512 MiB
+
+
+def run(overrides: list[str], pace: Pace, folder: Path) -> None:
+    this = job(overrides)
+    pace.synchronise, pace.memory = this.synchronise, this.memory() or pace.memory
+    train, augment = this.data.sets.train, this.data.augmentation
+    values = this.batch_size * torch.Size(this.data.input_shape).numel()
+    batches = []
+    for ids in torch.randperm(len(train)).split(this.batch_size)[: max(2, min(MOST_BATCHES, MOST_VALUES // values))]:
+        images = train.images[ids]
+        if augment is not None:
+            images = augment.train(images, ids, torch.zeros_like(ids), seed=0, epoch=0)
+        if this.hardware.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        if len(ids) == this.batch_size:
+            batches.append((images.to(this.device), train.labels[ids].to(this.device)))
+
+    net, loss, optimizer = this.net, this.loss, this.optimiser()
+    pace.wait()
+    for images, labels in itertools.cycle(batches):
+        optimizer.zero_grad()
+        with this.autocast():
+            error = loss(net(images), labels)
+        error.backward()
+        optimizer.step()
+        pace.step(len(labels))

@@ -1,0 +1,122 @@
+"""The two ends of a timed process: it trains in blocks of steps, each when it is told to, and says how long it took."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+
+class Enough(SystemExit):
+    """The benchmark has seen enough. A SystemExit, so that no library takes it for a failure."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """steps steps that trained on so many images in so many seconds; memory_mb: see `Pace`."""
+
+    steps: int
+    images: int
+    seconds: float
+    memory_mb: float
+
+
+class Pace:
+    """Counts steps. Between two blocks the process waits and takes no time of any core.
+
+    synchronise: waits until the device has done its work. memory: in 10⁶ bytes, of the device, or None for the
+    resident memory of this process at its peak and of the processes that it has started.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        synchronise: Callable[[], Any] = lambda: None,
+        memory: Callable[[], float] | None = None,
+    ) -> None:
+        self.connection, self.synchronise = connection, synchronise
+        self.memory = memory or resident_memory_mb
+        self.steps = self.left = self.images = 0
+        self.began = self.paused = 0.0
+
+    def wait(self) -> None:
+        """For the next block. Raises Enough when there is none."""
+        self.connection.send("ready")
+        steps = self.connection.recv()
+        if steps is None:
+            raise Enough
+        self.steps = self.left = steps
+        self.images = 0
+        self.began, self.paused = time.perf_counter(), 0.0
+
+    def step(self, images: int, steps: int = 1) -> None:
+        """So many steps are done; at the end of a block waits for the next."""
+        self.left -= steps
+        self.images += images
+        if self.left <= 0:
+            self.synchronise()
+            seconds = time.perf_counter() - self.began
+            self.connection.send(Block(self.steps - self.left, self.images, seconds, self.memory()))
+            self.wait()
+
+    def pause(self) -> None:
+        """What follows is not a training step."""
+        self.synchronise()
+        self.paused = time.perf_counter()
+
+    def go_on(self) -> None:
+        if self.paused:
+            self.began += time.perf_counter() - self.paused
+            self.paused = 0.0
+
+
+class Paced(Callback):
+    """Puts the steps of a Lightning run at a pace. Validation, checkpoints and logs between two epochs are not timed."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.pace.wait()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.pace.go_on()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.pace.step(len(batch[0]))
+        if batch_idx + 1 == trainer.num_training_batches:
+            self.pace.pause()
+
+
+def resident_memory_mb() -> float:
+    """10⁶ bytes: the peak of this process, and what its children hold now, shared pages shared out (Linux)."""
+    own = _kilobytes(Path("/proc/self/status"), "VmHWM")
+    return (own + sum(_kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss") for pid in _descendants(os.getpid()))) / 1000
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:  # it has ended
+            continue
+    return found + [grandchild for child in found for grandchild in _descendants(child)]
+
+
+def _kilobytes(file: Path, name: str) -> float:
+    try:
+        said = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return float(said[1]) * 1.024 if said else 0.0

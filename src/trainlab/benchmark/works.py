@@ -1,0 +1,58 @@
+"""What is timed: the command, who does it, in how many steps, and what is to be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+OURS, LIMIT = "trainlab", "limit"
+
+
+@dataclass(frozen=True)
+class Work:
+    """sides: this project first. steps: of a block, in the quick benchmark and in the whole one.
+
+    targets: by side, the least ratio of this project's images/s to that side's.
+    """
+
+    name: str
+    title: str
+    overrides: tuple[str, ...]
+    sides: tuple[str, ...]
+    steps: tuple[int, int]
+    targets: dict[str, float] = field(default_factory=dict)
+
+
+SIDES = {
+    OURS: ("trainlab.benchmark.this_project", "python train.py, metrics, bar, W&B offline"),
+    LIMIT: ("trainlab.benchmark.bare_loop", "bare PyTorch loop, data on the device: the limit"),
+    "usual": ("trainlab.benchmark.usual_stack", "Lightning, DataLoader workers, torchvision per image, torchmetrics"),
+    "torchvision": ("trainlab.benchmark.torchvision_reference", "torchvision's reference recipe, JPEG files, float32"),
+    "scikit-learn": ("trainlab.benchmark.scikit_learn", "scikit-learn's MLPClassifier"),
+}
+
+WORKS = (
+    Work(
+        "mlp",
+        "MLP 784-256-256-10 on Fashion-MNIST, batch 128",
+        ("model=mlp", "data=fashion_mnist"),
+        (OURS, LIMIT, "usual", "scikit-learn"),
+        (200, 400),
+        {LIMIT: 1 / 1.4, "usual": 6.0},
+    ),
+    Work(
+        "convnet",
+        "convnet on CIFAR-10, aug=crop_flip, batch 128",
+        ("model=convnet", "data=cifar10"),
+        (OURS, LIMIT, "usual"),
+        (20, 60),
+        {LIMIT: 0.95, "usual": 3.5},
+    ),
+    Work(
+        "alexnet",
+        "AlexNet at 224 pixels from a packed set, aug=alexnet, batch 128",
+        ("model=alexnet", "data=imagenet", "aug=alexnet", "data.batch_size=128"),
+        (OURS, LIMIT, "torchvision"),
+        (2, 5),
+        {LIMIT: 0.95, "torchvision": 1.8},
+    ),
+)
