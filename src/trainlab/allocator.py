@@ -10,9 +10,9 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4  # M_… of malloc.h
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next request, whatever its size. Elsewhere nothing is done.
 
-    By default every block above 32 MB comes fresh from the kernel, which fills it with zeros page by page, and goes back
-    when it is freed; in AlexNet's step of 128 images that is 600 of 2,000 ms on two cores. The peak stays, as memory
-    that is not given back while the process lives. Source: mallopt(3).
+    By default every block above 32 MB comes fresh from the kernel, which fills it with zeros page by page, and goes
+    back when it is freed; in AlexNet's step of 128 images that is 600 of 2,000 ms on two cores. In return the process
+    keeps the most that it has ever held. Source: mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab import checkpoint, closed_form, wandb_run
+from trainlab.allocator import keep_freed_memory
 from trainlab.augment import NoAugmentation
 from trainlab.build import build, build_data, build_net, target
 from trainlab.classifier import Classifier
@@ -31,6 +32,7 @@ from trainlab.layers import layers
 from trainlab.metrics import TOP_K
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import optimiser
+from trainlab.profiling import NoProfiler
 from trainlab.progress_bar import ProgressBar
 from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
@@ -48,6 +50,7 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
     Raises InputError for what cannot be run and RunError for a run that failed.
     """
     started = time.perf_counter()
+    keep_freed_memory()
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     quieten_libraries()
     out = console()
@@ -132,9 +135,19 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         # A run that had decided to stop has no epochs left.
         max_epochs=resumed.progress.epochs if resumed and resumed.progress.ended else cfg.trainer.max_epochs,
         check_val_every_n_epoch=cfg.trainer.validate_every,
-        callbacks=[Threads(threads), progress, *guards, history, *([best] if best else []), last, interruption, *watching],
+        callbacks=[
+            Threads(threads),
+            progress,
+            *guards,
+            history,
+            *([best] if best else []),
+            last,
+            interruption,
+            *watching,
+        ],
         plugins=[checkpoint.WholeFiles(), environment()],
         logger=False,
+        profiler=NoProfiler(),
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -1,1 +1,1 @@
-"""Speed, measured in one run on whatever machine there is: this project beside a bare loop and beside the usual ways."""
+"""Speed, measured in one run on whatever machine there is: this project, a bare loop and the usual ways."""

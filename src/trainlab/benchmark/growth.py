@@ -18,7 +18,9 @@ from trainlab.errors import RunError
 
 COUNTS = (1_000, 10_000, 50_000, 200_000)
 SIZE, CLASSES, VALIDATION = 256, 10, 100
-COMMAND = "model=perceptron aug=alexnet trainer.max_epochs=1 logger=none"  # so small a network that loading is what counts
+COMMAND = (
+    "model=perceptron aug=alexnet trainer.max_epochs=1 logger=none"  # so small a network that loading is what counts
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,15 @@ def grow(tell: Callable[[str], None], counts: Sequence[int] = COUNTS) -> list[Po
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_sparse_set(folder / "set", count)
-            words = [f"data.root={folder / 'set'}", "data=imagenet", *COMMAND.split(), f"hydra.run.dir={folder / 'run'}"]
-            done = subprocess.run([sys.executable, str(CONF.parent / "train.py"), *words], capture_output=True, text=True)
+            words = [
+                f"data.root={folder / 'set'}",
+                "data=imagenet",
+                *COMMAND.split(),
+                f"hydra.run.dir={folder / 'run'}",
+            ]
+            done = subprocess.run(
+                [sys.executable, str(CONF.parent / "train.py"), *words], capture_output=True, text=True
+            )
             if done.returncode:
                 raise RunError(f"a run on {count:,} packed pictures failed: {done.stderr.strip().splitlines()[-1]}")
             results = json.loads((folder / "run" / "results.json").read_text())

@@ -79,7 +79,7 @@ class Pace:
 
 
 class Paced(Callback):
-    """Puts the steps of a Lightning run at a pace. Validation, checkpoints and logs between two epochs are not timed."""
+    """Puts the steps of a Lightning run at a pace. What happens between two epochs is not timed."""
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace

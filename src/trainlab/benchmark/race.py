@@ -121,5 +121,3 @@ def _run(module: str, overrides: list[str], connection: Connection, folder: Path
     except Exception:
         traceback.print_exc()
         os._exit(1)
-
-

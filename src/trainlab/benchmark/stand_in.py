@@ -1,4 +1,4 @@
-"""Images in place of data sets that are not at hand: of the same number and shape. Speed does not ask what they show."""
+"""Images in place of data sets not at hand: as many, of the same shape. Speed does not ask what they show."""
 
 from __future__ import annotations
 

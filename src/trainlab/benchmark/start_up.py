@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from trainlab.benchmark.measure import Measure, in_turn, quotients
@@ -23,15 +24,15 @@ COMMANDS = {
 
 
 def start_up(rounds: int, tell: Callable[[str], None]) -> list[Measure]:
-    """--help, --cfg job and a mistake; then the first epoch's row of a small run against the imports it cannot avoid."""
-    seconds = in_turn([lambda words=words: _python(TRAIN, *words) for words in COMMANDS.values()], rounds)
+    """--help, --cfg job and a mistake; then the first row of a small run against the imports it cannot avoid."""
+    seconds = in_turn([partial(_python, TRAIN, *words) for words in COMMANDS.values()], rounds)
     found = []
     for (name, words), taken in zip(COMMANDS.items(), seconds, strict=True):
         with_torch = " torch\n" in _python("-X", "importtime", TRAIN, *words).replace("|   ", "").replace("| ", " ")
         remark = "torch is imported" if with_torch else "torch is not imported"
         found.append(Measure(name, taken, "s", ("≤", 1.0), remark))
         tell(name)
-    imports, first = in_turn([lambda: _python("-c", "import torch, lightning"), _until_the_first_row], rounds)
+    imports, first = in_turn([partial(_python, "-c", "import torch, lightning"), _until_the_first_row], rounds)
     tell("the first training step")
     remark = "python train.py model=perceptron, until its first epoch of 12 steps is in metrics.csv"
     found += [

@@ -1,4 +1,4 @@
-"""The usual stack: Lightning, a DataLoader with workers, torchvision's transforms image by image, torchmetrics each step.
+"""The usual stack: Lightning, DataLoader workers, torchvision's transforms image by image, torchmetrics each step.
 
 As the best-known template of Lightning and Hydra does it: a metric and a mean loss updated and logged in each step, a
 progress bar, a CSV logger. The network, the batches, the precision and the optimiser's rule are those of the other
@@ -31,7 +31,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     """As torchvision's data sets: an array in memory, each item made a PIL picture and transformed."""
 
     def __init__(self, images: ImageSet, transform: Any) -> None:
-        pixels = images.images.permute(0, 2, 3, 1)
+        pixels = images.everything.permute(0, 2, 3, 1)
         self.pixels = pixels.squeeze(-1).numpy() if pixels.shape[-1] == 1 else pixels.contiguous().numpy()
         self.labels, self.transform = images.labels.tolist(), transform
 
