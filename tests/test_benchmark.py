@@ -1,0 +1,77 @@
+"""The benchmark: what it says of figures that are known, and that every side does the steps it is told to."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from trainlab.benchmark.growth import write_sparse_set
+from trainlab.benchmark.measure import Measure, in_turn
+from trainlab.benchmark.race import Timed, race, ratios
+from trainlab.benchmark.report import benchmark
+from trainlab.benchmark.works import WORKS
+from trainlab.data.packed import PackedImages, read_packed
+from trainlab.errors import InputError, RunError
+
+MLP = next(work for work in WORKS if work.name == "mlp")
+SMALL = ["model=mlp", "data=digits", "data.batch_size=32"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "bound", "reached"), [("≥", 2.0, True), ("≥", 2.1, False), ("≤", 2.0, True), ("≤", 1.9, False)]
+)
+def test_the_median_decides_whether_a_bound_is_reached(sign, bound, reached):
+    assert Measure("it", [1.0, 2.0, 9.0], "s", (sign, bound)).reached is reached
+
+
+def test_ratios_are_taken_round_by_round():
+    assert ratios(Timed("a", rates=[10.0, 30.0]), Timed("b", rates=[5.0, 10.0])) == [2.0, 3.0]
+
+
+def test_calls_take_turns_and_the_first_round_does_not_count():
+    said = []
+    seconds = in_turn([lambda: said.append("a"), lambda: said.append("b")], rounds=2)
+    assert said == ["a", "b"] * 3
+    assert [len(taken) for taken in seconds] == [2, 2]
+
+
+@pytest.mark.slow
+def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
+    told = []
+    timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, tell=told.append)
+    assert [side.side for side in timed] == list(MLP.sides)
+    for side in timed:
+        assert len(side.rates) == len(side.step_ms) == 2
+        for rate, milliseconds in zip(side.rates, side.step_ms, strict=True):
+            # 3 steps of at most 32 images each, the last batch of an epoch being smaller
+            assert 0 < rate * milliseconds / 1000 <= 32.001
+        assert side.memory_mb > 50
+    assert len(told) == len(MLP.sides) * 3
+
+
+@pytest.mark.slow
+def test_a_side_that_fails_is_named_with_its_output(tmp_path):
+    with pytest.raises(RunError, match=r"side limit ended early; .*output\.txt says why"):
+        race(replace(MLP, sides=("limit",)), ["model=nothing"], steps=1, rounds=1, folder=tmp_path, tell=print)
+    assert "nothing" in (tmp_path / "mlp" / "limit" / "output.txt").read_text()
+
+
+def test_a_sparse_set_is_a_packed_set(tmp_path):
+    write_sparse_set(tmp_path / "set", 1000)
+    packed = read_packed(tmp_path / "set")
+    assert PackedImages(packed, "train").shape == (1000, 3, 256, 256)
+
+
+@pytest.mark.slow
+def test_start_up_is_written_as_json(tmp_path, capsys):
+    benchmark(["--quick", "--only", "start-up", "--out", str(tmp_path)])
+    found = {m["what"]: m for m in json.loads((tmp_path / "benchmark.json").read_text())["measures"]}
+    assert all(value > 0 for m in found.values() for value in m["values"])
+    assert "torch is imported" not in capsys.readouterr().out
+    assert len(found["python train.py --help"]["values"]) == 3
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="choose another folder with --out"):
+        benchmark(["--only", "start-up", "--out", str(tmp_path / "file" / "out")])
