@@ -85,7 +85,8 @@ class Augmentation(ABC):
     def prepare(self, images: Tensor) -> Tensor:
         """Subtract the mean of each channel; 0…255 becomes 0…1. The only place where uint8 becomes float."""
         assert self.mean is not None, "the mean of the training set is not known yet"
-        return (images - 255 * self.mean.to(images.device)[:, None, None]).mul_(1 / 255)
+        seen = images.to(torch.float32, copy=True)  # first: subtracting from bytes takes twenty times as long
+        return seen.sub_(255 * self.mean.to(images.device)[:, None, None]).mul_(1 / 255)
 
 
 class NoAugmentation(Augmentation):

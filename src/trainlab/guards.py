@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning as L
@@ -22,7 +23,7 @@ class NonFiniteLoss(Callback):
         loss = outputs["loss"]
         if loss.device.type != "cpu" and batch_idx % STEPS_BETWEEN_LOOKS:
             return
-        if trainer.world_size == 1 and not torch.isfinite(loss):  # ranks part ways only at the end of an epoch
+        if trainer.world_size == 1 and not math.isfinite(loss.item()):  # ranks part ways only at the end of an epoch
             raise diverged(trainer.current_epoch, trainer)
 
 

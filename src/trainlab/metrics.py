@@ -33,12 +33,12 @@ class Errors(Metric):
     def update(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         """scores: float (B, K), the greater the more probable; labels: int64 (B,); loss: their mean loss."""
         no_answer = scores.isnan().any(1)  # argmax and topk would take NaN for the greatest
-        self.loss += loss.double() * len(labels)
-        self.top1 += ((scores.argmax(1) != labels) | no_answer).sum()
+        self.loss.add_(loss, alpha=len(labels))
+        self.top1.add_(((scores.argmax(1) != labels) | no_answer).count_nonzero())
         if self.with_top5:
-            missed = (scores.topk(TOP_K, sorted=False).indices != labels[:, None]).all(1)
-            self.top5 += (missed | no_answer).sum()
-        self.count += len(labels)
+            found = (scores.topk(TOP_K, sorted=False).indices == labels[:, None]).any(1)
+            self.top5.add_((~found | no_answer).count_nonzero())
+        self.count.add_(len(labels))
 
     def compute(self) -> dict[str, Tensor]:
         """loss, top1_error and top5_error as float64 scalars; errors are fractions in [0, 1]."""

@@ -18,8 +18,8 @@ class Momentum(torch.optim.SGD):
     """v ← γ v + η ∇J(θ), θ ← θ − v (lecture: "Momentum permite aminorar riesgo"; Krizhevsky et al. 2012, §5).
 
     torch keeps b = v/η and updates b ← γ b + ∇J, θ ← θ − η b. While η stays the same this is the same thing;
-    when η changes, torch's v jumps by the ratio. So b is rescaled by η_old/η_new at each change, and nothing
-    else: the step itself is torch's, fused where it can be.
+    when η changes, torch's v jumps by the ratio. So in the first step with a new η, γ η_old/η_new stands for γ, and
+    nothing else is changed: the step itself is torch's, fused where it can be.
     """
 
     def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0, **kwargs: Any) -> None:
@@ -28,18 +28,20 @@ class Momentum(torch.optim.SGD):
             group["last_lr"] = group["lr"]
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        for group in self.param_groups:
-            lr, last = float(group["lr"]), group["last_lr"]
-            if lr == last:
-                continue
+        changed = [group for group in self.param_groups if group["lr"] != group["last_lr"]]
+        if not changed:
+            return super().step(closure)
+        momenta = [group["momentum"] for group in changed]
+        for group in changed:
+            lr = float(group["lr"])
             if lr <= 0:
                 raise ValueError(f"the learning rate fell to {lr}: v = γ v + η ∇J has no form with η = 0 here")
-            buffers = [self.state[p].get("momentum_buffer") for p in group["params"] if p in self.state]
-            buffers = [buffer for buffer in buffers if buffer is not None]
-            if buffers:
-                torch._foreach_mul_(buffers, last / lr)
-            group["last_lr"] = lr
-        return super().step(closure)
+            group["momentum"] *= group["last_lr"] / lr
+        try:
+            return super().step(closure)
+        finally:
+            for group, momentum in zip(changed, momenta, strict=True):
+                group["momentum"], group["last_lr"] = momentum, float(group["lr"])
 
 
 def optimiser(
