@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from trainlab.errors import RunError
 from trainlab.metrics import Errors
 from trainlab.objective import L2, Loss, weights_and_biases
 from trainlab.optim import schedule as make_schedule
+from trainlab.profiling import NoProfiler
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Classifier(L.LightningModule):
     views: how many views of an image the data module serves at test time. The scores of all are averaged, and
     the centre alone is the "one view" beside them.
     facts: what goes into the checkpoints besides the weights.
+    timed: `with timed(part):` stands around each part of a training step.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Classifier(L.LightningModule):
         views: int = 1,
         seed: int = 0,
         facts: Facts | None = None,
+        timed: Callable[[str], AbstractContextManager[Any]] = NoProfiler().profile,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step is written out below; Lightning's own costs a small net 0.2 ms
@@ -67,7 +71,7 @@ class Classifier(L.LightningModule):
         self.make_optimiser, self.schedule, self.monitor = optimiser, schedule, monitor
         self.plateau_patience, self.plateau_drops = plateau_patience, plateau_drops
         self.freeze_first_after = freeze_first_after
-        self.views, self.seed, self.facts = views, seed, facts
+        self.views, self.seed, self.facts, self.timed = views, seed, facts, timed
         self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
         self.validation: dict[str, Tensor] = {}
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
@@ -135,20 +139,24 @@ class Classifier(L.LightningModule):
         """One step of gradient descent, as the lecture writes it; returns the loss of before it."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        outputs = self.net(batch.inputs)
-        loss = self.loss(outputs, batch.labels)
-        # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt out.
-        weight = batch.size * self.trainer.world_size / batch.global_size
-        optimizer.zero_grad()
-        if self.trainer.world_size == 1:
-            loss.backward()
-        else:
-            self.manual_backward(loss * weight)
-        optimizer.step()
-        if self.scheduler is not None:
-            self.scheduler.step()
+        with self.timed("forward"):
+            outputs = self.net(batch.inputs)
+            loss = self.loss(outputs, batch.labels)
+        with self.timed("backward"):
+            optimizer.zero_grad()
+            if self.trainer.world_size == 1:
+                loss.backward()
+            else:
+                # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt
+                # out.
+                self.manual_backward(loss * (batch.size * self.trainer.world_size / batch.global_size))
+        with self.timed("optimiser"):
+            optimizer.step()
+            if self.scheduler is not None:
+                self.scheduler.step()
         if batch.size:
-            self.meter("train").update(outputs.detach(), batch.labels, loss.detach())
+            with self.timed("metrics"):
+                self.meter("train").update(outputs.detach(), batch.labels, loss.detach())
         return loss.detach()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

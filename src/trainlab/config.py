@@ -145,6 +145,7 @@ class Config(BaseModel):
     logger: Logger
     seed: Seed
     ckpt: str | None
+    profile: bool
 
 
 def check(config: dict[str, Any]) -> None:

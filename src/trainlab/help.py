@@ -29,6 +29,7 @@ EXAMPLES = {
 OPTIONS = {
     "seed=0": "every run is a function of its configuration",
     "ckpt=runs/…/checkpoints/last.ckpt": "go on from a checkpoint; ckpt=auto: from this run's own",
+    "profile=true": "where a step's time goes: a table and a trace",
     "model.activation=relu|tanh|sigmoid|identity": "",
     "model.init=paper|kaiming|xavier|torch|zero": "how the weights start",
     "optim.lr=0.1  optim.schedule=constant|cosine|plateau": "the learning rate, and how it changes",

@@ -17,6 +17,7 @@ CONFIG = Path(".hydra/config.yaml")
 CHECKPOINTS = Path("checkpoints")
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 METRICS = "metrics.csv"
+PROFILE = Path("profile")
 RESULTS = "results.json"  # written last: it says that the run is finished
 
 

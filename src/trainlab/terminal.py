@@ -77,3 +77,18 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
         table.add_row("distance to the least-squares solution", f"weights {gaps[0]:.1e}, objective {gaps[1]:.1e}")
     table.add_row("run", os.path.relpath(run_dir))
     return table
+
+
+def profile_table(rows: Sequence[tuple[str, float, float]], folder: Path) -> Table:
+    """part of the step, ms, share; the whole step last. folder: where it is written."""
+    table = Table(
+        title=f"a training step; {os.path.relpath(folder)} has it as a file, and the trace", title_justify="left"
+    )
+    table.add_column("part")
+    table.add_column("ms", justify="right")
+    table.add_column("share", justify="right")
+    for number, (part, milliseconds, share) in enumerate(rows):
+        if number + 1 == len(rows):
+            table.add_section()
+        table.add_row(part, f"{milliseconds:,.3f}", f"{share:.1%}")
+    return table

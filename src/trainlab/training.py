@@ -32,14 +32,14 @@ from trainlab.layers import layers
 from trainlab.metrics import TOP_K
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import optimiser
-from trainlab.profiling import NoProfiler
+from trainlab.profiling import NoProfiler, StepProfiler
 from trainlab.progress_bar import ProgressBar
 from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
-from trainlab.run_directory import CHECKPOINTS, LAST, METRICS, PREVIOUS, RESULTS, own_checkpoint, read_results
+from trainlab.run_directory import CHECKPOINTS, LAST, METRICS, PREVIOUS, PROFILE, RESULTS, own_checkpoint, read_results
 from trainlab.signals import heard_by
 from trainlab.sweeps.point import read_point
-from trainlab.terminal import console, layer_table, result_table
+from trainlab.terminal import console, layer_table, profile_table, result_table
 
 
 def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
@@ -84,6 +84,10 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         mean=data.mean,
         stored=None if data.augmentation is None else data.sets.train.images.shape[-1],
     )
+    profiler = NoProfiler()
+    if cfg.profile:
+        steps = cfg.trainer.max_epochs * len(data.train_dataloader())
+        profiler = StepProfiler(steps, torch.cuda.synchronize if hardware.accelerator == "gpu" else lambda: None)
     classifier = Classifier(
         net,
         build(cfg.loss),
@@ -106,6 +110,7 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         views=data.test_views,
         seed=cfg.seed,
         facts=facts,
+        timed=profiler.profile,
     )
 
     table = layers(net, data.input_shape)
@@ -147,7 +152,7 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         ],
         plugins=[checkpoint.WholeFiles(), environment()],
         logger=False,
-        profiler=NoProfiler(),
+        profiler=profiler,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -187,6 +192,9 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
     with heard_by(interruption.hear):
         try:
             trainer.fit(classifier, data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
+            if isinstance(profiler, StepProfiler) and trainer.is_global_zero:
+                profiler.write(run_dir / PROFILE)
+                out.print(profile_table(profiler.table(), run_dir / PROFILE))
             gaps = least_squares_gaps(classifier, data, l2)
             tested_epoch = trainer.current_epoch
             if best is not None and best.best_model_path:

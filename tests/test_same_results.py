@@ -1,0 +1,76 @@
+"""What is fast computes what is plain: a run's losses beside those of a loop that is written for reading only."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trainlab.augment import uniform
+from trainlab.benchmark.job import job
+from trainlab.data.batches import EpochBatches
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 10
+OPTIONS = [
+    "data.reflections=true",
+    "optim=momentum",
+    "optim.schedule=cosine",
+    "trainer=cpu",
+    "trainer.precision=float32",
+    f"trainer.max_epochs={EPOCHS}",
+    "logger=csv",
+]
+
+
+def seen(images, ids, augmentation, epoch):
+    """float32: the mean subtracted, padded, cut and turned picture by picture."""
+    pictures = images[ids].float() / 255 - augmentation.mean[:, None, None]
+    if augmentation.side != images.shape[-1] or not hasattr(augmentation, "padding"):
+        return pictures
+    room, side = augmentation.padding, augmentation.size
+    cut = []
+    places = uniform(ids, 3, seed=0, epoch=epoch).T
+    for picture, (top, left, mirror) in zip(F.pad(pictures, [room] * 4), places, strict=True):
+        top, left = int(top * (2 * room + 1)), int(left * (2 * room + 1))
+        window = picture[:, top : top + side, left : left + side]
+        cut.append(window.flip(-1) if mirror < 0.5 else window)
+    return torch.stack(cut)
+
+
+@pytest.mark.parametrize("options", [["model=convnet", "aug=crop_flip"], ["model=mlp", "aug=none", "reg=l2"]])
+def test_over_100_steps_the_losses_are_those_of_a_plain_loop(train, options):
+    run = train(*options, *OPTIONS)
+    assert run.status == 0, run.err
+    theirs = [float(row["train/loss"]) for row in csv.DictReader((run.folder / "metrics.csv").open())]
+
+    this = job([*options, *OPTIONS])
+    images, labels = this.data.sets.train.images, this.data.sets.train.labels
+    batches = EpochBatches(len(images), this.batch_size, seed=0, shuffle=True)
+    weights = list(this.net.parameters())
+    velocities = [torch.zeros_like(w) for w in weights]
+    steps, done, expected = EPOCHS * len(batches), 0, []
+    assert steps >= 100
+    for epoch in range(EPOCHS):
+        batches.set_epoch(epoch)
+        summed = 0.0
+        for part in batches:
+            loss = F.cross_entropy(
+                this.net(seen(images, part.pairs, this.data.augmentation, epoch)), labels[part.pairs]
+            )
+            summed += loss.item() * part.size
+            gradients = torch.autograd.grad(loss, weights)
+            lr = this.cfg.optim.lr * 0.5 * (1 + math.cos(math.pi * done / steps))
+            with torch.no_grad():
+                for w, v, g in zip(weights, velocities, gradients, strict=True):
+                    decay = this.cfg.reg.l2 if w.ndim > 1 else 0.0
+                    v.copy_(this.cfg.optim.momentum * v + lr * (g + decay * w))
+                    w -= v
+            done += 1
+        expected.append(summed / len(images))
+    assert theirs == pytest.approx(expected, rel=1e-5)
+    assert theirs[-1] < 0.95 * theirs[0]
