@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -94,9 +95,11 @@ class Runner:
         return block
 
     def end(self) -> None:
-        if self.process.is_alive():
+        if self.process.pid is None:  # it was never started
+            return
+        with contextlib.suppress(OSError):  # it has ended by itself
             self.connection.send(None)
-            self.process.join(20)
+        self.process.join(20)
         self.process.kill()
 
     def _receive(self) -> Any:
