@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import math
 
+import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
 
 from trainlab.augment import uniform
 from trainlab.benchmark.job import job
+from trainlab.classifier import Classifier
 from trainlab.data.batches import EpochBatches
+from trainlab.objective import L2
 
 pytestmark = pytest.mark.slow
 
@@ -74,3 +77,28 @@ def test_over_100_steps_the_losses_are_those_of_a_plain_loop(train, options):
         expected.append(summed / len(images))
     assert theirs == pytest.approx(expected, rel=1e-5)
     assert theirs[-1] < 0.95 * theirs[0]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision):
+    """To the bit, dropout and bfloat16's rounded weights included."""
+    weights = []
+    for together in (1, 5):
+        this = job(["model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}"])
+        this.data.together = together
+        classifier = Classifier(this.net, this.loss, L2(examples=1), lambda _, this=this: this.optimiser(), classes=10)
+        trainer = L.Trainer(
+            accelerator="cpu",
+            precision=this.hardware.precision,
+            max_epochs=2,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(classifier, this.data)
+        assert trainer.num_training_batches == -(-this.data.train_batches // together)
+        assert trainer.global_step == 2 * this.data.train_batches
+        weights.append(torch.cat([w.detach().flatten() for w in this.net.parameters()]))
+    assert torch.equal(*weights)

@@ -82,11 +82,17 @@ class Augmentation(ABC):
             return images
         return F.interpolate(images.float(), size=(self.side, self.side), mode="bilinear", antialias=False)
 
-    def prepare(self, images: Tensor) -> Tensor:
-        """Subtract the mean of each channel; 0…255 becomes 0…1. The only place where uint8 becomes float."""
+    def prepare(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
+        """Subtract the mean of each channel; 0…255 becomes 0…1. The only place where uint8 becomes float.
+
+        colours: float32 (B, C), what is then added to each image.
+        """
         assert self.mean is not None, "the mean of the training set is not known yet"
-        seen = images.to(torch.float32, copy=True)  # first: subtracting from bytes takes twenty times as long
-        return seen.sub_(255 * self.mean.to(images.device)[:, None, None]).mul_(1 / 255)
+        mean = 255 * self.mean.to(images.device)
+        if images.device.type == "cpu":
+            return _to_float(images, mean, colours)
+        seen = images.to(torch.float32, copy=True).sub_(mean[:, None, None]).mul_(1 / 255)
+        return seen if colours is None else seen.add_(colours[:, :, None, None])
 
 
 class NoAugmentation(Augmentation):
@@ -199,11 +205,11 @@ class AlexNetAugmentation(TenCrop):
             places = uniform(first, 3 + 2 * channels, seed=seed, epoch=epoch)[:2]
         top, left = (places * (self.side - self.size + 1)).long().unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
-        seen = self.prepare(crop(self.enlarge(images), top, left, mirrored, self.size))
+        cut = crop(self.enlarge(images), top, left, mirrored, self.size)
         if not self.colour or (self.colour_until is not None and epoch >= self.colour_until):
-            return seen
+            return self.prepare(cut)
         alpha = self.colour * normal(draws[3 : 3 + channels], draws[3 + channels :])
-        return seen.add_((self.components.to(seen.device) @ alpha).T[:, :, None, None])
+        return self.prepare(cut, (self.components.to(cut.device) @ alpha).T)
 
     @cached_property
     def components(self) -> Tensor:
@@ -241,6 +247,36 @@ def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor
         else:
             target[k] = window[..., ::-1]
     return cut
+
+
+IN_CACHE = 2**17  # float32 values: half a MiB
+
+
+def _to_float(images: Tensor, mean: Tensor, colours: Tensor | None) -> Tensor:
+    """(x − mean) / 255 + colours on a CPU: a few images at a time, so that only the result goes through the memory.
+
+    Bytes become float before anything is subtracted from them, which from bytes takes twenty times as long; and where
+    the channels are last, what differs by channel is written out along a row of pixels, for the same reason.
+    """
+    count, channels, height, width = images.shape
+    if channels > 1 and images.stride(1) == 1:
+        seen = torch.empty(images.shape, memory_format=torch.channels_last)
+        rows = seen.permute(0, 2, 3, 1).view(count, height, width * channels)
+        mean = mean.repeat(width)
+        colours = None if colours is None else colours.repeat(1, width)[:, None]
+    else:
+        seen = torch.empty(images.shape)
+        rows = seen.view(count, channels, height * width)
+        mean = mean[:, None]
+        colours = None if colours is None else colours[:, :, None]
+    step = max(1, IN_CACHE // (channels * height * width))
+    for begin in range(0, count, step):
+        some = slice(begin, begin + step)
+        seen[some].copy_(images[some])
+        rows[some].sub_(mean).mul_(1 / 255)
+        if colours is not None:
+            rows[some].add_(colours[some])
+    return seen
 
 
 def _centre(images: Tensor, size: int) -> Tensor:

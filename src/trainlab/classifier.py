@@ -23,7 +23,7 @@ from trainlab.errors import RunError
 from trainlab.metrics import Errors
 from trainlab.objective import L2, Loss, weights_and_biases
 from trainlab.optim import schedule as make_schedule
-from trainlab.profiling import NoProfiler
+from trainlab.profiling import untimed
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Classifier(L.LightningModule):
         views: int = 1,
         seed: int = 0,
         facts: Facts | None = None,
-        timed: Callable[[str], AbstractContextManager[Any]] = NoProfiler().profile,
+        timed: Callable[[str], AbstractContextManager[Any]] = untimed,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step is written out below; Lightning's own costs a small net 0.2 ms
@@ -79,6 +79,7 @@ class Classifier(L.LightningModule):
         self.plateau: ReduceLROnPlateau | None = None
         self.plateau_state: dict[str, Any] | None = None
         self.batches_done = 0  # of this epoch
+        self.epoch_ends = False  # whether the last of them are under way
         self.within_epoch: dict[str, Any] | None = None  # what a checkpoint from within an epoch restores
         self.test_parts: list[tuple[Tensor, ...]] = []
         self.predictions: Predictions | None = None
@@ -92,7 +93,7 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimiser(self.net)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = (self.trainer.max_epochs or 0) * self.trainer.datamodule.train_batches  # type: ignore[attr-defined]
         scheduler = make_schedule(self.schedule, optimizer, steps, self.plateau_patience)
         if scheduler is None:
             return optimizer
@@ -113,17 +114,18 @@ class Classifier(L.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # Dropout draws from torch's global stream; started anew in each epoch, a resumed run draws what an unbroken
         # one does. (Lightning leaves on_train_epoch_start out in the first epoch after a resumption.)
-        if batch_index == 0:
+        if self.within_epoch is not None:
+            self.go_on_within_epoch(self.within_epoch)
+        elif batch_index == 0:
+            self.batches_done = 0
             self.start_stream(self.seed, self.current_epoch, self.global_rank)
-        elif self.within_epoch is not None:
-            self.go_on_within_epoch(self.within_epoch, batch_index)
         self.within_epoch = None
-        self.batches_done = batch_index + 1
+        self.epoch_ends = batch_index + 1 == self.trainer.num_training_batches
 
     def start_stream(self, *key: int) -> None:
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
-    def go_on_within_epoch(self, state: dict[str, Any], batch_index: int) -> None:
+    def go_on_within_epoch(self, state: dict[str, Any]) -> None:
         """The epoch's sums so far, and each rank's stream; with another number of ranks, new streams."""
         if self.global_rank == 0:
             self.meter("train").go_on_from(state["sums"])
@@ -133,15 +135,20 @@ class Classifier(L.LightningModule):
             if "cuda" in stream and self.device.type == "cuda":
                 torch.cuda.set_rng_state(stream["cuda"], self.device)
         else:
-            self.start_stream(self.seed, self.current_epoch, self.global_rank, batch_index)
+            self.start_stream(self.seed, self.current_epoch, self.global_rank, self.batches_done)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The steps of gradient descent on a batch, or on several one after another; returns their losses."""
+        parts = zip(batch.inputs.split(batch.step_size), batch.labels.split(batch.step_size), strict=True)
+        return torch.stack([self.step(inputs, labels, batch) for inputs, labels in parts])
+
+    def step(self, inputs: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """One step of gradient descent, as the lecture writes it; returns the loss of before it."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         with self.timed("forward"):
-            outputs = self.net(batch.inputs)
-            loss = self.loss(outputs, batch.labels)
+            outputs = self.net(inputs)
+            loss = self.loss(outputs, labels)
         with self.timed("backward"):
             optimizer.zero_grad()
             if self.trainer.world_size == 1:
@@ -154,10 +161,12 @@ class Classifier(L.LightningModule):
             optimizer.step()
             if self.scheduler is not None:
                 self.scheduler.step()
+        loss = loss.detach()
         if batch.size:
             with self.timed("metrics"):
-                self.meter("train").update(outputs.detach(), batch.labels, loss.detach())
-        return loss.detach()
+                self.meter("train").collect(outputs.detach(), labels, loss)
+        self.batches_done += 1
+        return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.freeze_first_after is not None and self.current_epoch >= self.freeze_first_after:
@@ -232,7 +241,7 @@ class Classifier(L.LightningModule):
             checkpoint[KEY] = self.facts.plain()
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
-        ends = self.batches_done == self.trainer.num_training_batches
+        ends = self.epoch_ends
         checkpoint["progress"] = Progress(
             self.current_epoch + ends, 0 if ends else self.batches_done, ended=ends and self.trainer.should_stop
         ).plain()
@@ -245,6 +254,12 @@ class Classifier(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.plateau_state = checkpoint.get("plateau")
         self.within_epoch = checkpoint.get("within_epoch")
+        if self.within_epoch is not None:
+            # Lightning counts what its loader gives out, and another run may have put more batches together.
+            self.batches_done = checkpoint["progress"]["batches"]
+            given_out = self.batches_done // self.trainer.datamodule.together  # type: ignore[attr-defined]
+            count = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+            count.update(ready=given_out, started=given_out, processed=given_out, completed=given_out - 1)
 
     def gather(self, mine: Any) -> list[Any]:
         """The ranks' objects, in their order: a collective call."""
@@ -262,6 +277,7 @@ class Classifier(L.LightningModule):
     def finish(self, name: str) -> dict[str, Tensor]:
         """The epoch's values as name/loss, name/top1_error, …; the sums start again."""
         meter = self.meter(name)
+        meter.settle()
         values = {f"{name}/{key}": value for key, value in meter.compute().items()}
         meter.reset()
         return values

@@ -20,10 +20,10 @@ class NonFiniteLoss(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = outputs["loss"]
-        if loss.device.type != "cpu" and batch_idx % STEPS_BETWEEN_LOOKS:
+        losses = outputs["loss"]
+        if losses.device.type != "cpu" and batch_idx % STEPS_BETWEEN_LOOKS:
             return
-        if trainer.world_size == 1 and not math.isfinite(loss.item()):  # ranks part ways only at the end of an epoch
+        if trainer.world_size == 1 and not math.isfinite(losses.max()):  # ranks part ways only at the end of an epoch
             raise diverged(trainer.current_epoch, trainer)
 
 

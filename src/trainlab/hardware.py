@@ -71,6 +71,21 @@ def choose_threads(threads: int | str, multiplications: int, devices: int) -> in
     return 1 if multiplications < SMALL_STEP else max(1, torch.get_num_threads() // devices)
 
 
+STEPS_TOGETHER = 16
+LITTLE_WORK = {"cpu": 500_000_000, "gpu": 50_000_000_000}  # multiplications forward: some 30 ms of training
+
+
+def choose_steps_together(accelerator: str, multiplications: int, processes: int) -> int:
+    """How many steps are given to the training loop as one, so that a small net's step need not wait for the loop.
+
+    No more than take some 30 ms, so that a run can be stopped, and shows how it gets on, as before. With several
+    processes, which meet in every step, one.
+    """
+    if processes > 1:
+        return 1
+    return max(1, min(STEPS_TOGETHER, LITTLE_WORK[accelerator] // multiplications))
+
+
 def cpu_has_bfloat16() -> bool:
     """AVX-512 BF16 or AMX: elsewhere bfloat16 is emulated and slower than float32."""
     try:

@@ -69,7 +69,7 @@ class Interruption(Checkpoint):
         self.last.save(trainer)
         self.saved_at = time.monotonic()
         if wanted == STOP:
-            done = f"{batch_idx + 1} of {trainer.num_training_batches} batches"
+            done = f"{pl_module.batches_done} of {trainer.datamodule.train_batches} batches"  # type: ignore[attr-defined]
             raise self.interrupted(f" in epoch {trainer.current_epoch + 1}, after {done}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

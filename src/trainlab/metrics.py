@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 TOP_K = 5  # ILSVRC's second error: the truth is not among the five most probable classes
+WAITING = 2**14  # scores; a small net's step costs less than looking at its errors, unless many are looked at together
 
 
 class Errors(Metric):
@@ -29,11 +30,36 @@ class Errors(Metric):
         self.add_state("loss", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("top1", "top5", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.waiting_values = 0
 
-    def update(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """scores: float (B, K), the greater the more probable; labels: int64 (B,); loss: their mean loss."""
+    def collect(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """`update`, later: with others, and at the latest when `settle` is called, as it must be before any look."""
+        self.waiting.append((scores, labels, loss))
+        self.waiting_values += scores.numel()
+        if self.waiting_values >= WAITING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what has been collected."""
+        if self.waiting:
+            scores, labels, losses = zip(*self.waiting, strict=True)
+            self.waiting, self.waiting_values = [], 0
+            self.update(torch.cat(scores), torch.cat(labels), losses, [len(part) for part in labels])
+
+    def reset(self) -> None:
+        self.waiting, self.waiting_values = [], 0
+        super().reset()
+
+    def update(
+        self, scores: Tensor, labels: Tensor, loss: Tensor | Sequence[Tensor], sizes: Sequence[int] = ()
+    ) -> None:
+        """scores: float (B, K), the greater the more probable; labels: int64 (B,); loss: their mean loss, or those of
+        the batches of which `sizes` are the numbers of examples."""
         no_answer = scores.isnan().any(1)  # argmax and topk would take NaN for the greatest
-        self.loss.add_(loss, alpha=len(labels))
+        losses = [loss] if isinstance(loss, Tensor) else loss
+        for mean, size in zip(losses, sizes or [len(labels)], strict=True):  # one by one: the same bits in any company
+            self.loss.add_(mean, alpha=size)
         self.top1.add_(((scores.argmax(1) != labels) | no_answer).count_nonzero())
         if self.with_top5:
             found = (scores.topk(TOP_K, sorted=False).indices == labels[:, None]).any(1)
@@ -49,6 +75,7 @@ class Errors(Metric):
 
     def sums(self) -> dict[str, Tensor]:
         """What has been added up so far, over all ranks: a collective call."""
+        self.settle()
         sums = {name: getattr(self, name).clone() for name in self._defaults}
         if torch.distributed.is_initialized():
             for value in sums.values():

@@ -67,6 +67,7 @@ class ProgressBar(Callback):
         if self.bar is not None and now - self.last_refresh > 0.5:
             self.last_refresh = now
             meter = pl_module.meter("train")  # type: ignore[operator]
+            meter.settle()
             done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
             self.bar.update(
                 self.task,

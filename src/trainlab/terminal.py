@@ -79,11 +79,9 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
     return table
 
 
-def profile_table(rows: Sequence[tuple[str, float, float]], folder: Path) -> Table:
-    """part of the step, ms, share; the whole step last. folder: where it is written."""
-    table = Table(
-        title=f"a training step; {os.path.relpath(folder)} has it as a file, and the trace", title_justify="left"
-    )
+def profile_table(rows: Sequence[tuple[str, float, float]]) -> Table:
+    """part of the step, ms, share; the whole step last."""
+    table = Table(title="a training step", title_justify="left")
     table.add_column("part")
     table.add_column("ms", justify="right")
     table.add_column("share", justify="right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -25,7 +26,7 @@ from trainlab.classifier import Classifier
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.figures.run import draw_figures
 from trainlab.guards import FlatGradient, NonFiniteLoss, Threads, ValidateAtTheEnd
-from trainlab.hardware import choose_hardware, choose_threads
+from trainlab.hardware import choose_hardware, choose_steps_together, choose_threads
 from trainlab.history import History
 from trainlab.interruption import Interruption
 from trainlab.layers import layers
@@ -84,9 +85,13 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         mean=data.mean,
         stored=None if data.augmentation is None else data.sets.train.images.shape[-1],
     )
+    table = layers(net, data.input_shape)
+    work = sum(layer.connections for layer in table) * min(data.batch_size or sys.maxsize, len(data.sets.train))
+    threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
+    data.together = choose_steps_together(hardware.accelerator, work, cfg.trainer.devices * cfg.trainer.nodes)
     profiler = NoProfiler()
     if cfg.profile:
-        steps = cfg.trainer.max_epochs * len(data.train_dataloader())
+        steps = cfg.trainer.max_epochs * data.train_batches
         profiler = StepProfiler(steps, torch.cuda.synchronize if hardware.accelerator == "gpu" else lambda: None)
     classifier = Classifier(
         net,
@@ -112,10 +117,6 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         facts=facts,
         timed=profiler.profile,
     )
-
-    table = layers(net, data.input_shape)
-    work = sum(layer.connections for layer in table) * min(data.batch_size or sys.maxsize, len(data.sets.train))
-    threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
 
     # What watches it
     progress = ProgressBar(out)
@@ -194,7 +195,9 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
             trainer.fit(classifier, data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
             if isinstance(profiler, StepProfiler) and trainer.is_global_zero:
                 profiler.write(run_dir / PROFILE)
-                out.print(profile_table(profiler.table(), run_dir / PROFILE))
+                out.print(profile_table(profiler.table()))
+                where = os.path.relpath(run_dir / PROFILE)
+                out.print(f"{where} has it as table.csv, and trace.json for ui.perfetto.dev", soft_wrap=True)
             gaps = least_squares_gaps(classifier, data, l2)
             tested_epoch = trainer.current_epoch
             if best is not None and best.best_model_path:

@@ -83,6 +83,28 @@ def test_an_epoch_is_a_pure_function(world_size, epoch, **kwargs):
         assert [part.pairs.tolist() for part in one] == [part.pairs.tolist() for part in other]
 
 
+@quick
+@given(together=st.integers(2, 20), skipped=st.integers(0, 80), **SETS)
+def test_batches_given_out_together_are_the_same_ones(together, skipped, **kwargs):
+    """Also where an epoch is gone on with: the joints stay where they are, so that Lightning's count of them fits."""
+    kwargs |= {"seed": 3, "shuffle": True, "every_rank": True}
+    alone, joined = EpochBatches(**kwargs), EpochBatches(**kwargs, together=together)
+    assert len(joined) == -(-len(alone) // together) == len(list(joined))
+    skipped = min(skipped, len(alone))
+    alone.skip(skipped)
+    joined.skip(skipped)
+    parts = list(joined)
+    assert len(parts) == len(joined) - skipped // together
+    batches = [pairs.tolist() for part in parts for pairs in part.pairs.split(part.step_size)]
+    assert batches == [part.pairs.tolist() for part in alone]
+
+
+def test_a_batch_knows_its_steps():
+    slices = Slices(ImageSet(torch.zeros(9, 2), torch.zeros(9).long(), ("a",)))
+    batches = EpochBatches(9, 2, every_rank=True, together=3)
+    assert [slices[part].steps for part in batches] == [3, 2]
+
+
 def test_an_epoch_can_be_gone_through_twice():
     batches = EpochBatches(20, 6, shuffle=True)
     assert [part.pairs.tolist() for part in batches] == [part.pairs.tolist() for part in batches]
@@ -127,7 +149,7 @@ def test_slices_are_the_rows_of_the_pairs(views):
     images = torch.arange(6).to(torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2)
     slices = Slices(ImageSet(images, torch.arange(6) * 7, tuple("abcdef")), views)
     pairs = torch.randperm(6 * views)
-    batch = slices[Part(pairs, 6 * views, 6 * views)]
+    batch = slices[Part(pairs, 6 * views, 6 * views, 6 * views)]
     expected = [divmod(pair, views) for pair in pairs.tolist()]
     assert list(zip(batch.ids.tolist(), batch.views.tolist(), strict=True)) == expected
     assert batch.inputs[:, 0, 0, 0].tolist() == [example for example, _ in expected]
@@ -136,11 +158,11 @@ def test_slices_are_the_rows_of_the_pairs(views):
 
 def test_slices_pass_the_counts_on():
     slices = Slices(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
-    batch = slices[Part(torch.tensor([3]), 0, 5)]
-    assert (batch.size, batch.global_size) == (0, 5)
+    batch = slices[Part(torch.tensor([3]), 0, 5, 4)]
+    assert (batch.size, batch.global_size, batch.step_size) == (0, 5, 4)
 
 
 def test_slices_do_not_share_memory_with_the_set():
     images = ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",))
-    Slices(images)[Part(torch.arange(4), 4, 4)].inputs.fill_(1)
+    Slices(images)[Part(torch.arange(4), 4, 4, 4)].inputs.fill_(1)
     assert not images.images.any()

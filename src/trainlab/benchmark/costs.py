@@ -67,7 +67,8 @@ def metrics(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> l
 
     def updates() -> None:
         for _ in range(times):
-            errors.update(scores, labels, error)
+            errors.collect(scores, labels, error)
+        errors.settle()
         this.synchronise()
 
     updating, stepping = in_turn([updates, steps], rounds)

@@ -93,7 +93,7 @@ class Paced(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.pace.step(len(batch[0]))
+        self.pace.step(len(batch[0]), getattr(batch, "steps", 1))
         if batch_idx + 1 == trainer.num_training_batches:
             self.pace.pause()
 

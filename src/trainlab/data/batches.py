@@ -14,12 +14,13 @@ from trainlab.data.image_set import ImageSet
 
 
 class Batch(NamedTuple):
-    """One rank's part of one global batch.
+    """One rank's part of one global batch, or all of several that follow each other.
 
     inputs: uint8 (b, C, H, W) as stored, or float after the augmentation; float32 (b, F) for points.
     labels, ids, views: int64 (b,); `ids` are positions in the set.
     size: how many of the b examples count: b, or 0 for the stand-in that a rank without work gets.
     global_size: examples of the global batch, all ranks together.
+    step_size: examples of one step of the optimiser; only where `b` is more are there several.
     """
 
     inputs: Tensor
@@ -28,14 +29,20 @@ class Batch(NamedTuple):
     views: Tensor
     size: int
     global_size: int
+    step_size: int
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.labels) // self.step_size)
 
 
 class Part(NamedTuple):
-    """What the sampler says of a batch: int64 (b,) indices of (example, view) pairs, and the two sizes."""
+    """What the sampler says of a batch: int64 (b,) indices of (example, view) pairs, and the three sizes."""
 
     pairs: Tensor
     size: int
     global_size: int
+    step_size: int
 
 
 class EpochBatches(Sampler[Part]):
@@ -45,6 +52,9 @@ class EpochBatches(Sampler[Part]):
     batch. Each pair is used exactly once per epoch, the last batch may be smaller. A rank for which the last
     batch has nothing left gets a stand-in that does not count when `every_rank` is true (training, where all
     ranks must take part in each step), and no batch otherwise.
+
+    together: so many batches are given out as one, for steps so short that giving them out takes a good part of
+    them. The batches are the same ones; with several ranks each is given out alone.
     """
 
     def __init__(
@@ -58,7 +68,10 @@ class EpochBatches(Sampler[Part]):
         every_rank: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        together: int = 1,
     ) -> None:
+        assert together == 1 or world_size == 1, "each rank's share is of one batch"
+        self.span = batch_size * together
         self.pairs, self.batch_size = examples * views, batch_size
         self.seed, self.shuffle, self.every_rank = seed, shuffle, every_rank
         self.rank, self.world_size = rank, world_size
@@ -81,16 +94,20 @@ class EpochBatches(Sampler[Part]):
 
     def __len__(self) -> int:
         if self.every_rank:
-            return -(-self.pairs // self.batch_size)
+            return -(-self.pairs // self.span)
         rest = self.pairs % self.batch_size
         return self.pairs // self.batch_size * (self.rank < self.batch_size) + (self.rank < rest)
 
     def __iter__(self) -> Iterator[Part]:
-        first, self.first = self.first, 0
-        for whole in self.order().split(self.batch_size)[first:]:
+        begin, self.first = self.first * self.batch_size, 0
+        order = self.order()
+        while begin < self.pairs:
+            end = (begin // self.span + 1) * self.span  # the same ends wherever it begins
+            whole = order[begin:end]
             mine = whole[self.rank :: self.world_size]
             if len(mine) or self.every_rank:
-                yield Part(mine if len(mine) else whole[:1], len(mine), len(whole))
+                yield Part(mine if len(mine) else whole[:1], len(mine), len(whole), self.batch_size)
+            begin = end
 
 
 class Slices(Dataset[Batch]):
@@ -104,4 +121,4 @@ class Slices(Dataset[Batch]):
         views = part.pairs % self.views
         images, labels = self.images.images, self.images.labels[ids]
         pixels = images.index_select(0, ids) if isinstance(images, Tensor) else images[ids]
-        return Batch(pixels, labels, ids, views, part.size, part.global_size)
+        return Batch(pixels, labels, ids, views, *part[1:])

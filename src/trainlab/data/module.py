@@ -43,6 +43,7 @@ class ImageData(L.LightningDataModule):
         self.splits: Splits | None = None
         self.augmentation: Augmentation | None = None
         self.first_batch = 0  # of the first epoch: a run may be resumed within an epoch
+        self.together = 1  # training batches that are given out as one
 
     def setup(self, stage: str | None = None) -> None:
         """Read the sets and measure the mean of the training set. Lightning calls this again; it is done once."""
@@ -121,10 +122,18 @@ class ImageData(L.LightningDataModule):
         images = self.sets.train.everything
         return self.augmentation.test(images) if self.augmentation else images
 
+    @property
+    def train_batches(self) -> int:
+        """Global batches, and so steps, of an epoch."""
+        return -(-len(self.sets.train) * self.train_views // self._train_batch)
+
+    @property
+    def _train_batch(self) -> int:
+        return self.batch_size or len(self.sets.train) * self.train_views
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        views = self.train_views
-        batch_size = self.batch_size or len(self.sets.train) * views
-        loader = self._loader(self.sets.train, batch_size, views=views, shuffle=True, every_rank=True)
+        order = {"views": self.train_views, "shuffle": True, "every_rank": True, "together": self.together}
+        loader = self._loader(self.sets.train, self._train_batch, **order)
         loader.sampler.skip(self.first_batch)  # type: ignore[attr-defined]
         return loader
 
@@ -137,7 +146,7 @@ class ImageData(L.LightningDataModule):
     def _evaluation_batch(self, views: int) -> int:
         return max(1, min(1024, EVALUATION_VALUES // (views * torch.Size(self.input_shape).numel()))) * self._world_size
 
-    def _loader(self, images: ImageSet, batch_size: int, views: int = 1, **order: bool) -> DataLoader[Batch]:
+    def _loader(self, images: ImageSet, batch_size: int, views: int = 1, **order: Any) -> DataLoader[Batch]:
         batches = EpochBatches(
             len(images),
             batch_size,
@@ -159,7 +168,7 @@ class ImageData(L.LightningDataModule):
         if device.type == "cpu":
             return batch
         inputs, labels, ids, views = (part.to(device, non_blocking=True) for part in batch[:4])
-        return Batch(inputs, labels, ids, views, batch.size, batch.global_size)
+        return batch._replace(inputs=inputs, labels=labels, ids=ids, views=views)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Training: (B, C, S, S) → (B, C, size, size). Validation: the centre view. Test: (V, B, C, size, size)."""
