@@ -38,6 +38,8 @@ def test_convnet_by_hand():
     assert [row.weights for row in rows] == [2400, 25_600, 51_200, 10_240]
     assert [row.connections for row in rows] == [2400 * 1024, 25_600 * 256, 51_200 * 64, 10_240]
     assert [row.neurons for row in rows] == [32_768, 8192, 4096, 10]
+    # 5; a pool of 3 makes 7, and five pixels two apart 7 + 4·2; a pool of 3 makes 19, and five pixels four apart all 32
+    assert [row.sees for row in rows] == [5, 15, 32, None]
 
 
 def test_mlp_by_hand():

@@ -41,7 +41,8 @@ def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
     """Every layer with weights in the order of use. `net` is run once on zeros, in its own mode and dtype."""
     rows: list[Layer] = []
     names = {m: name for name, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    windows = [m for m in net.modules() if isinstance(m, nn.MaxPool2d | SpatialResponseNorm)]
+    pools = nn.MaxPool2d | nn.AvgPool2d
+    windows = [m for m in net.modules() if isinstance(m, pools | SpatialResponseNorm)]
     field, step = 1, 1  # of what comes next: pixels that a neuron depends on, pixels between two neighbours
     blocks = Counter(name.rpartition(".")[0] for name in names.values())
     # conv1.1 is conv1 where its block holds no other layer with weights.
@@ -55,7 +56,7 @@ def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
         if isinstance(module, SpatialResponseNorm):
             widen(module.size, 1)
         else:
-            assert isinstance(module, nn.MaxPool2d)
+            assert isinstance(module, pools)
             widen(int(module.kernel_size), int(module.stride))  # type: ignore[arg-type]
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

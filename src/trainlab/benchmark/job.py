@@ -41,7 +41,8 @@ class Job:
 
     def autocast(self) -> AbstractContextManager[Any]:
         on = self.hardware.precision == "bf16-mixed"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
+        # Each weight is used once in a step, so there is nothing to keep; and a CUDA graph must not.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=on, cache_enabled=False)
 
     def synchronise(self) -> None:
         if self.device.type == "cuda":

@@ -18,6 +18,7 @@ from trainlab.atomic import write_whole
 from trainlab.benchmark.costs import metrics, ten_crops
 from trainlab.benchmark.growth import Point, grow
 from trainlab.benchmark.loading import loading
+from trainlab.benchmark.matrix_rate import against_the_device
 from trainlab.benchmark.measure import Measure
 from trainlab.benchmark.race import Timed, race, ratios
 from trainlab.benchmark.stand_in import write_pictures
@@ -56,6 +57,8 @@ def benchmark(arguments: Sequence[str]) -> None:
     if {"alexnet", "loading", "costs"} & set(chosen):
         pictures = make_sets(pictures, PICTURES[not options.quick])
 
+    data = {work.name: data_for(work, pictures, options.cifar10) for work in works}  # before anything is timed
+
     raced: list[tuple[Work, str, list[Timed]]] = []
     measures: list[Measure] = []
     points: list[Point] = []
@@ -71,10 +74,12 @@ def benchmark(arguments: Sequence[str]) -> None:
             bar(done)
 
         for work in works:
-            data, remark = data_for(work, pictures, options.cifar10)
-            overrides = [*work.overrides, *data]
+            words, remark = data[work.name]
+            overrides = [*work.overrides, *words]
             steps = work.steps[not options.quick]
             raced.append((work, remark, race(work, overrides, steps=steps, rounds=rounds, folder=out, tell=tell)))
+            if work.name == "alexnet":
+                measures += against_the_device(overrides, raced[-1][2])
         if "start-up" in chosen:
             measures += start_up(rounds, tell)
         if "loading" in chosen:
@@ -162,7 +167,7 @@ def race_table(work: Work, remark: str, timed: Sequence[Timed]) -> Table:
 
 
 def measure_table(measures: Sequence[Measure]) -> Table:
-    table = Table(title="Start, loading, costs", title_justify="left")
+    table = Table(title="Start, loading, costs, device", title_justify="left")
     for heading in ("what", "median", "spread", "to reach", ""):
         table.add_column(heading, justify="left" if heading in ("what", "") else "right")
     for m in measures:

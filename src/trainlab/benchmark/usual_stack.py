@@ -1,8 +1,8 @@
 """The usual stack: Lightning, DataLoader workers, torchvision's transforms image by image, torchmetrics each step.
 
 As the best-known template of Lightning and Hydra does it: a metric and a mean loss updated and logged in each step, a
-progress bar, a CSV logger. The network, the batches, the precision and the optimiser's rule are those of the other
-sides; what a template leaves at its default (memory order, the optimiser's implementation) is left there.
+progress bar, a CSV logger. The network, the batches and the optimiser's rule are those of the other sides; what a
+template leaves at its default (float32, the memory order, the optimiser's implementation) is left there.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ class Template(L.LightningModule):
 
 
 def run(overrides: list[str], pace: Pace, folder: Path) -> None:
+    """As it comes, in float32."""
+    train_with([*overrides, "trainer.precision=float32"], pace, folder)
+
+
+def train_with(overrides: list[str], pace: Pace, folder: Path) -> None:
     this = job(overrides)
     pace.synchronise, pace.memory = this.synchronise, this.memory() or pace.memory
     side = this.data.input_shape[-1]

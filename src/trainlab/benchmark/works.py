@@ -25,7 +25,8 @@ class Work:
 SIDES = {
     OURS: ("trainlab.benchmark.this_project", "python train.py, metrics, bar, W&B offline"),
     LIMIT: ("trainlab.benchmark.bare_loop", "bare PyTorch loop, data on the device: the limit"),
-    "usual": ("trainlab.benchmark.usual_stack", "Lightning, DataLoader workers, torchvision per image, torchmetrics"),
+    "usual": ("trainlab.benchmark.usual_stack", "usual stack as it comes: Lightning, DataLoader, float32"),
+    "usual-same": ("trainlab.benchmark.usual_stack_same_precision", "usual stack in this precision"),
     "torchvision": ("trainlab.benchmark.torchvision_reference", "torchvision's reference recipe, JPEG files, float32"),
     "scikit-learn": ("trainlab.benchmark.scikit_learn", "scikit-learn's MLPClassifier"),
 }
@@ -43,7 +44,7 @@ WORKS = (
         "convnet",
         "convnet on CIFAR-10, aug=crop_flip, batch 128",
         ("model=convnet", "data=cifar10"),
-        (OURS, LIMIT, "usual"),
+        (OURS, LIMIT, "usual", "usual-same"),
         (20, 60),
         {LIMIT: 0.95, "usual": 3.5},
     ),
