@@ -79,6 +79,22 @@ def test_over_100_steps_the_losses_are_those_of_a_plain_loop(train, options):
     assert theirs[-1] < 0.95 * theirs[0]
 
 
+def test_compiled_steps_have_the_same_losses(train):
+    plain, compiled = (train("model=mlp", *OPTIONS, f"trainer.compile={on}") for on in ("false", "true"))
+    assert compiled.status == 0, compiled.err
+    assert plain.rows[-1]["step"] >= 100
+    assert [row["train/loss"] for row in compiled.rows] == pytest.approx(
+        [row["train/loss"] for row in plain.rows], rel=1e-5
+    )
+
+
+def test_a_machine_without_a_compiler_is_told_in_a_sentence(train, tmp_path):
+    run = train("model=mlp", *OPTIONS, "trainer.compile=true", CXX="/nowhere/c++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
+    assert run.status == 1
+    assert "Traceback" not in run.err
+    assert "trainer.compile=true, but torch cannot compile here" in run.err
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision):
     """To the bit, dropout and bfloat16's rounded weights included."""

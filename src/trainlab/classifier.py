@@ -45,6 +45,7 @@ class Classifier(L.LightningModule):
     the centre alone is the "one view" beside them.
     facts: what goes into the checkpoints besides the weights.
     timed: `with timed(part):` stands around each part of a training step.
+    compiled: the network for whole training batches, made by torch.compile.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Classifier(L.LightningModule):
         seed: int = 0,
         facts: Facts | None = None,
         timed: Callable[[str], AbstractContextManager[Any]] = untimed,
+        compiled: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step is written out below; Lightning's own costs a small net 0.2 ms
@@ -71,7 +73,7 @@ class Classifier(L.LightningModule):
         self.make_optimiser, self.schedule, self.monitor = optimiser, schedule, monitor
         self.plateau_patience, self.plateau_drops = plateau_patience, plateau_drops
         self.freeze_first_after = freeze_first_after
-        self.views, self.seed, self.facts, self.timed = views, seed, facts, timed
+        self.views, self.seed, self.facts, self.timed, self.compiled = views, seed, facts, timed, compiled
         self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
         self.validation: dict[str, Tensor] = {}
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
@@ -147,7 +149,7 @@ class Classifier(L.LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         with self.timed("forward"):
-            outputs = self.net(inputs)
+            outputs = self.outputs(inputs, whole=len(inputs) == batch.step_size)
             loss = self.loss(outputs, labels)
         with self.timed("backward"):
             optimizer.zero_grad()
@@ -167,6 +169,13 @@ class Classifier(L.LightningModule):
                 self.meter("train").collect(outputs.detach(), labels, loss)
         self.batches_done += 1
         return loss
+
+    def outputs(self, inputs: Tensor, whole: bool) -> Tensor:
+        """float (B, K). The odd batch at the end of an epoch is not worth compiling for."""
+        if self.compiled is None or not whole:
+            return self.net(inputs)
+        torch.compiler.cudagraph_mark_step_begin()
+        return self.compiled(inputs).clone()  # a CUDA graph writes the next step's outputs into the same memory
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.freeze_first_after is not None and self.current_epoch >= self.freeze_first_after:

@@ -119,6 +119,7 @@ class Trainer(Group):
     max_epochs: PositiveInt
     precision: Literal["auto", "float32", "bfloat16"]
     channels_last: Literal["auto"] | bool
+    compile: bool
     threads: Literal["auto"] | PositiveInt
     validate_every: PositiveInt
     monitor: str
@@ -173,6 +174,8 @@ def check(config: dict[str, Any]) -> None:
                 f"{key} watches {checked.trainer.monitor}, which needs data.val_fraction above 0 "
                 "(or trainer.monitor=train/loss)."
             )
+    if checked.trainer.compile and checked.trainer.devices * checked.trainer.nodes > 1:
+        raise InputError("trainer.compile=true is for runs of one process; leave it out, or use trainer.devices=1.")
     metrics = [f"{split}/{name}" for split in ("val", "train") for name in ("loss", "top1_error", "top5_error")]
     if checked.trainer.monitor not in metrics:
         raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")

@@ -26,7 +26,7 @@ from trainlab.classifier import Classifier
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.figures.run import draw_figures
 from trainlab.guards import FlatGradient, NonFiniteLoss, Threads, ValidateAtTheEnd
-from trainlab.hardware import choose_hardware, choose_steps_together, choose_threads
+from trainlab.hardware import choose_hardware, choose_steps_together, choose_threads, compile_net
 from trainlab.history import History
 from trainlab.interruption import Interruption
 from trainlab.layers import layers
@@ -116,6 +116,7 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         seed=cfg.seed,
         facts=facts,
         timed=profiler.profile,
+        compiled=compile_net(net, hardware.accelerator) if cfg.trainer.compile else None,
     )
 
     # What watches it
