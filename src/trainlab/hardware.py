@@ -59,7 +59,7 @@ def choose_hardware(
     )
 
 
-SMALL_STEP = 2_000_000  # multiplications of one batch's forward pass; a step of that takes a fraction of a millisecond
+SMALL_STEP = 4_000_000  # multiplications of one batch's forward pass; a step of that takes less than a millisecond
 
 
 def choose_threads(threads: int | str, multiplications: int, devices: int) -> int:
@@ -91,13 +91,13 @@ def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
 
 
 STEPS_TOGETHER = 16
-LITTLE_WORK = {"cpu": 500_000_000, "gpu": 50_000_000_000}  # multiplications forward: some 30 ms of training
+LITTLE_WORK = {"cpu": 5_000_000_000, "gpu": 500_000_000_000}  # multiplications forward: 0.1 s of training or less
 
 
 def choose_steps_together(accelerator: str, multiplications: int, processes: int) -> int:
     """How many steps are given to the training loop as one, so that a small net's step need not wait for the loop.
 
-    No more than take some 30 ms, so that a run can be stopped, and shows how it gets on, as before. With several
+    No more than take some 0.1 s, so that a run can be stopped, and shows how it gets on, as before. With several
     processes, which meet in every step, one.
     """
     if processes > 1:
