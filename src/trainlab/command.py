@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import os
 import re
 import secrets
@@ -79,6 +80,7 @@ def run(cfg: DictConfig) -> float:
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
     lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
     with lock, heard_by(stop_at_once):
+        gc.disable()  # looking for garbage among all that torch brings along takes a second; `train` enables it again
         from trainlab.training import train  # imports torch: only once the choices are known to be right
 
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:

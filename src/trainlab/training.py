@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -188,6 +189,9 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         if recorded is not None:
             history.listeners.append(partial(wandb_run.log_row, recorded))
             wandb_run.log_layers(recorded, table)
+
+    gc.freeze()  # what is there now stays: no need to look through it again and again
+    gc.enable()
 
     # Training, then the test of the best checkpoint
     results: dict[str, Any] | None = None
