@@ -2,14 +2,17 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from trainlab.benchmark.growth import write_sparse_set
 from trainlab.benchmark.measure import Measure, in_turn
 from trainlab.benchmark.race import Timed, race, ratios
 from trainlab.benchmark.report import benchmark
 from trainlab.benchmark.works import WORKS
+from trainlab.data import packed
 from trainlab.data.packed import PackedImages, read_packed
 from trainlab.errors import InputError, RunError
 
@@ -58,8 +61,23 @@ def test_a_side_that_fails_is_named_with_its_output(tmp_path):
 
 def test_a_sparse_set_is_a_packed_set(tmp_path):
     write_sparse_set(tmp_path / "set", 1000)
-    packed = read_packed(tmp_path / "set")
-    assert PackedImages(packed, "train").shape == (1000, 3, 256, 256)
+    assert PackedImages(read_packed(tmp_path / "set"), "train").shape == (1000, 3, 256, 256)
+
+
+def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
+    """400 MB of pictures go by, and a tenth of it at most is this process's at any time."""
+    write_sparse_set(tmp_path / "set", 2000)
+    monkeypatch.setattr(packed, "MAPPED", 2**25)
+    images = PackedImages(read_packed(tmp_path / "set"), "train")
+
+    def mapped() -> int:
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile"))
+        return 1024 * int(line.split()[1])
+
+    before = mapped()
+    for ids in torch.arange(2000).split(50):
+        assert not images[ids].any()
+        assert mapped() - before < 80_000_000
 
 
 @pytest.mark.slow

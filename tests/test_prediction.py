@@ -59,6 +59,22 @@ def test_classes_and_probabilities_are_the_networks(run, folder, tmp_path):
     assert Image.open(tmp_path / "f.png").size[0] > 500
 
 
+def test_formats_with_rare_names_are_seen_in_a_folder_and_bad_ones_left_out_of_a_set(run, tmp_path):
+    (tmp_path / "set/train/a").mkdir(parents=True)
+    for index, name in enumerate(["a.tga", "b.pcx", "c.jp2", "d.ico"]):
+        Image.fromarray(pixels()[index]).save(tmp_path / "set/train/a" / name)
+    Image.fromarray(pixels()[0]).save(tmp_path / "set/train/a/e.png")
+    (tmp_path / "set/train/a/f.png").write_text("no picture")
+    known = str(tmp_path / "set")
+    words = (str(run.folder), known, "--similar", known, "--figure", str(tmp_path / "f.png"))
+    done = command("scripts/predict.py", *words)
+    assert done.returncode == 0, done.stderr
+    for name in ("a.tga", "b.pcx", "c.jp2", "d.ico"):
+        assert f"train/a/{name}" in done.stdout
+    assert done.stdout.count("left out: cannot decode the image") == 2  # of the pictures, and of the set
+    assert (tmp_path / "f_similar.png").exists()
+
+
 def test_a_picture_on_standard_input(run, tmp_path):
     file = io.BytesIO()
     Image.fromarray(pixels()[0]).save(file, "PNG")
@@ -72,7 +88,7 @@ def test_the_nearest_training_picture_of_a_training_picture_is_itself(run, tmp_p
     trained = read_trained(str(run.folder))
     from trainlab.prediction import most_similar, similar_set
 
-    known = similar_set("train", trained, None)
+    known, _ = similar_set("train", trained, None)
     chosen = torch.tensor([3, 500, 1200])
     assert most_similar(trained, known.images[chosen], known, 4)[:, 0].tolist() == chosen.tolist()
     features = trained.features(known.images[torch.arange(len(known))]).numpy()
@@ -90,6 +106,10 @@ def test_the_nearest_training_picture_of_a_training_picture_is_itself(run, tmp_p
         (("RUN", "FOLDER", "--top", "0"), "--top 0 must be at least 1"),
         (("RUN", "FOLDER/a.png", "--similar", "/nonexistent"), "--similar /nonexistent is no folder"),
         (("RUN", "FOLDER/a.png", "--figure", "/proc/f.png"), "cannot be written"),
+        (("RUN", "FOLDER/a.png", "--figure", "f.foo"), "name it f.png"),
+        (("RUN", "FOLDER/a.png", "--top", "many"), "invalid int value: 'many'; python scripts/predict.py --help"),
+        (("RUN", "-"), "there is no picture on standard input"),
+        (("RUN",), "the following arguments are required: IMAGE"),
     ],
 )
 def test_mistakes_are_sentences(run, folder, tmp_path, words, sentence):

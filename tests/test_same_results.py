@@ -89,7 +89,9 @@ def test_compiled_steps_have_the_same_losses(train):
 
 
 def test_a_machine_without_a_compiler_is_told_in_a_sentence(train, tmp_path):
-    run = train("model=mlp", *OPTIONS, "trainer.compile=true", CXX="/nowhere/c++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
+    run = train(
+        "model=mlp", *OPTIONS, "trainer.compile=true", CXX="/nowhere/c++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path)
+    )
     assert run.status == 1
     assert "Traceback" not in run.err
     assert "trainer.compile=true, but torch cannot compile here" in run.err

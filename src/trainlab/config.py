@@ -107,6 +107,7 @@ class Data(Group):
     n_samples: Annotated[int, Field(ge=10)] = 100
     noise: NonNegativeFloat = 0.0
     on_bad_image: Literal["error", "skip"] = "error"
+    store: Literal["raw", "jpeg"] = "raw"
     download: bool = False
 
 

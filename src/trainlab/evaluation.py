@@ -35,7 +35,9 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     """
     quieten_libraries()
     given = [o for o in overrides if o.startswith("ckpt=")]
-    names = given[0].removeprefix("ckpt=").strip("[]").split(",") if len(given) == 1 else []
+    names = given[0].removeprefix("ckpt=").split(",") if len(given) == 1 else []
+    if names and names[0].startswith("[") and names[-1].endswith("]"):
+        names[0], names[-1] = names[0][1:], names[-1].removesuffix("]")
     if not all(names) or not names:
         raise InputError("name a checkpoint or run directory to evaluate, or several: ckpt=runs/…, ckpt=[a,b,c].")
     every = [checkpoint.read(name.strip(), prefer="best") for name in names]

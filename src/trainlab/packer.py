@@ -11,6 +11,7 @@ from types import FrameType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainlab.arguments import Arguments
 from trainlab.data.ilsvrc import Listing, list_images
 from trainlab.data.packed import read_packed, verify
 from trainlab.data.packing import Form, bytes_needed, gigabytes, pack
@@ -57,7 +58,7 @@ def pack_images(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python scripts/pack_images.py",
         description="ImageNet, or any folder with train/<class>/ and val/<class>/, once into a set that is read where "
         "it lies: short side scaled, centre cut out. Killed, the same command goes on.",

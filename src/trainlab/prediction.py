@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
+from trainlab.arguments import Arguments
 from trainlab.build import build
 from trainlab.data.ilsvrc import list_images
 from trainlab.data.image_set import ImageSet
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
-from trainlab.data.pictures import SUFFIXES, read_picture
+from trainlab.data.pictures import read_picture
 from trainlab.errors import InputError
 from trainlab.figures.predictions import neighbours, top_classes
 from trainlab.figures.style import save
@@ -35,10 +37,14 @@ def predict(arguments: Sequence[str]) -> None:
     for name, value in (("--top", options.top), ("--neighbours", options.neighbours), ("--among", options.among)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value} must be at least 1.")
+    figure = Path(options.figure)
+    if figure.suffix.lower() != ".png":
+        raise InputError(f"--figure {figure} would be a PNG file; name it {figure.with_suffix('.png')}.")
     trained = read_trained(options.ckpt)
     if trained.augmentation is None:
         raise InputError(f"{options.ckpt} was trained on points of the plane, not on pictures.")
     names, images, skipped = read_images(options.images, trained)
+    known, left_out = similar_set(options.similar, trained, options.among) if options.similar else (None, [])
     scores = torch.cat([trained.scores(part) for part in images.split(BATCH)])
     top = scores.topk(min(options.top, len(trained.classes)))
     classes = [[trained.classes[k] for k in row] for row in top.indices.tolist()]
@@ -49,30 +55,28 @@ def predict(arguments: Sequence[str]) -> None:
         soft_wrap=True,
     )
     out.print(table_of(names, classes, top.values))
-    for sentence in skipped:
+    for sentence in [*skipped, *left_out]:
         out.print(sentence, soft_wrap=True)
-    figure = Path(options.figure)
     drawn = min(len(names), MOST_DRAWN)
     _save(top_classes(images[:drawn], names[:drawn], classes[:drawn], top.values[:drawn]), figure)
     more = f" (the first {drawn} of {len(names)})" if drawn < len(names) else ""
     out.print(f"figure: {os.path.relpath(figure)}{more}", soft_wrap=True)
-    if options.similar is not None:
-        known = similar_set(options.similar, trained, options.among)
-        nearest = most_similar(trained, images[:drawn], known, options.neighbours)
+    if known is not None:
+        nearest = most_similar(trained, images, known, options.neighbours)
         table = Table(title="nearest training pictures, by the features before the last layer", title_justify="left")
         table.add_column("picture")
         table.add_column("their classes, nearest first")
         captions = [[known.classes[int(known.labels[i])] for i in row] for row in nearest.tolist()]
-        for name, row in zip(names, captions, strict=False):
+        for name, row in zip(names, captions, strict=True):
             table.add_row(name, ", ".join(row))
         out.print(table)
         beside = figure.with_name(f"{figure.stem}_similar{figure.suffix}")
-        _save(neighbours(images[:drawn], [known.images[row] for row in nearest], captions), beside)
-        out.print(f"figure: {os.path.relpath(beside)}", soft_wrap=True)
+        _save(neighbours(images[:drawn], [known.images[row] for row in nearest[:drawn]], captions[:drawn]), beside)
+        out.print(f"figure: {os.path.relpath(beside)}{more}", soft_wrap=True)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python scripts/predict.py", description="The most probable classes of pictures, as a table and a figure."
     )
     parser.add_argument("ckpt", metavar="CKPT", help="a checkpoint or a run directory")
@@ -92,6 +96,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tensor, list[str]]:
     """Names, uint8 (N, C, S, S) and, of folders, sentences about what cannot be read. Raises InputError."""
     size, channels = trained.stored, trained.saved.facts.input_shape[0]
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     names: list[str] = []
     pixels: list[Tensor] = []
     skipped: list[str] = []
@@ -103,14 +108,14 @@ def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tens
     for word in given:
         path = Path(word)
         if word == "-":
-            content = sys.stdin.buffer.read()
+            content = sys.stdin.buffer.read() if sys.stdin is not None else b""
             if not content:
                 raise InputError("there is no picture on standard input.")
             add(io.BytesIO(content), "standard input")
         elif path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in known and file.is_file())
             if not files:
-                raise InputError(f"the folder {path} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
+                raise InputError(f"the folder {path} holds no pictures of a format that Pillow opens.")
             for file in files:
                 try:
                     add(file, str(file.relative_to(path)))
@@ -135,9 +140,10 @@ def table_of(names: Sequence[str], classes: Sequence[Sequence[str]], probabiliti
     return table
 
 
-def similar_set(name: str, trained: Trained, among: int | None) -> ImageSet:
-    """The pictures to look among. Raises InputError."""
+def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSet, list[str]]:
+    """The pictures to look among, and sentences about what cannot be read. Raises InputError."""
     folder = Path(name)
+    left_out: list[str] = []
     if name == "train":
         known = build(trained.cfg.data.load).train
     elif not folder.is_dir():
@@ -150,17 +156,23 @@ def similar_set(name: str, trained: Trained, among: int | None) -> ImageSet:
         sources = listing.splits["train"]
         sources = [sources[i] for i in spread(len(sources), among)]
         channels = trained.saved.facts.input_shape[0]
-        pixels = []
+        pixels, classes = [], []
         for source in sources:
-            with source.open() as file:
-                pixels.append(read_picture(file, name=source.name, size=trained.stored, channels=channels))
-        known = ImageSet(torch.stack(pixels), torch.tensor([source.label for source in sources]), listing.classes)
+            try:
+                with source.open() as file:
+                    pixels.append(read_picture(file, name=source.name, size=trained.stored, channels=channels))
+                classes.append(source.label)
+            except InputError as error:
+                left_out.append(f"left out: {error}")
+        if not pixels:
+            raise InputError(f"none of the pictures of --similar {name} can be read; the first: {left_out[0]}")
+        known = ImageSet(torch.stack(pixels), torch.tensor(classes), listing.classes)
     if known.images.shape[1:] != (trained.saved.facts.input_shape[0], trained.stored, trained.stored):
         raise InputError(
             f"the pictures of {name} are {'×'.join(map(str, known.images.shape[1:]))} and the network's are "
             f"{trained.saved.facts.input_shape[0]}×{trained.stored}×{trained.stored}."
         )
-    return known.take(spread(len(known), among))
+    return known.take(spread(len(known), among)), left_out
 
 
 def spread(count: int, among: int | None) -> Tensor:

@@ -201,6 +201,88 @@ def test_damage_is_found_and_placed(packed, tmp_path):
         read_packed(tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "found"),
+    [
+        ("train.labels", 0, "train.labels"),
+        ("val.ends", 80, "val.ends"),
+        ("set.json", '"classes": [', "set.json is not as it was written"),
+        ("set.json", '"mean": [', "set.json is not as it was written"),
+    ],
+)
+def test_damage_beside_the_pictures_is_found_too(tree, tmp_path, name, place, found):
+    pack(list_images(tree), tmp_path / "set", Form(32, "jpeg", 95), on_bad_image="skip", workers=1)
+    assert verify(read_packed(tmp_path / "set"), lambda done: None) == []
+    path = tmp_path / "set" / name
+    content = bytearray(path.read_bytes())
+    if isinstance(place, str):  # the first letter or digit after it
+        start = content.index(place.encode()) + len(place)
+        place = next(i for i in range(start, len(content)) if chr(content[i]).isalnum())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert found in verify(read_packed(tmp_path / "set"), lambda done: None)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"format": 2}', '{"format": 2, "splits": 1}', '{"format": 1}'])
+def test_a_set_json_of_another_kind_is_a_sentence(tmp_path, text):
+    (tmp_path / "set.json").write_text(text)
+    with pytest.raises(InputError, match=r"pack again\.$"):
+        read_packed(tmp_path)
+
+
+def test_a_jpeg_that_was_damaged_ends_the_run_in_a_sentence(tree, tmp_path):
+    pack(list_images(tree), tmp_path / "set", Form(32, "jpeg", 95), on_bad_image="skip", workers=1)
+    ends = np.fromfile(tmp_path / "set/train.ends", np.int64)
+    with open(tmp_path / "set/train.images", "r+b") as file:
+        file.seek(int(ends[6]))
+        file.write(bytes(40))
+    images = PackedImages(read_packed(tmp_path / "set"), "train")
+    with pytest.raises(RunError, match=r"picture 7 of train in .* cannot be decoded .*--verify"):
+        images[torch.arange(20)]
+
+
+def test_a_file_that_was_cut_since_is_not_gone_on_with(tree, tmp_path):
+    with pytest.raises(InputError, match="odd_text"):
+        pack(list_images(tree), tmp_path / "out", SMALL, workers=1)
+    state = json.loads((tmp_path / "out/state.json").read_text())
+    state["parts"]["train"] |= {"count": 5, "taken": 5, "bytes": 5 * 3 * 32**2}
+    (tmp_path / "out/state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match=r"train\.images has 0 bytes and not the 15,360 that were written"):
+        pack(list_images(tree), tmp_path / "out", SMALL, on_bad_image="skip", workers=1)
+
+
+def test_a_refusal_for_lack_of_room_leaves_room_for_a_smaller_size(tree, packed, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage._replace(free=500_000))
+    with pytest.raises(InputError, match="a smaller --size"):
+        pack(list_images(tree), tmp_path / "out", Form(size=64), on_bad_image="skip", workers=1)
+    pack(list_images(tree), tmp_path / "out", SMALL, on_bad_image="skip", workers=1)
+    assert files(tmp_path / "out") == files(packed)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("meta.mat", b"junk", "meta.mat cannot be read"),
+        ("ILSVRC2012_validation_ground_truth.txt", b"9\n" * 12, "has class 9, which data/meta.mat does not know"),
+        ("ILSVRC2012_validation_ground_truth.txt", b"abc\n" * 12, "holds more than numbers"),
+    ],
+)
+def test_a_devkit_that_is_damaged_is_a_sentence(tmp_path, file, content, sentence):
+    root = make_folders(tmp_path, 2, flat=True)
+    make_devkit(root, packed=False)
+    (path,) = root.rglob(file)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        list_images(root)
+
+
+def test_another_size_than_the_packed_one_is_refused(packed):
+    with pytest.raises(InputError, match=r"data\.size=64 is asked for, and .* was packed at 32 pixels"):
+        imagenet.load(root=str(packed), size=64, val_fraction=0.1)
+    assert imagenet.load(root=str(packed), size=32, val_fraction=0.1).train.images.shape[-1] == 32
+
+
 def test_too_small_a_disk_is_refused_before_anything_is_packed(tree, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage._replace(free=100_000))

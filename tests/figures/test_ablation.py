@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from trainlab.figures.ablation import worth
-from trainlab.sweeps.ablation import ONE_VIEW, cells, is_ablation, rows_of
+from trainlab.sweeps.ablation import cells, is_ablation, rows_of
 from trainlab.sweeps.table import Run, group
 
+ONE_VIEW = "one view, not ten"
 WHOLE = {0: (0.30, 0.33), 1: (0.32, 0.34), 2: (0.28, 0.32)}  # by seed: ten crops, one view
 LRN = {0: (0.33, 0.35), 1: (0.33, 0.35)}
 
@@ -46,6 +47,12 @@ def test_ten_crops_are_a_row_of_the_whole_recipes_own_runs(rows):
     expected = [100 * (one - ten) for ten, one in WHOLE.values()]
     assert rows[ONE_VIEW].worth[0] == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
     assert rows[ONE_VIEW].top1[0] == pytest.approx(np.mean([one for _, one in WHOLE.values()]))
+
+
+def test_where_mirrored_views_are_left_out_there_are_five():
+    whole = run("none", 0, (0.30, 0.33))
+    whole.results["views"] = 5
+    assert [row.change for row in rows_of(group([whole]))] == ["none", "one view, not five"]
 
 
 def test_what_people_read(rows):

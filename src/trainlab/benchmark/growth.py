@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainlab.command import CONF
-from trainlab.data.packed import FORMAT, SET
+from trainlab.data.packed import FORMAT, SET, checksum_of
 from trainlab.errors import RunError
 
 COUNTS = (1_000, 10_000, 50_000, 200_000)
@@ -67,7 +67,7 @@ def write_sparse_set(folder: Path, count: int) -> None:
         with open(folder / f"{part}.images", "wb") as file:
             file.truncate(length)
         (np.arange(number, dtype=np.int32) % CLASSES).tofile(folder / f"{part}.labels")
-        splits[part] = {"count": number, "bytes": length, "checksums": [], "skipped": []}
+        splits[part] = {"count": number, "bytes": length, "checksums": [], "whole_files": {}, "skipped": []}
     said = {
         "format": FORMAT,
         "size": SIZE,
@@ -77,4 +77,4 @@ def write_sparse_set(folder: Path, count: int) -> None:
         "mean": [0.5, 0.5, 0.5],
         "covariance": [[0.05, 0.04, 0.04], [0.04, 0.05, 0.04], [0.04, 0.04, 0.05]],
     }
-    (folder / SET).write_text(json.dumps(said))
+    (folder / SET).write_text(json.dumps(said | {"checksum": checksum_of(said)}))

@@ -14,6 +14,7 @@ import torch
 from rich.table import Table
 
 from trainlab.allocator import keep_freed_memory
+from trainlab.arguments import Arguments
 from trainlab.atomic import write_whole
 from trainlab.benchmark.costs import metrics, ten_crops
 from trainlab.benchmark.growth import Point, grow
@@ -29,6 +30,8 @@ from trainlab.command import RUN_STAMP, compose_run
 from trainlab.data.ilsvrc import list_images
 from trainlab.data.packing import Form, pack
 from trainlab.errors import InputError
+from trainlab.figures.growth import growth
+from trainlab.figures.style import save
 from trainlab.hardware import choose_hardware
 from trainlab.packer import in_sight
 from trainlab.results import provenance
@@ -99,13 +102,20 @@ def benchmark(arguments: Sequence[str]) -> None:
         terminal.print(measure_table(measures))
     if points:
         terminal.print(growth_table(points))
+        figure = growth(
+            [p.images for p in points],
+            [p.memory_mb for p in points],
+            [p.rest for p in points],
+            [p.epoch for p in points],
+        )
+        save(figure, out / "growth.png")
     write_whole(out / "benchmark.json", json.dumps(plain(raced, measures, points), indent=2) + "\n")
     minutes = (time.perf_counter() - began) / 60
     terminal.print(f"{machine()} · {minutes:.1f} minutes · {out / 'benchmark.json'}", soft_wrap=True)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python scripts/benchmark.py",
         description="This project beside a bare PyTorch loop, the usual stack, torchvision's recipe and scikit-learn: "
         "the same work in turn, ratios with their spread.",

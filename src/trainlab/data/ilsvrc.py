@@ -165,8 +165,12 @@ def _synsets(meta: bytes) -> list[tuple[int, str, str]]:
     """(ILSVRC2012_ID, WordNet id, words) of the classes."""
     from scipy.io import loadmat
 
-    rows = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-    return [(int(row[0]), str(row[1]), str(row[2])) for row in rows.tolist() if int(row[4]) == 0]  # no children
+    try:
+        rows = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        return [(int(row[0]), str(row[1]), str(row[2])) for row in rows.tolist() if int(row[4]) == 0]  # no children
+    except Exception as error:  # arbitrary bytes can raise anything here
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(f"the devkit's {META} cannot be read ({reason}); download the devkit again.") from None
 
 
 def _with_truth(pictures: Sequence[Source], devkit: dict[str, bytes], root: Path) -> list[tuple[str, Source]]:
@@ -177,7 +181,15 @@ def _with_truth(pictures: Sequence[Source], devkit: dict[str, bytes], root: Path
             f"not there; put {DEVKITS[1]} beside them."
         )
     folder = {number: wnid for number, wnid, _ in _synsets(devkit[META])}
-    truth = [int(line) for line in devkit[TRUTH].split()]
+    try:
+        truth = [int(line) for line in devkit[TRUTH].split()]
+        strange = next((number for number in truth if number not in folder), None)
+    except ValueError as error:
+        raise InputError(
+            f"the devkit's {TRUTH} holds more than numbers ({error}); download the devkit again."
+        ) from None
+    if strange is not None:
+        raise InputError(f"the devkit's {TRUTH} has class {strange}, which {META} does not know; download it again.")
     if len(truth) != len(pictures):
         raise InputError(f"the devkit knows {len(truth):,} validation pictures and {root} holds {len(pictures):,}.")
     return [(folder[number], picture) for number, picture in zip(truth, pictures, strict=True)]

@@ -21,15 +21,16 @@ FOR_EVER = 7 * 24 * 3600.0  # seconds; another command, or another machine of th
 def load(
     *,
     root: str,
-    packed: str,
-    size: int = 256,
+    packed: str | None = None,
+    size: int | None = None,
     store: str = "raw",
     on_bad_image: str = "error",
     val_fraction: float = 0.01,
     split_seed: int = 0,
 ) -> Splits:
     """uint8 (N, 3, size, size), memory-mapped. `root`: a packed set, or ILSVRC as `ilsvrc.list_images` takes it, which
-    is then packed into the folder `packed`, once.
+    is then packed into the folder `packed`, once, by default one inside `root`. size: None for the packed set's own,
+    and 256 where it is still to be packed.
 
     The test set is ILSVRC's validation set, as in the paper, whose tables report it; what chooses the checkpoint and
     the learning rate is cut from training. Raises InputError.
@@ -38,12 +39,18 @@ def load(
     if not is_packed(folder):
         if not folder.is_dir():
             raise InputError(f"data.root={folder} does not exist; give ILSVRC-2012's folder, or a packed set.")
-        source, folder = folder, Path(packed).expanduser()
+        source, form = folder, Form(size or 256, store)
+        folder = Path(packed).expanduser() if packed else source / f"packed_{form.size}_{store}"
         if os.environ.get("LOCAL_RANK", "0") == "0":
-            pack_once(source, folder, Form(size, store), on_bad_image)
+            pack_once(source, folder, form, on_bad_image)
         while not is_packed(folder):  # if the first process fails, the others are ended with it
             time.sleep(1)
     found = read_packed(folder)
+    if size not in (None, found.size):
+        raise InputError(
+            f"data.size={size} is asked for, and {folder} was packed at {found.size} pixels; leave data.size out, or "
+            "pack anew."
+        )
     sets = {name: ImageSet(PackedImages(found, name), labels(found, name), found.classes) for name in found.counts}
     splits = split(
         sets["train"],

@@ -1,7 +1,7 @@
 """A packed set: pictures of one size in one file each for training, validation and test, read where they lie.
 
 A folder with
-  set.json       written last: what is in it, its checksums and its colours
+  set.json       written last: what is in it, its checksums (of itself, too) and its colours
   NAME.images    raw: uint8, N×3×S×S; jpeg: the files one after another
   NAME.ends      jpeg: int64, N: where each ends
   NAME.labels    int32, N
@@ -10,10 +10,11 @@ A folder with
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,11 +26,12 @@ import simplejpeg
 import torch
 from torch import Tensor
 
-from trainlab.errors import InputError
+from trainlab.errors import InputError, RunError
 
 SET = "set.json"
-FORMAT = 1
+FORMAT = 2
 BLOCK = 256  # pictures to a checksum
+MAPPED = 2**29  # bytes that are read before the mapping lets go of them
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Packed:
     counts: dict[str, int]
     bytes: dict[str, int]
     checksums: dict[str, list[int]]  # CRC-32 of the images, for each BLOCK of them
+    whole_files: dict[str, int]  # CRC-32 by file name: of labels and ends
+    as_written: bool  # whether set.json is what was written
     skipped: list[str]
     colours: Colours
 
@@ -59,6 +63,12 @@ class Packed:
         count = self.counts[name]
         ends = {"ends": 8 * count} if self.store == "jpeg" else {}
         return {"images": self.bytes[name], "labels": 4 * count, **ends}
+
+
+def checksum_of(said: Mapping[str, Any]) -> int:
+    """CRC-32 of all that set.json says but this."""
+    rest = {key: value for key, value in said.items() if key != "checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def is_packed(folder: Path) -> bool:
@@ -75,22 +85,26 @@ def read_packed(folder: Path) -> Packed:
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / SET} cannot be read ({error}); pack the images again.") from None
-    if said.get("format") != FORMAT:
-        raise InputError(
-            f"{folder} was packed in format {said.get('format')}, and this is format {FORMAT}; pack again."
+    form = said.get("format") if isinstance(said, dict) else None
+    if form != FORMAT:
+        raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}; pack again.")
+    try:
+        splits = said["splits"]
+        found = Packed(
+            folder,
+            int(said["size"]),
+            said["store"],
+            tuple(said["classes"]),
+            {name: s["count"] for name, s in splits.items()},
+            {name: s["bytes"] for name, s in splits.items()},
+            {name: s["checksums"] for name, s in splits.items()},
+            {f"{name}.{kind}": crc for name, s in splits.items() for kind, crc in s["whole_files"].items()},
+            said["checksum"] == checksum_of(said),
+            [bad for s in splits.values() for bad in s["skipped"]],
+            Colours(torch.tensor(said["mean"]), torch.tensor(said["covariance"], dtype=torch.float64)),
         )
-    splits = said["splits"]
-    found = Packed(
-        folder,
-        said["size"],
-        said["store"],
-        tuple(said["classes"]),
-        {name: s["count"] for name, s in splits.items()},
-        {name: s["bytes"] for name, s in splits.items()},
-        {name: s["checksums"] for name, s in splits.items()},
-        [bad for s in splits.values() for bad in s["skipped"]],
-        Colours(torch.tensor(said["mean"]), torch.tensor(said["covariance"], dtype=torch.float64)),
-    )
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{folder / SET} is damaged ({type(error).__name__}: {error}); pack again.") from None
     for name in splits:
         for kind, expected in found.lengths(name).items():
             path = folder / f"{name}.{kind}"
@@ -113,6 +127,7 @@ class PackedImages:
         count = packed.counts[name] if rows is None else len(rows)
         self.shape = torch.Size((count, 3, packed.size, packed.size))
         self.colours = packed.colours
+        self.bytes_read = 0
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -126,7 +141,18 @@ class PackedImages:
     def __getitem__(self, indices: Tensor) -> Tensor:
         """int64 (B,) → uint8 (B, 3, S, S)."""
         rows = indices if self.rows is None else self.rows[indices]
-        return self._raw.index_select(0, rows) if self.packed.store == "raw" else self._decoded(rows)
+        read = self._raw.index_select(0, rows) if self.packed.store == "raw" else self._decoded(rows)
+        self.bytes_read += read.numel()
+        if self.bytes_read > MAPPED:
+            self.bytes_read = 0
+            self._let_go()
+        return read
+
+    def _let_go(self) -> None:
+        """Of the pages that were read: they stay in the system's cache, and are no longer counted as this process's."""
+        mapped = self._bytes._mmap  # type: ignore[attr-defined]
+        if hasattr(mapped, "madvise"):  # not on Windows
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     @cached_property
     def _raw(self) -> Tensor:
@@ -153,7 +179,14 @@ class PackedImages:
 
         def decode(place: int, row: int) -> None:
             start = int(self._ends[row - 1]) if row else 0
-            simplejpeg.decode_jpeg(self._bytes[start : self._ends[row]], "RGB", buffer=images[place])
+            try:
+                simplejpeg.decode_jpeg(self._bytes[start : self._ends[row]], "RGB", buffer=images[place])
+            except ValueError as error:
+                where = self.packed.folder
+                raise RunError(
+                    f"picture {row:,} of {self.name} in {where} cannot be decoded ({str(error).rstrip('.')}); "
+                    f"python scripts/pack_images.py --verify {where} finds what is damaged."
+                ) from None
 
         if self.workers == 1:
             for place, row in enumerate(rows.tolist()):
@@ -170,6 +203,7 @@ class PackedImages:
             "workers": self.workers,
             "shape": self.shape,
             "colours": self.colours,
+            "bytes_read": 0,
         }
 
 
@@ -180,7 +214,10 @@ def labels(packed: Packed, name: str) -> Tensor:
 
 def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
     """What is damaged, in words; nothing if the set is as it was packed. tell: is given the pictures of each block."""
-    wrong = []
+    wrong = [] if packed.as_written else [f"{SET} is not as it was written"]
+    for name, crc in packed.whole_files.items():
+        if zlib.crc32((packed.folder / name).read_bytes()) != crc:
+            wrong.append(name)
     for name, count in packed.counts.items():
         found = labels(packed, name)
         if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):

@@ -30,7 +30,7 @@ from PIL import Image
 
 from trainlab.atomic import write_whole
 from trainlab.data.ilsvrc import Listing, Source
-from trainlab.data.packed import BLOCK, FORMAT, SET
+from trainlab.data.packed import BLOCK, FORMAT, SET, checksum_of
 from trainlab.data.pictures import decode
 from trainlab.errors import InputError, RunError
 from trainlab.signals import SIGNALS, end_with
@@ -47,6 +47,10 @@ class Form:
     size: int = 256
     store: str = "raw"
     quality: int = 95
+
+    def __post_init__(self) -> None:
+        if self.store not in ("raw", "jpeg"):
+            raise InputError(f"data.store={self.store} is unknown; use raw or jpeg.")
 
 
 @dataclass
@@ -122,6 +126,7 @@ def pack(
             f"the packed set takes {gigabytes(needed)} more and {out} has {gigabytes(free)} free; choose another disk, "
             "a smaller --size, or --store jpeg."
         )
+    state.write(out)
     try:
         with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_worker, initargs=(os.getpid(),)) as pool:
             for name, sources in listing.splits.items():
@@ -159,9 +164,7 @@ def start(out: Path, plan: str, names: Sequence[str]) -> State:
         if out.exists() and any(path.name != ".lock" for path in out.iterdir()):
             raise InputError(f"{out} is not empty and was not begun by this command; choose another folder.")
         out.mkdir(parents=True, exist_ok=True)
-        state = State(plan, {name: Part() for name in names})
-        state.write(out)
-        return state
+        return State(plan, {name: Part() for name in names})
     try:
         said = json.loads((out / STATE).read_text())
         state = State(**{**said, "parts": {name: Part(**part) for name, part in said["parts"].items()}})
@@ -188,6 +191,11 @@ def _pack_part(
         files = {kind: opened.enter_context(open(out / f"{name}.{kind}", "ab")) for kind in kinds}
         good = {"images": part.bytes, "labels": 4 * part.count, "ends": 8 * part.count}
         for kind, file in files.items():
+            if file.tell() < good[kind]:
+                raise InputError(
+                    f"{file.name} has {file.tell():,} bytes and not the {good[kind]:,} that were written; it was "
+                    f"damaged since, so delete {out} and begin anew."
+                )
             file.truncate(good[kind])
         before = sum(other.taken for key, other in state.parts.items() if key != name)
         tell(before + part.taken)
@@ -289,7 +297,14 @@ def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
     parts = {}
     for name, part in state.parts.items():
         checksums = part.checksums + ([part.open_checksum] if part.count % BLOCK else [])
-        parts[name] = {"count": part.count, "bytes": part.bytes, "checksums": checksums, "skipped": part.skipped}
+        kinds = ("labels", "ends") if form.store == "jpeg" else ("labels",)
+        parts[name] = {
+            "count": part.count,
+            "bytes": part.bytes,
+            "checksums": checksums,
+            "whole_files": {kind: zlib.crc32((out / f"{name}.{kind}").read_bytes()) for kind in kinds},
+            "skipped": part.skipped,
+        }
     said = {
         "format": FORMAT,
         **asdict(form),
@@ -301,7 +316,8 @@ def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
         "eigenvectors": vectors.T.tolist(),  # a row for each eigenvalue
         "splits": parts,
     }
-    write_whole(out / SET, json.dumps(said, indent=1) + "\n")
+    said = json.loads(json.dumps(said))  # as it will be read
+    write_whole(out / SET, json.dumps(said | {"checksum": checksum_of(said)}, indent=1) + "\n")
     (out / STATE).unlink()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trainlab.sweeps.table import SEED, Group, show
 
 WHOLE = "none"  # the choice of conf/ablation that takes nothing away
-ONE_VIEW = "one view, not ten"  # a row of its own: the whole recipe, tested without ten crops
+VIEWS = {10: "ten", 5: "five"}
 # ILSVRC-2010, one view instead of ten: 39.0/18.3 against 37.5/17.0 % (§4.1); the logs: 39.02/18.30, 37.47/17.00.
 PUBLISHED_TEN_CROPS, LOGGED_TEN_CROPS = (1.5, 1.3), (1.55, 1.30)
 
@@ -43,9 +43,20 @@ def rows_of(groups: Sequence[Group]) -> list[Row]:
     """The whole recipe first, then what is worth most."""
     whole = next(g for g in groups if g.choices["ablation"] == WHOLE)
     views = "_tencrop" if any("test/top1_error_tencrop" in run.results for run in whole.finished) else ""
-    rows = [_row(_change(g), g, whole, views, views, _published(g, "paper"), _published(g, "logs")) for g in groups]
-    if views:
-        rows.append(_row(ONE_VIEW, whole, whole, "", views, PUBLISHED_TEN_CROPS, LOGGED_TEN_CROPS))
+    rows = [_row(change(g), g, whole, views, views, _published(g, "paper"), _published(g, "logs")) for g in groups]
+    if views:  # a row of its own: the whole recipe, tested without ten crops
+        count = next(int(run.results.get("views", 10)) for run in whole.finished)
+        rows.append(
+            _row(
+                f"one view, not {VIEWS.get(count, count)}",
+                whole,
+                whole,
+                "",
+                views,
+                PUBLISHED_TEN_CROPS,
+                LOGGED_TEN_CROPS,
+            )
+        )
     return sorted(rows, key=lambda row: (row.change != WHOLE, math.isnan(row.worth[0][0]), -row.worth[0][0]))
 
 
@@ -73,7 +84,7 @@ def _difference(g: Group, metric: str, whole: Group, whole_metric: str) -> tuple
     return mean, statistics.stdev(found) if len(found) > 1 else math.nan
 
 
-def _change(g: Group) -> str:
+def change(g: Group) -> str:
     """As its YAML says it; its name where it says nothing."""
     said = next((run.config.get("ablation.change") for run in g.runs if run.config), None)
     return str(said or g.choices["ablation"])

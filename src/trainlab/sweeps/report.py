@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
 
+from trainlab.arguments import Arguments
 from trainlab.atomic import write_whole
 from trainlab.errors import InputError
 from trainlab.figures import sweep as figures
@@ -96,7 +97,7 @@ def report(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python scripts/report.py",
         description="The results of runs and sweeps in one table, grouped over seeds, and their figures.",
     )
@@ -135,13 +136,14 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
         monitored = "train/top1_error"
     raced = race(groups)
     racing = [c.best for c in raced[1]] if raced else groups
+    named: Callable[[Group], str] = ablation.change if ablation.is_ablation(groups) else label
     if ablation.is_ablation(groups):
         drawn["ablation"] = figure_of_ablation(ablation.rows_of(groups))
     if len(racing) <= MOST_CURVES:
         natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
         drawn["curves"] = figures.curves_of(
             {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
-            {label(g): [curve(run, monitored) for run in g.finished] for g in natural},
+            {named(g): [curve(run, monitored) for run in g.finished] for g in natural},
             target=runs[0].results.get("target"),
             ordered=len(choices) == 1 and bool(numeric),
         )

@@ -1,0 +1,15 @@
+"""Command lines of the scripts that are no Hydra configurations: a mistake is one sentence there, too."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from trainlab.errors import InputError
+
+
+class Arguments(argparse.ArgumentParser):
+    """argparse's parser, whose complaints are InputErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists what there is.")
