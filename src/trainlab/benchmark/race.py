@@ -7,6 +7,7 @@ import importlib
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -21,10 +22,11 @@ from trainlab.errors import RunError
 
 @dataclass
 class Timed:
-    """Of one side: images/s, ms/step of each block; seconds from the start of its process to its first step done."""
+    """Of one side: images/s, ms/step of each block; seconds from the start of its process to its first step done, if
+    that was timed."""
 
     side: str
-    start_up: float = 0.0
+    start_up: float | None = None
     rates: list[float] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
     memory_mb: float = 0.0
@@ -40,22 +42,30 @@ def ratios(ours: Timed, other: Timed) -> list[float]:
 
 
 def race(
-    work: Work, overrides: Sequence[str], *, steps: int, rounds: int, folder: Path, tell: Callable[[str], None]
+    work: Work,
+    overrides: Sequence[str],
+    *,
+    steps: int,
+    rounds: int,
+    folder: Path,
+    tell: Callable[[str], None],
+    cold: bool = True,
 ) -> list[Timed]:
     """Time every side of `work`. tell: is given what has been done, once for each start and each block.
 
+    cold: each process imports for itself, and its start is timed; else it is forked from one that has the imports.
     Raises RunError when a side fails; what it printed is in `folder`.
     """
     runners: list[tuple[Timed, Runner]] = []
     try:
         for side in work.sides:  # one after the other: each start is timed alone
-            runner = Runner(side, list(overrides), folder / work.name / side)
+            runner = Runner(side, list(overrides), folder / work.name / side, cold)
             timed = Timed(side)
             runners.append((timed, runner))
             began = time.perf_counter()
             runner.start()
             runner.block(1)
-            timed.start_up = time.perf_counter() - began
+            timed.start_up = time.perf_counter() - began if cold else None
             tell(f"{side} has started")
         for _, runner in runners:
             runner.block(max(1, steps // 2))
@@ -72,12 +82,17 @@ def race(
     return [timed for timed, _ in runners]
 
 
+IMPORTS = ["trainlab.training", "trainlab.benchmark.usual_stack", "torchvision.datasets", "sklearn.neural_network"]
+
+
 class Runner:
     """A side in its process."""
 
-    def __init__(self, side: str, overrides: list[str], folder: Path) -> None:
+    def __init__(self, side: str, overrides: list[str], folder: Path, cold: bool) -> None:
         self.side, self.overrides, self.folder = side, overrides, folder
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context("spawn" if cold or sys.platform != "linux" else "forkserver")
+        if not cold:
+            context.set_forkserver_preload(IMPORTS)
         self.connection, self.theirs = context.Pipe()
         folder.mkdir(parents=True, exist_ok=True)
         module = SIDES[side][0]
