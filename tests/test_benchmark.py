@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainlab.benchmark import report
 from trainlab.benchmark.growth import write_sparse_set
 from trainlab.benchmark.measure import Measure, in_turn
 from trainlab.benchmark.race import Timed, race, ratios
@@ -89,15 +90,20 @@ def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_start_up_is_written_as_json(tmp_path, capsys):
+def test_start_up_is_written_as_json(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(report, "ROUNDS", (1, 1))
     benchmark(["--quick", "--only", "start-up", "--out", str(tmp_path)])
     found = {m["what"]: m for m in json.loads((tmp_path / "benchmark.json").read_text())["measures"]}
     assert all(value > 0 for m in found.values() for value in m["values"])
     assert "torch is imported" not in capsys.readouterr().out
-    assert len(found["python train.py --help"]["values"]) == 2
+    assert len(found["python train.py --help"]["values"]) == 1
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="choose another folder with --out"):
         benchmark(["--only", "start-up", "--out", str(tmp_path / "file" / "out")])
+    with pytest.raises(InputError, match="choose another folder with --pictures"):
+        benchmark(["--only", "loading", "--out", str(tmp_path), "--pictures", str(tmp_path / "file" / "pictures")])
+    with pytest.raises(InputError, match="invalid choice: 'speed'"):
+        benchmark(["--only", "speed"])

@@ -37,6 +37,7 @@ OPTIONS = {
     "data.batch_size=128  data.root=…": "the global batch; where the files are",
     "trainer.max_epochs=10  trainer.patience=5": "how long; stop early when trainer.monitor stalls",
     "trainer.precision=auto|float32|bfloat16": "",
+    "trainer.compile=true": "compile the training steps; on a GPU into CUDA graphs",
     "hydra.run.dir=…": "where the run is written (runs/MODEL_DATA/…)",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import sys
 import time
@@ -87,9 +88,12 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         stored=None if data.augmentation is None else data.sets.train.images.shape[-1],
     )
     table = layers(net, data.input_shape)
-    work = sum(layer.connections for layer in table) * min(data.batch_size or sys.maxsize, len(data.sets.train))
+    step = min(data.batch_size or sys.maxsize, len(data.sets.train))  # examples
+    work = step * sum(layer.connections for layer in table)
     threads = choose_threads(cfg.trainer.threads, work, cfg.trainer.devices)
-    data.together = choose_steps_together(hardware.accelerator, work, cfg.trainer.devices * cfg.trainer.nodes)
+    processes = cfg.trainer.devices * cfg.trainer.nodes
+    values = step * math.prod(data.input_shape)
+    data.together = choose_steps_together(hardware.accelerator, work, values, processes)
     profiler = NoProfiler()
     if cfg.profile:
         steps = cfg.trainer.max_epochs * data.train_batches

@@ -135,7 +135,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def make_sets(folder: Path, count: int) -> Path:
     """JPEG files, and the same ones packed raw and as JPEGs; what is there already stays. Returns where."""
     folder = folder / str(count)
-    write_pictures(folder / "jpeg", count)
+    try:
+        write_pictures(folder / "jpeg", count)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made ({error.strerror}); choose another folder with --pictures."
+        ) from None
     listing = list_images(folder / "jpeg")
     for name, store in (("raw", "raw"), ("packed_jpeg", "jpeg")):
         if not (folder / name / "set.json").exists():
