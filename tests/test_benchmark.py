@@ -70,12 +70,12 @@ def test_a_side_that_fails_is_named_with_its_output(tmp_path):
 
 def test_a_sparse_set_is_a_packed_set(tmp_path):
     write_sparse_set(tmp_path / "set", 1000)
-    assert PackedImages(read_packed(tmp_path / "set"), "train").shape == (1000, 3, 256, 256)
+    assert PackedImages(read_packed(tmp_path / "set"), "train").shape == (1000, 3, 128, 128)
 
 
 def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
-    """400 MB of pictures go by, and a tenth of it at most is this process's at any time."""
-    write_sparse_set(tmp_path / "set", 2000)
+    """400 MB of pictures go by, and a fifth of it at most is this process's at any time."""
+    write_sparse_set(tmp_path / "set", 8000)
     monkeypatch.setattr(packed, "MAPPED", 2**25)
     images = PackedImages(read_packed(tmp_path / "set"), "train")
 
@@ -84,7 +84,7 @@ def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
         return 1024 * int(line.split()[1])
 
     before = mapped()
-    for ids in torch.arange(2000).split(50):
+    for ids in torch.arange(8000).split(200):
         assert not images[ids].any()
         assert mapped() - before < 80_000_000
 

@@ -91,7 +91,7 @@ def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
 
 
 STEPS_TOGETHER = 16
-LITTLE_WORK = {"cpu": 5_000_000_000, "gpu": 500_000_000_000}  # multiplications forward: 0.1 s of training or less
+LITTLE_WORK = {"cpu": 10_000_000_000, "gpu": 1_000_000_000_000}  # multiplications forward: 0.2 s of training or less
 
 
 FEW_VALUES = 2**22  # inputs in float32: 16 MiB, which stay in a cache
@@ -100,7 +100,7 @@ FEW_VALUES = 2**22  # inputs in float32: 16 MiB, which stay in a cache
 def choose_steps_together(accelerator: str, multiplications: int, values: int, processes: int) -> int:
     """How many steps are given to the training loop as one, so that a small net's step need not wait for the loop.
 
-    multiplications, values: of one step's forward pass and inputs. No more than take some 0.1 s, so that a run can be
+    multiplications, values: of one step's forward pass and inputs. No more than take some 0.2 s, so that a run can be
     stopped, and shows how it gets on, as before. With several processes, which meet in every step, one.
     """
     if processes > 1:

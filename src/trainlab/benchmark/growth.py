@@ -1,4 +1,8 @@
-"""Memory, start and time of an epoch as a packed set grows from 1,000 to 200,000 pictures of 256×256."""
+"""Memory, start and time of an epoch as a packed set grows from 1,000 to 200,000 pictures.
+
+Of 128×128, so that the largest set, 10 GB, is held by the system's cache on common machines: what is beyond the memory
+is as fast as the disk is.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from trainlab.data.packed import FORMAT, SET, checksum_of
 from trainlab.errors import RunError
 
 COUNTS = (1_000, 10_000, 50_000, 200_000)
-SIZE, CLASSES, VALIDATION = 256, 10, 100
+SIZE, CLASSES, VALIDATION = 128, 10, 100
 COMMAND = (
     "model=perceptron aug=alexnet trainer.max_epochs=1 logger=none"  # so small a network that loading is what counts
 )
@@ -42,6 +46,7 @@ def grow(tell: Callable[[str], None], counts: Sequence[int] = COUNTS) -> list[Po
             write_sparse_set(folder / "set", count)
             words = [
                 f"data.root={folder / 'set'}",
+                f"data.val_fraction={VALIDATION / count}",  # as many for every size
                 "data=imagenet",
                 *COMMAND.split(),
                 f"hydra.run.dir={folder / 'run'}",

@@ -198,7 +198,9 @@ def measure_table(measures: Sequence[Measure]) -> Table:
 
 
 def growth_table(points: Sequence[Point]) -> Table:
-    table = Table(title="A packed set grows: one epoch of the perceptron, aug=alexnet", title_justify="left")
+    table = Table(
+        title="A packed set grows: one epoch of the perceptron, aug=alexnet, 128 pixels", title_justify="left"
+    )
     for heading in ("pictures", "peak memory", "epoch", "for each 1,000", "all but the epoch"):
         table.add_column(heading, justify="right")
     for p in points:
