@@ -31,7 +31,7 @@ from trainlab.errors import InputError, RunError
 SET = "set.json"
 FORMAT = 2
 BLOCK = 256  # pictures to a checksum
-MAPPED = 2**29  # bytes that are read before the mapping lets go of them
+MAPPED = 2**27  # bytes that are read before the mapping lets go of them
 
 
 @dataclass(frozen=True)

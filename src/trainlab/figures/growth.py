@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, GREY, new_figure, styled
+from trainlab.figures.style import BLUE, GREY, new_figure, number, styled
 
 
 @styled()
@@ -21,7 +21,7 @@ def growth(
     for axes, values, what in zip(
         panels,
         ([value / 1000 for value in memory_mb], rest, epoch),
-        ("peak memory, GB", "start and end of the command, s", "one epoch, s"),
+        ("peak memory, GB", "start and end of a run, s", "one epoch, s"),
         strict=True,
     ):
         axes.plot(images, values, color=BLUE, marker="o", markersize=9)
@@ -34,6 +34,7 @@ def growth(
     for axes in panels[:2]:
         axes.set_ylim(0, 2 * axes.get_ylim()[1])
     panels[2].set_yscale("log")
+    panels[2].yaxis.set_major_formatter(lambda value, _: number(value))
     last = epoch[-1] / images[-1]
     panels[2].plot(images, [last * count for count in images], color=GREY, linestyle="--", linewidth=1.5, zorder=0)
     return figure
