@@ -94,7 +94,7 @@ STEPS_TOGETHER = 16
 LITTLE_WORK = {"cpu": 10_000_000_000, "gpu": 1_000_000_000_000}  # multiplications forward: 0.2 s of training or less
 
 
-FEW_VALUES = 2**22  # inputs in float32: 16 MiB, which stay in a cache
+FEW_VALUES = 2**21  # inputs in float32: 8 MiB, which stay in a cache
 
 
 def choose_steps_together(accelerator: str, multiplications: int, values: int, processes: int) -> int:
