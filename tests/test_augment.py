@@ -56,11 +56,12 @@ def test_none_subtracts_numpys_mean():
     assert torch.equal(found, augmentation.test(images))
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("augmentation", [NoAugmentation(32), CropFlip(32), TenCrop(32)])
-def test_stored_images_are_not_changed(augmentation):
-    images = pictures(4, 1, 32)
+def test_stored_images_are_not_changed(augmentation, order):
+    images = pictures(4, 3, 32).contiguous(memory_format=order)
     before = images.clone()
-    augmentation.mean = torch.tensor([0.5])
+    augmentation.mean = torch.full((3,), 0.5)
     augmentation.train(images, torch.arange(4), torch.arange(4), seed=0, epoch=0)
     augmentation.test_views(images)
     assert torch.equal(images, before)
@@ -122,10 +123,12 @@ def test_shapes(kind, data):
 # ---- crop_flip
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("reflections", [True, False])
 @pytest.mark.parametrize(("channels", "side", "padding"), [(1, 8, 4), (3, 9, 2), (3, 12, 0)])
-def test_crop_flip_is_a_loop_over_images(channels, side, padding, reflections):
-    images, ids = pictures(30, channels, side), torch.randperm(1000)[:30]
+def test_crop_flip_is_a_loop_over_images(monkeypatch, channels, side, padding, reflections, order):
+    monkeypatch.setattr("trainlab.augment.FRAMES", 4 * 13 * 13 * 3)  # a few images at a time, and a rest
+    images, ids = pictures(30, channels, side).contiguous(memory_format=order), torch.randperm(1000)[:30]
     augmentation = CropFlip(side, padding=padding, reflections=reflections)
     augmentation.mean = channel_mean(images)
     found = augmentation.train(images, ids, torch.zeros(30).long(), seed=3, epoch=5)
@@ -141,6 +144,17 @@ def test_crop_flip_is_a_loop_over_images(channels, side, padding, reflections):
         if reflections and draws[2, i] < 0.5:
             expected = expected[:, :, ::-1]
         np.testing.assert_allclose(found[i], (expected - mean[:, None, None]) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [NoAugmentation, CropFlip, TenCrop, AlexNetAugmentation])
+@pytest.mark.parametrize("min_size", [1, 20])
+def test_the_memory_order_changes_no_bit(kind, min_size):
+    images, ids = pictures(9, 3, 16), torch.arange(9)
+    augmentation = kind(16, min_size=min_size)
+    augmentation.mean, augmentation.covariance = channel_mean(images), channel_covariance(images)
+    last = images.contiguous(memory_format=torch.channels_last)
+    for call in (lambda x: augmentation.train(x, ids, ids % 10, seed=0, epoch=0), augmentation.test_views):
+        assert torch.equal(call(images), call(last))
 
 
 def test_crop_flip_puts_a_pixel_everywhere_as_often():

@@ -156,6 +156,15 @@ def test_slices_are_the_rows_of_the_pairs(views):
     assert batch.labels.tolist() == [7 * example for example, _ in expected]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_slices_keep_the_memory_order(channels):
+    images = torch.randint(256, (6, channels, 4, 4), dtype=torch.uint8)
+    last = ImageSet(images, torch.arange(6), tuple("abcdef")).channels_last()
+    found = Slices(last)[Part(torch.tensor([4, 1]), 2, 2, 2)].inputs
+    assert torch.equal(found, images[[4, 1]])
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_slices_pass_the_counts_on():
     slices = Slices(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
     batch = slices[Part(torch.tensor([3]), 0, 5, 4)]

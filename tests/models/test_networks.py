@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -151,9 +152,13 @@ def test_the_smallest_side_works(fake, kind):
 
 @each
 def test_channels_last_gives_the_same(kind, built):
-    with torch.no_grad():
-        found = built[kind](batch(kind).contiguous(memory_format=torch.channels_last))
-        torch.testing.assert_close(found, built[kind](batch(kind)), rtol=1e-4, atol=1e-5)
+    net = built[kind]
+    found = net(batch(kind).contiguous(memory_format=torch.channels_last))
+    expected = net(batch(kind))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    gradients = torch.autograd.grad(found.sum(), list(net.parameters()))
+    for gradient, other in zip(gradients, torch.autograd.grad(expected.sum(), list(net.parameters())), strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4)
 
 
 # ---- the starts
@@ -231,6 +236,25 @@ def test_mlp_without_hidden_layers_is_the_perceptron():
 def test_mlp_refuses_a_layer_without_neurons(hidden):
     with pytest.raises(InputError, match=r"model\.hidden"):
         MLP((5,), 3, hidden=hidden)
+
+
+@pytest.mark.parametrize(("name", "function"), [("relu", torch.relu), ("tanh", torch.tanh)])
+def test_convnet_is_convolution_activation_pooling(name, function):
+    """An increasing activation commutes with the first pooling, so its place there is a matter of speed."""
+    torch.manual_seed(0)
+    net = ConvNet((3, 32, 32), 10, activation=name)
+    first, second, third = (m for m in net.features if isinstance(m, nn.Conv2d))
+    x = torch.randn(4, 3, 32, 32)
+    maps = F.max_pool2d(function(first(x)), 3, 2, ceil_mode=True)
+    maps = F.avg_pool2d(function(second(maps)), 3, 2, ceil_mode=True)
+    maps = F.avg_pool2d(function(third(maps)), 3, 2, ceil_mode=True)
+    expected = net.classifier[-1](maps.flatten(1))
+    torch.testing.assert_close(net(x), expected)
+    found = torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
+    for gradient, other in zip(
+        found, torch.autograd.grad(expected.square().sum(), list(net.parameters())), strict=True
+    ):
+        torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [(32, 32), (1, 2, 3, 4), (1, 0, 1)])

@@ -119,6 +119,4 @@ class Slices(Dataset[Batch]):
     def __getitem__(self, part: Part) -> Batch:
         ids = part.pairs // self.views if self.views > 1 else part.pairs
         views = part.pairs % self.views
-        images, labels = self.images.images, self.images.labels[ids]
-        pixels = images.index_select(0, ids) if isinstance(images, Tensor) else images[ids]
-        return Batch(pixels, labels, ids, views, *part[1:])
+        return Batch(self.images.some(ids), self.images.labels[ids], ids, views, *part[1:])

@@ -42,6 +42,20 @@ class ImageSet:
         images = self.images.take(indices) if isinstance(self.images, PackedImages) else self.images[indices]
         return ImageSet(images, self.labels[indices], self.classes)
 
+    def some(self, indices: Tensor) -> Tensor:
+        """The images or points at `indices` (int64), in the memory order that all of them have."""
+        if not isinstance(self.images, Tensor):
+            return self.images[indices]
+        if self.is_points or self.images.is_contiguous():
+            return self.images.index_select(0, indices)
+        return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
+
+    def channels_last(self) -> ImageSet:
+        """The same with the channels of each pixel side by side in memory; a packed set as it lies."""
+        if not isinstance(self.images, Tensor):
+            return self
+        return replace(self, images=self.images.contiguous(memory_format=torch.channels_last))
+
     @property
     def everything(self) -> Tensor:
         """All images or points, in memory."""

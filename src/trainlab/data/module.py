@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -63,6 +64,10 @@ class ImageData(L.LightningDataModule):
                 self.augmentation.mean = channel_mean(train.images)
                 if self.augmentation.needs_covariance:
                     self.augmentation.covariance = channel_covariance(train.images)
+            if self.channels_last:  # once, instead of each batch
+                read = self.splits
+                parts = {name: getattr(read, name).channels_last() for name in ("train", "val", "test")}
+                self.splits = replace(read, **parts)
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(
