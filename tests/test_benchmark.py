@@ -10,6 +10,7 @@ import torch
 from trainlab.benchmark import report
 from trainlab.benchmark.growth import write_sparse_set
 from trainlab.benchmark.measure import Measure, in_turn
+from trainlab.benchmark.pace import Enough, Pace
 from trainlab.benchmark.race import Timed, race, ratios
 from trainlab.benchmark.report import benchmark
 from trainlab.benchmark.works import WORKS
@@ -37,6 +38,37 @@ def test_calls_take_turns_and_the_first_round_does_not_count():
     seconds = in_turn([lambda: said.append("a"), lambda: said.append("b")], rounds=2)
     assert said == ["a", "b"] * 3
     assert [len(taken) for taken in seconds] == [2, 2]
+
+
+class Teller:
+    """A connection that asks for blocks of so many steps and keeps what it is told."""
+
+    def __init__(self, *steps):
+        self.asked, self.told = [*steps, None], []
+
+    def send(self, what):
+        self.told.append(what)
+
+    def recv(self):
+        return self.asked.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "timed"),
+    [(1, 8), (4, 8), (3, 9), (16, 16)],  # of ten the first fifth is not timed; several at once end where they end
+)
+def test_the_clock_starts_after_the_lead_in(monkeypatch, at_once, timed):
+    clock = iter(range(1000))
+    monkeypatch.setattr("trainlab.benchmark.pace.time.perf_counter", lambda: next(clock))
+    teller = Teller(10)
+    pace = Pace(teller)
+    pace.wait()
+    with pytest.raises(Enough):
+        while True:
+            pace.step(images=7 * at_once, steps=at_once)
+    (block,) = (told for told in teller.told if told != "ready")
+    assert (block.steps, block.images) == (timed, 7 * timed)
+    assert block.seconds == 1  # from the end of the lead-in to the end of the block
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ class Enough(SystemExit):
 
 @dataclass(frozen=True)
 class Block:
-    """steps steps that trained on so many images in so many seconds; memory_mb: see `Pace`."""
+    """So many timed steps that trained on so many images in so many seconds; memory_mb: see `Pace`."""
 
     steps: int
     images: int
@@ -29,8 +29,14 @@ class Block:
     memory_mb: float
 
 
+LEAD_IN = 5  # one part in so many of a block is done before the clock starts
+
+
 class Pace:
     """Counts steps. Between two blocks the process waits and takes no time of any core.
+
+    The first steps of a block are not timed: they find the caches full of another side's data, and a DataLoader's
+    workers have their batches ready from the time of waiting.
 
     synchronise: waits until the device has done its work. memory: in 10⁶ bytes, of the device, or None for the
     resident memory of this process at its peak and of the processes that it has started.
@@ -44,7 +50,7 @@ class Pace:
     ) -> None:
         self.connection, self.synchronise = connection, synchronise
         self.memory = memory or resident_memory_mb
-        self.steps = self.left = self.images = 0
+        self.lead = self.left = self.steps = self.images = 0
         self.began = self.paused = 0.0
 
     def wait(self) -> None:
@@ -53,19 +59,30 @@ class Pace:
         steps = self.connection.recv()
         if steps is None:
             raise Enough
-        self.steps = self.left = steps
-        self.images = 0
+        self.lead, self.left = steps // LEAD_IN, steps
+        self.steps = self.images = 0
         self.began, self.paused = time.perf_counter(), 0.0
 
     def step(self, images: int, steps: int = 1) -> None:
         """So many steps are done; at the end of a block waits for the next."""
         self.left -= steps
+        if self.lead > 0:
+            self.lead -= steps
+            self.synchronise()
+            self.began = time.perf_counter()
+            return
+        self.steps += steps
         self.images += images
         if self.left <= 0:
             self.synchronise()
             seconds = time.perf_counter() - self.began
-            self.connection.send(Block(self.steps - self.left, self.images, seconds, self.memory()))
+            self.connection.send(Block(self.steps, self.images, seconds, self.memory()))
             self.wait()
+
+    @property
+    def due(self) -> int:
+        """Steps to the end of the lead-in, or else of the block."""
+        return max(1, self.lead if self.lead > 0 else self.left)
 
     def pause(self) -> None:
         """What follows is not a training step."""

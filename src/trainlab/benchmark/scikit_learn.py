@@ -28,7 +28,7 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
     first = 0
     pace.wait()
     while True:
-        some = slice(first, first + pace.left * this.batch_size)
+        some = slice(first, first + pace.due * this.batch_size)
         model.partial_fit(inputs[some], labels[some], classes=classes)
         done = len(labels[some])
         first = 0 if first + done + this.batch_size > len(labels) else first + done
