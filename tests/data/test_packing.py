@@ -342,7 +342,7 @@ def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path):
-    source, out = make_folders(tmp_path / "tree", 400), tmp_path / "out"
+    source, out = make_folders(tmp_path / "tree", 800), tmp_path / "out"
     words = [sys.executable, "scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip"]
     process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (out / "state.json").exists() and process.poll() is None:
