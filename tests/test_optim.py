@@ -6,7 +6,7 @@ from torch import nn
 
 from trainlab.errors import InputError
 from trainlab.models.perceptron import Perceptron
-from trainlab.optim import Momentum, optimiser, schedule
+from trainlab.optim import GradientDescent, Momentum, optimiser, schedule
 
 LR = 0.2
 
@@ -25,7 +25,7 @@ def rates(name: str, steps: int, updates: int) -> list[float]:
 
 def test_plain_descent_has_no_momentum():
     optimizer = optimiser(Perceptron((2,), 2), lr=LR)
-    assert type(optimizer) is torch.optim.SGD
+    assert type(optimizer) is GradientDescent
     assert optimizer.defaults["momentum"] == 0
 
 

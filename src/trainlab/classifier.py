@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from trainlab.augment import CENTRE_VIEW
+from trainlab.captured_step import CapturedStep, Graphs
 from trainlab.checkpoint import KEY, Facts, Progress
 from trainlab.data.batches import Batch
 from trainlab.errors import RunError
 from trainlab.metrics import Errors
 from trainlab.objective import L2, Loss, weights_and_biases
+from trainlab.optim import GradientDescent
 from trainlab.optim import schedule as make_schedule
 from trainlab.profiling import untimed
 
@@ -46,6 +48,8 @@ class Classifier(L.LightningModule):
     facts: what goes into the checkpoints besides the weights.
     timed: `with timed(part):` stands around each part of a training step.
     compiled: the network for whole training batches, made by torch.compile.
+    graphs: in which the steps on whole training batches are captured; None for steps as they are. Nothing can look
+    into such a step: hooks before the optimiser's update find the gradients of another.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class Classifier(L.LightningModule):
         net: nn.Module,
         loss: Loss,
         l2: L2,
-        optimiser: Callable[[nn.Module], torch.optim.Optimizer],
+        optimiser: Callable[[nn.Module], GradientDescent],
         *,
         classes: int,
         schedule: str = "constant",
@@ -66,6 +70,7 @@ class Classifier(L.LightningModule):
         facts: Facts | None = None,
         timed: Callable[[str], AbstractContextManager[Any]] = untimed,
         compiled: Callable[[Tensor], Tensor] | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step is written out below; Lightning's own costs a small net 0.2 ms
@@ -74,6 +79,8 @@ class Classifier(L.LightningModule):
         self.plateau_patience, self.plateau_drops = plateau_patience, plateau_drops
         self.freeze_first_after = freeze_first_after
         self.views, self.seed, self.facts, self.timed, self.compiled = views, seed, facts, timed, compiled
+        self.graphs = graphs
+        self.captured: CapturedStep | None = None
         self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
         self.validation: dict[str, Tensor] = {}
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
@@ -95,6 +102,8 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimiser(self.net)
+        if self.graphs is not None:
+            self.captured = CapturedStep(self.net, self.loss, optimizer, self.graphs)
         steps = (self.trainer.max_epochs or 0) * self.trainer.datamodule.train_batches  # type: ignore[attr-defined]
         scheduler = make_schedule(self.schedule, optimizer, steps, self.plateau_patience)
         if scheduler is None:
@@ -145,11 +154,27 @@ class Classifier(L.LightningModule):
         return torch.stack([self.step(inputs, labels, batch) for inputs, labels in parts])
 
     def step(self, inputs: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        """One step of gradient descent, as the lecture writes it; returns the loss of before it."""
+        """One step of gradient descent; returns the loss of before it."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
+        whole = len(inputs) == batch.step_size
+        if self.captured is not None and whole:
+            outputs, loss = self.captured(inputs, labels, optimizer.step)
+            self.follow_schedule()
+        else:
+            outputs, loss = self.written_out(inputs, labels, batch, optimizer, whole)
+        if batch.size:
+            with self.timed("metrics"):
+                self.meter("train").collect(outputs, labels, loss)
+        self.batches_done += 1
+        return loss
+
+    def written_out(
+        self, inputs: Tensor, labels: Tensor, batch: Batch, optimizer: LightningOptimizer, whole: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The step as the lecture writes it; the outputs and the loss of before it, without gradients."""
         with self.timed("forward"):
-            outputs = self.outputs(inputs, whole=len(inputs) == batch.step_size)
+            outputs = self.outputs(inputs, whole)
             loss = self.loss(outputs, labels)
         with self.timed("backward"):
             optimizer.zero_grad()
@@ -161,14 +186,12 @@ class Classifier(L.LightningModule):
                 self.manual_backward(loss * (batch.size * self.trainer.world_size / batch.global_size))
         with self.timed("optimiser"):
             optimizer.step()
-            if self.scheduler is not None:
-                self.scheduler.step()
-        loss = loss.detach()
-        if batch.size:
-            with self.timed("metrics"):
-                self.meter("train").collect(outputs.detach(), labels, loss)
-        self.batches_done += 1
-        return loss
+            self.follow_schedule()
+        return outputs.detach(), loss.detach()
+
+    def follow_schedule(self) -> None:
+        if self.scheduler is not None:
+            self.scheduler.step()
 
     def outputs(self, inputs: Tensor, whole: bool) -> Tensor:
         """float (B, K). The odd batch at the end of an epoch is not worth compiling for."""

@@ -121,6 +121,7 @@ class Trainer(Group):
     precision: Literal["auto", "float32", "bfloat16"]
     channels_last: Literal["auto"] | bool
     compile: bool
+    capture: bool
     threads: Literal["auto"] | PositiveInt
     validate_every: PositiveInt
     monitor: str
@@ -177,6 +178,19 @@ def check(config: dict[str, Any]) -> None:
             )
     if checked.trainer.compile and checked.trainer.devices * checked.trainer.nodes > 1:
         raise InputError("trainer.compile=true is for runs of one process; leave it out, or use trainer.devices=1.")
+    if checked.trainer.capture:
+        refuse_with_capture = {
+            "trainer.compile=true": checked.trainer.compile,
+            "several processes": checked.trainer.devices * checked.trainer.nodes > 1,
+            "optim=gd, which looks at the gradient of each step": optim.name == "gd",
+            "optim.freeze_first_after": optim.freeze_first_after is not None,
+            "profile=true": checked.profile,
+        }
+        for what, there in refuse_with_capture.items():
+            if there:
+                raise InputError(
+                    f"trainer.capture=true replays steps and does not go with {what}; leave one out."
+                )
     metrics = [f"{split}/{name}" for split in ("val", "train") for name in ("loss", "top1_error", "top5_error")]
     if checked.trainer.monitor not in metrics:
         raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")

@@ -24,6 +24,7 @@ from trainlab import checkpoint, closed_form, wandb_run
 from trainlab.allocator import keep_freed_memory
 from trainlab.augment import NoAugmentation
 from trainlab.build import build, build_data, build_net, target
+from trainlab.captured_step import CudaGraphs
 from trainlab.classifier import Classifier
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.figures.run import draw_figures
@@ -65,6 +66,8 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         **{key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")},
         convolutions=net_class.min_size > 1,
     )
+    if cfg.trainer.capture and hardware.accelerator != "gpu":
+        raise InputError("trainer.capture=true needs a GPU, which replays the steps; leave it out.")
     resumed = checkpoint_to_go_on_from(cfg, run_dir)
     if resumed and resumed.path.parent.parent == run_dir and (done := read_results(run_dir)) is not None:
         out.print("this run is finished already", result_table(done, run_dir), sep="\n")
@@ -122,6 +125,7 @@ def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
         facts=facts,
         timed=profiler.profile,
         compiled=compile_net(net, hardware.accelerator) if cfg.trainer.compile else None,
+        graphs=CudaGraphs() if cfg.trainer.capture else None,
     )
 
     # What watches it
