@@ -270,13 +270,10 @@ def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor
     source, target = images.numpy(), cut.numpy()
     for k, (row, column, mirror) in enumerate(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True)):
         window = source[k, :, row : row + size, column : column + size]
-        if not mirror:
-            target[k] = window
-        elif images.dtype == torch.uint8:
-            target[k] = window
-            cut[k : k + 1] = cut[k : k + 1].flip(-1)  # many pixels at once; numpy reverses bytes one by one
+        if mirror and images.dtype == torch.uint8:
+            target[k] = torch.from_numpy(window).flip(-1).numpy()  # many at once; numpy reverses bytes one by one
         else:
-            target[k] = window[..., ::-1]
+            target[k] = window[..., ::-1] if mirror else window
     return cut
 
 

@@ -188,9 +188,7 @@ def check(config: dict[str, Any]) -> None:
         }
         for what, there in refuse_with_capture.items():
             if there:
-                raise InputError(
-                    f"trainer.capture=true replays steps and does not go with {what}; leave one out."
-                )
+                raise InputError(f"trainer.capture=true replays steps and does not go with {what}; leave one out.")
     metrics = [f"{split}/{name}" for split in ("val", "train") for name in ("loss", "top1_error", "top5_error")]
     if checked.trainer.monitor not in metrics:
         raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")

@@ -141,8 +141,11 @@ class PackedImages:
     def __getitem__(self, indices: Tensor) -> Tensor:
         """int64 (B,) → uint8 (B, 3, S, S)."""
         rows = indices if self.rows is None else self.rows[indices]
-        read = self._raw.index_select(0, rows) if self.packed.store == "raw" else self._decoded(rows)
-        self.bytes_read += read.numel()
+        if self.packed.store == "raw":
+            read = self._raw.index_select(0, rows)
+            self.bytes_read += read.numel()
+        else:
+            read = self._decoded(rows)
         if self.bytes_read > MAPPED:
             self.bytes_read = 0
             self._let_go()
@@ -183,6 +186,7 @@ class PackedImages:
 
         ends = self._ends[rows].tolist()
         starts = np.where(rows == 0, 0, self._ends[rows - 1]).tolist()
+        self.bytes_read += sum(ends) - sum(starts)
 
         def decode(place: int, row: int) -> None:
             try:
