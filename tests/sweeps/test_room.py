@@ -6,6 +6,7 @@ import pytest
 
 from trainlab.errors import InputError
 from trainlab.sweeps import pool
+from trainlab.sweeps.launch import Processes, check_settings
 
 
 @pytest.fixture
@@ -71,3 +72,18 @@ def test_more_than_there_is_ends_in_a_sentence(machine):
     machine(gpus=0)
     with pytest.raises(InputError, match="no CUDA device"):
         room(accelerator="gpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"n_jobs": "two"}, "n_jobs=two cannot be used: it should be 'auto' or a valid integer."),
+        ({"n_jobs": 0}, "n_jobs=0 cannot be used: it should be 'auto' or greater than or equal to 1."),
+        ({"rerun": "perhaps"}, "rerun=perhaps cannot be used: it should be a valid boolean."),
+        ({"jobs": 2}, "there is no option hydra.launcher.jobs; there are rerun, n_jobs, gpus_per_job."),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence_that_names_all_that_can_be_used(settings, sentence):
+    with pytest.raises(InputError) as refused:
+        check_settings(Processes, settings)
+    assert str(refused.value).removeprefix("hydra.launcher.") == sentence

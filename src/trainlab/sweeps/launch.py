@@ -75,7 +75,9 @@ def check_settings(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
         key = f"hydra.launcher.{problem['loc'][0]}"
         if problem["type"] == "extra_forbidden":
             raise InputError(f"there is no option {key}; there are {', '.join(kind.model_fields)}.") from None
-        raise InputError(f"{key}={problem['input']} cannot be used: {problem['msg'].lower()}.") from None
+        same = [p["msg"] for p in problems.errors() if p["loc"][0] == problem["loc"][0]]  # of each kind that it can be
+        said = [message.removeprefix("Input should be ") for message in same]
+        raise InputError(f"{key}={problem['input']} cannot be used: it should be {' or '.join(said)}.") from None
 
 
 class PointReturn(JobReturn):
