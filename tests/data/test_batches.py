@@ -159,7 +159,9 @@ def test_slices_are_the_rows_of_the_pairs(views):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_slices_keep_the_memory_order(channels):
     images = torch.randint(256, (6, channels, 4, 4), dtype=torch.uint8)
-    last = ImageSet(images, torch.arange(6), tuple("abcdef")).channels_last()
+    first = ImageSet(images, torch.arange(6), tuple("abcdef"))
+    assert first.channels_last(most=images.numel() - 1) is first
+    last = first.channels_last(most=images.numel())
     found = Slices(last)[Part(torch.tensor([4, 1]), 2, 2, 2)].inputs
     assert torch.equal(found, images[[4, 1]])
     assert found.is_contiguous(memory_format=torch.channels_last)

@@ -50,9 +50,9 @@ class ImageSet:
             return self.images.index_select(0, indices)
         return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
 
-    def channels_last(self) -> ImageSet:
-        """The same with the channels of each pixel side by side in memory; a packed set as it lies."""
-        if not isinstance(self.images, Tensor):
+    def channels_last(self, most: int) -> ImageSet:
+        """The same with the channels of each pixel side by side in memory; packed, or of more bytes, as it lies."""
+        if not isinstance(self.images, Tensor) or self.images.numel() > most:
             return self
         return replace(self, images=self.images.contiguous(memory_format=torch.channels_last))
 

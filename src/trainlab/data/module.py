@@ -16,6 +16,7 @@ from trainlab.data.image_set import ImageSet, Splits, fewer
 from trainlab.data.packed import PackedImages
 from trainlab.errors import InputError
 
+REORDERED = 2**30  # bytes of a set in memory: the most that is copied for the sake of its order
 EVALUATION_VALUES = 2**25  # float32 inputs of one evaluation batch, all views: 128 MiB
 
 
@@ -66,7 +67,7 @@ class ImageData(L.LightningDataModule):
                     self.augmentation.covariance = channel_covariance(train.images)
             if self.channels_last:  # once, instead of each batch
                 read = self.splits
-                parts = {name: getattr(read, name).channels_last() for name in ("train", "val", "test")}
+                parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
                 self.splits = replace(read, **parts)
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
