@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -265,16 +266,19 @@ def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int)
 
 def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
     """The same on a CPU, where copying rows is many times as fast as looking up each pixel's place."""
-    order = torch.channels_last if images.stride(1) == 1 else torch.contiguous_format
-    cut = torch.empty(*images.shape[:2], size, size, dtype=images.dtype, memory_format=order)
-    source, target = images.numpy(), cut.numpy()
+    source, (count, channels) = images.numpy(), images.shape[:2]
+    # numpy asks the system for huge pages where an array is large, which torch does not: a tenth less time.
+    if images.stride(1) == 1:
+        target = np.empty((count, size, size, channels), source.dtype).transpose(0, 3, 1, 2)
+    else:
+        target = np.empty((count, channels, size, size), source.dtype)
     for k, (row, column, mirror) in enumerate(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True)):
         window = source[k, :, row : row + size, column : column + size]
         if mirror and images.dtype == torch.uint8:
             target[k] = torch.from_numpy(window).flip(-1).numpy()  # many at once; numpy reverses bytes one by one
         else:
             target[k] = window[..., ::-1] if mirror else window
-    return cut
+    return torch.from_numpy(target)
 
 
 def _reflect(images: Tensor, mirrored: Tensor) -> Tensor:

@@ -77,7 +77,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def pack_in_sight(
     listing: Listing, out: Path, form: Form, *, on_bad_image: str = "error", workers: int | None = None
 ) -> None:
-    """`pack`, saying what it will take, how far it is, and what was left out."""
+    """`pack`, saying what it will take, how far it is, and what was left out. A signal stops it at the end of a block,
+    a second one at once."""
     terminal = console()
     total = sum(map(len, listing.splits.values()))
     parts = " and ".join(f"{len(sources):,} {name}" for name, sources in listing.splits.items())
@@ -87,8 +88,25 @@ def pack_in_sight(
         f"({form.store}, {form.size}×{form.size})",
         soft_wrap=True,
     )
+    asked: list[int] = []
+
+    def end_if_asked() -> None:
+        if asked:
+            raise stopped(asked[0], "; the same command goes on where it was")
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # Python drops what a handler raises while a worker is being forked, so each block looks for itself.
+        asked.append(number)
+        if len(asked) > 1:
+            end_if_asked()
+
     with heard_by(stop), in_sight("packing", total) as tell:
-        skipped = pack(listing, out, form, on_bad_image=on_bad_image, workers=workers, tell=tell)
+
+        def go_on(done: int) -> None:
+            end_if_asked()
+            tell(done)
+
+        skipped = pack(listing, out, form, on_bad_image=on_bad_image, workers=workers, tell=go_on)
     if skipped:
         terminal.print(f"{len(skipped):,} pictures could not be decoded and were left out:")
         for sentence in skipped[:MOST_NAMED]:
@@ -96,10 +114,6 @@ def pack_in_sight(
         if len(skipped) > MOST_NAMED:
             terminal.print(f"  and {len(skipped) - MOST_NAMED:,} more, all in {out / 'set.json'}")
     terminal.print(f"packed: python train.py model=alexnet data=imagenet data.root={out}", soft_wrap=True)
-
-
-def stop(number: int, frame: FrameType | None) -> None:
-    raise stopped(number, "; the same command goes on where it was")
 
 
 def check(folder: Path) -> None:
