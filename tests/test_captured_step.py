@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 
-import lightning as L
 import pytest
 import torch
+from whole_runs import bare_trainer
 
 from trainlab.benchmark.job import job
 from trainlab.captured_step import WARM_UP, CapturedStep, CudaGraphs
@@ -133,15 +133,7 @@ def test_a_run_counts_captured_steps_as_its_own(tmp_path, together):
             return made
 
         classifier = Classifier(this.net, this.loss, L2(examples=1), make, classes=10, schedule="cosine", graphs=graphs)
-        trainer = L.Trainer(
-            accelerator="cpu",
-            max_epochs=3,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=tmp_path,
-        )
+        trainer = bare_trainer(tmp_path, max_epochs=3)
         trainer.fit(classifier, this.data)
         assert trainer.global_step == 3 * this.data.train_batches
         weights.append(torch.cat([w.detach().flatten() for w in this.net.parameters()]))

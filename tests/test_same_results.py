@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import math
 
-import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
+from whole_runs import bare_trainer
 
 from trainlab.augment import uniform
 from trainlab.benchmark.job import job
@@ -105,16 +105,7 @@ def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision
         this = job(["model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}"])
         this.data.together = together
         classifier = Classifier(this.net, this.loss, L2(examples=1), lambda _, this=this: this.optimiser(), classes=10)
-        trainer = L.Trainer(
-            accelerator="cpu",
-            precision=this.hardware.precision,
-            max_epochs=2,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=tmp_path,
-        )
+        trainer = bare_trainer(tmp_path, max_epochs=2, precision=this.hardware.precision)
         trainer.fit(classifier, this.data)
         assert trainer.num_training_batches == -(-this.data.train_batches // together)
         assert trainer.global_step == 2 * this.data.train_batches

@@ -1,4 +1,4 @@
-"""Whole runs for the tests: each in a fresh process, as a user starts them."""
+"""Whole runs for the tests: each in a fresh process, as a user starts them; and a trainer for those within one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import lightning as L
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -50,4 +53,17 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         timeout=500,
+    )
+
+
+def bare_trainer(folder: Path, **options: Any) -> L.Trainer:
+    """Lightning's trainer on a CPU with nothing beside the training."""
+    return L.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        **options,
     )

@@ -84,7 +84,7 @@ class Augmentation(ABC):
         return F.interpolate(images.float(), size=(self.side, self.side), mode="bilinear", antialias=False)
 
     def prepare(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
-        """Subtract the mean of each channel; 0…255 becomes 0…1. The only place where uint8 becomes float.
+        """Subtract the mean of each channel; 0…255 becomes 0…1.
 
         colours: float32 (B, C), what is then added to each image.
         """
@@ -92,7 +92,7 @@ class Augmentation(ABC):
         mean = 255 * self.mean.to(images.device)
         if images.device.type == "cpu":
             return _to_float(images, mean, colours)
-        seen = images.to(torch.float32, copy=True).sub_(mean[:, None, None]).mul_(1 / 255)
+        seen = _centre_values(images.to(torch.float32, copy=True), mean[:, None, None])
         return seen if colours is None else seen.add_(colours[:, :, None, None])
 
 
@@ -145,7 +145,7 @@ class CropFlip(Augmentation):
         for begin in range(0, count, some):
             end = min(begin + some, count)
             inside[: end - begin].copy_(pixels[begin:end])
-            inside[: end - begin].sub_(mean).mul_(1 / 255)
+            _centre_values(inside[: end - begin], mean)
             rows = cut[begin:end].view(-1, size * channels)
             torch.index_select(runs, 0, starts[begin:end].view(-1), out=rows)
         return cut.view(count, size, size, channels).permute(0, 3, 1, 2)
@@ -315,10 +315,15 @@ def _to_float(images: Tensor, mean: Tensor, colours: Tensor | None) -> Tensor:
     for begin in range(0, count, step):
         some = slice(begin, begin + step)
         seen[some].copy_(images[some])
-        rows[some].sub_(mean).mul_(1 / 255)
+        _centre_values(rows[some], mean)
         if colours is not None:
             rows[some].add_(colours[some])
     return seen
+
+
+def _centre_values(values: Tensor, mean: Tensor) -> Tensor:
+    """(x − mean) / 255 in place, of what is float already; mean: in grey levels. Everywhere the same two roundings."""
+    return values.sub_(mean).mul_(1 / 255)
 
 
 def _centre(images: Tensor, size: int) -> Tensor:
