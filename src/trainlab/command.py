@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import functools
 import gc
@@ -17,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,13 +27,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
+from trainlab.conf_folder import CONF
 from trainlab.config import check
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
 from trainlab.signals import heard_by, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(CONF.iterdir())
@@ -72,10 +74,42 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
     return wrapped
 
 
+def main() -> None:
+    """``python train.py …``, all of it; ends the process."""
+    show_help(sys.argv[1:])
+    check_command_line(sys.argv[1:])
+    with quick_exit():
+        with argparse_of_hydra():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
+        sys.exit(exit_status())
+
+
+@contextmanager
+def argparse_of_hydra() -> Iterator[None]:
+    """Inside, argparse does not read an argument's help as it is added, which it does since Python 3.14.
+
+    Hydra up to 1.3.8 has one that only exists once the configuration does (--shell-completion), and would end with
+    "badly formed help string" (Hydra #3121).
+    """
+    check = getattr(argparse.ArgumentParser, "_check_help", None)
+    if check is None:
+        yield
+        return
+    argparse.ArgumentParser._check_help = lambda parser, action: None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
+
+
 @in_sentences
 def run(cfg: DictConfig) -> float:
-    """One run, in this process or in several that it starts; returns what sweepers compare (see `train`)."""
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    """One run as Hydra starts it; returns what sweepers compare (see `train`)."""
+    return run_in(Path(HydraConfig.get().runtime.output_dir), cfg)
+
+
+def run_in(run_dir: Path, cfg: DictConfig) -> float:
+    """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     first = os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"  # it holds it for all
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
     lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
@@ -84,10 +118,15 @@ def run(cfg: DictConfig) -> float:
         from trainlab.training import train  # imports torch: only once the choices are known to be right
 
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
-            return train(cfg)
+            return train(cfg, run_dir)
         from trainlab.ranks import run_ranks
 
-        run_ranks(functools.partial(train, cfg), devices=cfg.trainer.devices, nodes=cfg.trainer.nodes, run_dir=run_dir)
+        run_ranks(
+            functools.partial(train, cfg, run_dir),
+            devices=cfg.trainer.devices,
+            nodes=cfg.trainer.nodes,
+            run_dir=run_dir,
+        )
         return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
 
 
@@ -256,7 +295,7 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
             cfg = compose("train", overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, AssertionError) as error:  # assertions of OmegaConf's
             raise InputError(_unknown_choice(str(error)) or _first_line(error)) from error
-    run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    run = without_hydra(cfg)
     try:
         plain = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -271,6 +310,11 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
         assert isinstance(plain, dict)
         check(plain)  # type: ignore[arg-type]
     return cfg
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """What is the run's own of a composed configuration."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
 def find_misspelt(overrides: list[str]) -> None:

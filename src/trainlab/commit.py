@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[2]  # in a checkout; somewhere else in an installed copy
 
 
 def commit(repository: Path = REPOSITORY) -> str | None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
@@ -46,16 +45,16 @@ from trainlab.sweeps.point import read_point
 from trainlab.terminal import console, layer_table, profile_table, result_table
 
 
-def train(cfg: DictConfig, *, watching: Sequence[Callback] = ()) -> float:
-    """Run `cfg` in its run directory; returns the value that chose the checkpoint (for sweepers), a fraction.
+def train(cfg: DictConfig, run_dir: Path, *, watching: Sequence[Callback] = ()) -> float:
+    """Run `cfg` and write into `run_dir`; returns the value that chose the checkpoint (for sweepers), a fraction.
 
     watching: more callbacks, called after this run's own.
 
     Raises InputError for what cannot be run and RunError for a run that failed.
     """
     started = time.perf_counter()
+    run_dir.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
     quieten_libraries()
     out = console()
 

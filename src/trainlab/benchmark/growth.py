@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainlab.command import CONF
+from trainlab.commit import REPOSITORY
 from trainlab.data.packed import FORMAT, SET, checksum_of
 from trainlab.errors import RunError
 
@@ -52,7 +52,7 @@ def grow(tell: Callable[[str], None], counts: Sequence[int] = COUNTS) -> list[Po
                 f"hydra.run.dir={folder / 'run'}",
             ]
             done = subprocess.run(
-                [sys.executable, str(CONF.parent / "train.py"), *words], capture_output=True, text=True
+                [sys.executable, str(REPOSITORY / "train.py"), *words], capture_output=True, text=True
             )
             if done.returncode:
                 raise RunError(f"a run on {count:,} packed pictures failed: {done.stderr.strip().splitlines()[-1]}")

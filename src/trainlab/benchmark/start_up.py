@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from trainlab.benchmark.measure import Measure, in_turn, quotients
-from trainlab.command import CONF
+from trainlab.commit import REPOSITORY
 from trainlab.errors import RunError
 
-TRAIN = str(CONF.parent / "train.py")
+TRAIN = str(REPOSITORY / "train.py")
 COMMANDS = {
     "python train.py --help": ["--help"],
     "python train.py --cfg job": ["model=alexnet", "--cfg", "job"],
