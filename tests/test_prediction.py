@@ -130,7 +130,7 @@ def test_several_checkpoints_are_averaged(run, train):
     first, second = (read_trained(str(r.folder)) for r in (run, other))
     from trainlab.build import build
 
-    test = build(first.cfg.data.load).test
+    test = build("data", first.cfg.data.load).test
     scores = (first.scores(test.images) + second.scores(test.images)) / 2
     assert f"{(scores.argmax(1) != test.labels).double().mean():.2%}" in both.stdout
     wrong = train("model=mlp", "data=moons", "logger=csv", "trainer.max_epochs=1", "data.val_fraction=0")

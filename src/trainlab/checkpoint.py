@@ -1,28 +1,38 @@
-"""What a checkpoint holds besides Lightning's own, writing one whole, reading one without running anything in it."""
+"""What a checkpoint holds besides Lightning's own, writing one whole, reading one without running anything in it.
+
+Whoever reads one cannot know who wrote it: its pickle may name nothing but tensors, its values are checked against
+their types, and what they would have the program allocate is not more than the file's own size.
+"""
 
 from __future__ import annotations
 
+import pickletools
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
 from torch import nn
 
 from trainlab.atomic import whole_file
 from trainlab.errors import InputError, RunError
 from trainlab.run_directory import CHECKPOINTS, LAST, PREVIOUS
+from trainlab.stored import read_config
 
 KEY = "trainlab"
 PREFIX = "net."  # the network's place in the LightningModule
+TENSORS = re.compile(r"(torch \w+Storage|torch._utils _rebuild_tensor_v2|collections OrderedDict)")  # what pickles name
+CHECKED = ConfigDict(strict=True, arbitrary_types_allowed=True, revalidate_instances="always")
 
 
 @dataclass(frozen=True)
@@ -34,11 +44,13 @@ class Facts:
     stored: the side of the images before they are cut or enlarged; None for points.
     """
 
+    __pydantic_config__ = CHECKED  # where one is read from a file
+
     config: dict[str, Any]
-    classes: list[str]
-    input_shape: list[int]
+    classes: Annotated[list[str], Field(min_length=1)]
+    input_shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=3)]
     mean: list[float] | None
-    stored: int | None = None
+    stored: PositiveInt | None = None
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,8 +63,10 @@ class Progress:
     ended: the run had decided to stop (a flat gradient, patience), so that no epoch is missing.
     """
 
-    epochs: int
-    batches: int = 0
+    __pydantic_config__ = CHECKED
+
+    epochs: NonNegativeInt
+    batches: NonNegativeInt = 0
     ended: bool = False
 
     def plain(self) -> dict[str, Any]:
@@ -68,6 +82,11 @@ class Saved:
     weights: dict[str, torch.Tensor]
     progress: Progress
     remark: str = ""
+
+    @property
+    def config(self) -> DictConfig:
+        """The run's configuration, safe to resolve. Raises InputError for one that is not; `read` has seen to that."""
+        return read_config(self.facts.config, f"the configuration in {self.path}")
 
 
 def read(path_or_run: str, prefer: str = "last") -> Saved:
@@ -92,27 +111,85 @@ def read(path_or_run: str, prefer: str = "last") -> Saved:
         saved = _load(before, remark=f"{path} is damaged; the one before it, {before.name}, takes its place")
     if saved is None:
         raise InputError(f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.")
+    assert saved.config is not None  # raises InputError
     return saved
+
+
+Scalar = int | float | bool | str | None
+
+
+class OptimizerState(BaseModel):
+    model_config = CHECKED
+    state: dict[int, dict[str, torch.Tensor | None]]
+    param_groups: list[dict[str, Scalar | list[int]]]
+
+
+class WithinEpoch(BaseModel):
+    model_config = CHECKED
+    sums: dict[str, torch.Tensor]
+    streams: list[dict[str, torch.Tensor]]
+
+
+class Content(BaseModel):
+    """What is used of a checkpoint when a network is read or a run goes on, but for Lightning's own loops."""
+
+    model_config = CHECKED
+    trainlab: Annotated[Facts, BeforeValidator(lambda plain: Facts(**plain))]
+    progress: Annotated[Progress, BeforeValidator(lambda plain: Progress(**plain))]
+    state_dict: dict[str, torch.Tensor]
+    callbacks: dict[str, dict[str, Any]] = {}
+    optimizer_states: list[OptimizerState] = []
+    lr_schedulers: list[dict[str, Any]] = []
+    plateau: dict[str, Scalar | list[Scalar]] | None = None
+    within_epoch: WithinEpoch | None = None
 
 
 def _load(path: Path, remark: str = "") -> Saved | None:
     """None for what cannot be read, or not as it was written."""
     try:
-        is_zip = zipfile.is_zipfile(path)
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:  # torch does not look at the checksums of tensors
-                    return None
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-        return Saved(
-            path,
-            Facts(**content[KEY]),
-            {name.removeprefix(PREFIX): w for name, w in content["state_dict"].items() if name.startswith(PREFIX)},
-            Progress(**content["progress"]),
-            remark,
-        )
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch does not look at the checksums of tensors
+                return None
+            pickled = [name for name in archive.namelist() if name.endswith(".pkl")]
+            if len(pickled) != 1 or not _names_tensors_only(archive.read(pickled[0])):
+                return None
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        told = Content.model_validate(content)
+        if not _tensors_are_in_the_file(content):
+            return None
+        weights = {n.removeprefix(PREFIX): w for n, w in told.state_dict.items() if n.startswith(PREFIX)}
+        return Saved(path, told.trainlab, weights, told.progress, remark)
     except Exception:  # arbitrary bytes can raise anything here
         return None
+
+
+def _names_tensors_only(pickled: bytes) -> bool:
+    """torch's own list for `weights_only` has more, such as bytearray, which makes as many bytes as it is told."""
+    for operation, argument, _ in pickletools.genops(pickled):
+        if operation.name in ("STACK_GLOBAL", "INST", "OBJ"):
+            return False
+        if operation.name == "GLOBAL" and not TENSORS.fullmatch(str(argument)):
+            return False
+    return True
+
+
+def _tensors_are_in_the_file(content: Any) -> bool:
+    """Whether each has as many bytes as it has values: a view with strides of zero can be of any size."""
+    seen: set[int] = set()
+    waiting = [content]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, torch.Tensor):
+            if node.numel() * node.element_size() > node.untyped_storage().nbytes():
+                return False
+        elif isinstance(node, dict):
+            waiting += node.values()
+        elif isinstance(node, list | tuple):
+            waiting += node
+    return True
 
 
 def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
@@ -125,10 +202,16 @@ def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
                 f"{key} is {'missing' if w is None else 'of ' + '×'.join(map(str, w.shape))}" for w in (there, here)
             ]
             raise InputError(
-                f"ckpt={name} is of another network (model={saved.facts.config['model']['name']}, "
-                f"data={saved.facts.config['data']['name']}): {what[0]} there and {what[1].split(' ', 2)[-1]} here."
+                f"ckpt={name} is of another network (model={name_of(saved, 'model')}, "
+                f"data={name_of(saved, 'data')}): {what[0]} there and {what[1].split(' ', 2)[-1]} here."
             )
     net.load_state_dict(saved.weights)
+
+
+def name_of(saved: Saved, group: str) -> str:
+    """Which choice of a group the run had, for people to read."""
+    node = saved.facts.config.get(group)
+    return str(node.get("name")) if isinstance(node, dict) else "none"
 
 
 def validates(trainer: L.Trainer) -> bool:
@@ -146,10 +229,10 @@ def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None
 
     config: the resolved configuration of the run that is to go on.
     """
-    before = OmegaConf.to_container(OmegaConf.create(saved.facts.config), resolve=True)
+    before = OmegaConf.to_container(saved.config, resolve=True)
     assert isinstance(before, dict)
     for group in RESUMED:
-        old, new = before[group], config[group]
+        old, new = before.get(group), config[group]
         old, new = (old, new) if isinstance(old, dict) else ({"": old}, {"": new})
         for key in sorted({*old, *new} - set(MOVABLE)):
             if old.get(key) != new.get(key):
@@ -231,8 +314,8 @@ class Best(ModelCheckpoint):
         new = Path(str(self.dirpath)) / "best.ckpt"
         # Beside first: after a move another run may have the old name.
         here = [*([self.beside / "best.ckpt"] if self.beside else []), Path(state_dict["best_model_path"])]
-        old = next((path for path in here if path.is_file()), None)
-        if old is None:
+        old = next((path for path in here if path.name == "best.ckpt" and _load(path) is not None), None)
+        if old is None:  # a file may name any other: only what is such a checkpoint is copied
             return
         if old != new:
             _copy(old, new)

@@ -154,6 +154,7 @@ class Config(BaseModel):
 def check(config: dict[str, Any]) -> None:
     """config: the composed configuration as plain containers. Raises InputError for the first thing that is wrong."""
     checked = check_values(config)
+    assert checked is not None
     model, reg, data, optim = checked.model, checked.reg, checked.data, checked.optim
     if reg.dropout > 0 and "dropout" not in config["model"]:
         raise InputError(
@@ -194,14 +195,21 @@ def check(config: dict[str, Any]) -> None:
         raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")
 
 
-def check_values(config: dict[str, Any]) -> Config:
-    """Each value by itself. Raises InputError."""
-    name = config.get("model", {}).get("name")
-    with_model = create_model("Config", __base__=Config, model=(MODELS.get(name, Model), ...))
+def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | None:
+    """Each value by itself. complete: whether every option has to be there; an older file lacks newer ones.
+
+    Raises InputError.
+    """
+    model = config.get("model")
+    name = model.get("name") if isinstance(model, dict) else None
+    with_model = create_model("Config", __base__=Config, model=(MODELS.get(str(name), Model), ...))
     try:
         return with_model.model_validate(config)
     except ValidationError as problems:
-        problem = problems.errors()[0]
+        wrong = [problem for problem in problems.errors() if complete or problem["type"] != "missing"]
+        if not wrong:
+            return None
+        problem = wrong[0]
         key = ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier())
         key = re.sub(r"\.(float|int|bool|str)$", "", key)
         if problem["type"] == "missing":

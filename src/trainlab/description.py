@@ -18,7 +18,7 @@ def describe(overrides: list[str]) -> None:
     if "describe" in cfg and not any(override.startswith("data=") for override in overrides):
         shape, classes = tuple(cfg.describe.image_shape), cfg.describe.classes
     else:
-        data = build_data(cfg, min_size=target(cfg.model).min_size)
+        data = build_data(cfg, min_size=target("model", cfg.model).min_size)
         data.setup()
         shape, classes = data.input_shape, len(data.classes)
     net = build_net(cfg.model, shape, classes)

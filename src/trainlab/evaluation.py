@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from trainlab import checkpoint
-from trainlab.build import build, build_data, target
+from trainlab.build import FETCHES, build, build_data, target
 from trainlab.classifier import Classifier
 from trainlab.command import GROUPS, compose_run, find_misspelt, parse
 from trainlab.config import check_values
@@ -42,16 +42,22 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
         raise InputError("name a checkpoint or run directory to evaluate, or several: ckpt=runs/…, ckpt=[a,b,c].")
     every = [checkpoint.read(name.strip(), prefer="best") for name in names]
     name, saved = names[0], every[0]
-    cfg = changed(OmegaConf.create(saved.facts.config), [o for o in overrides if not o.startswith("ckpt=")])
+    typed = [o for o in overrides if not o.startswith("ckpt=")]
+    cfg = changed(saved.config, typed)
 
     hardware = choose_hardware(
         **{key: cfg.trainer[key] for key in ("accelerator", "precision", "channels_last")},
         strategy="auto",
         devices=1,
-        convolutions=target(cfg.model).min_size > 1,
+        convolutions=target("model", cfg.model).min_size > 1,
     )
     shape = saved.facts.input_shape
-    data = build_data(cfg, input_size=shape[-1] if len(shape) == 3 else None, channels_last=hardware.channels_last)
+    data = build_data(
+        cfg,
+        input_size=shape[-1] if len(shape) == 3 else None,
+        channels_last=hardware.channels_last,
+        may_fetch=any(override.key_or_group in ("data", *FETCHES.values()) for override in parse(typed)),
+    )
     data.setup()
     if list(data.input_shape) != shape or len(data.classes) != len(saved.facts.classes):
         raise InputError(
@@ -60,7 +66,7 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
         )
     if data.augmentation is not None and saved.facts.mean is not None:
         data.augmentation.mean = torch.tensor(saved.facts.mean)
-    loss = build(cfg.loss)
+    loss = build("loss", cfg.loss)
     nets = [network(one, saved) for one in every]
     net = nets[0]
     if len(nets) > 1:

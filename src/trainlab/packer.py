@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trainlab.arguments import Arguments
 from trainlab.data.ilsvrc import Listing, list_images
 from trainlab.data.packed import read_packed, verify
-from trainlab.data.packing import Form, bytes_needed, gigabytes, pack
+from trainlab.data.packing import Form, bytes_needed, pack
 from trainlab.duration import duration
 from trainlab.errors import InputError, RunError
+from trainlab.memory import gigabytes
 from trainlab.run_directory import only_one
 from trainlab.signals import heard_by, stopped
 from trainlab.terminal import console

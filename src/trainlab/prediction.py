@@ -15,8 +15,8 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
+from trainlab import build
 from trainlab.arguments import Arguments
-from trainlab.build import build
 from trainlab.data.ilsvrc import list_images
 from trainlab.data.image_set import ImageSet
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
@@ -145,7 +145,7 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
     folder = Path(name)
     left_out: list[str] = []
     if name == "train":
-        known = build(trained.cfg.data.load).train
+        known = build.source(trained.cfg, may_fetch=False)().train
     elif not folder.is_dir():
         raise InputError(f"--similar {name} is no folder; give a packed set, a folder of classes, or train.")
     elif is_packed(folder):

@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from trainlab.command import RUN_STAMP, make_run_directory, parse, refuse_occupied, run
+from trainlab.atomic import write_whole
+from trainlab.build import FETCHES, target
+from trainlab.command import RUN_STAMP, make_run_directory, parse, refuse_occupied, run_in
 from trainlab.config import check
 from trainlab.errors import InputError
 from trainlab.run_directory import CONFIG, read_results
+from trainlab.stored import read_config
+
+WHERE_THE_DATA_ARE = ("data.root", "data.packed", "data.download")  # of another machine, so that they may be given
 
 
-def rerun(run_dir: str, overrides: list[str]) -> None:
+def rerun(run_dir: str, overrides: Sequence[str]) -> None:
     """Train and test as `run_dir` was, in a new directory; on the same machine the metrics are the same bits.
 
-    overrides: hydra.run.dir, where to write. Any other is refused: it would be another run. Raises InputError.
+    overrides: hydra.run.dir, where to write, and where the data are. Any other is refused: it would be another run.
+    What is not there is not downloaded or packed unless that is asked for here: the file may be anybody's.
+    Raises InputError.
     """
     file = Path(run_dir) / CONFIG
-    if not file.is_file():
-        raise InputError(f"{run_dir} is no run directory: it has no {CONFIG}.")
-    given = {o.key_or_group: o.value() for o in parse(overrides)}
-    others = [key for key in given if key != "hydra.run.dir"]
-    if others:
-        raise InputError(f"{others[0]} would make it another run; only hydra.run.dir can be given here.")
-    try:
-        cfg = OmegaConf.load(file)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read ({str(error).splitlines()[0]}).") from None
+    given = {o.key_or_group: o.value() for o in parse(list(overrides))}
+    for key in given:
+        if key not in ("hydra.run.dir", *WHERE_THE_DATA_ARE):
+            can_be = ", ".join(["hydra.run.dir", *WHERE_THE_DATA_ARE])
+            raise InputError(f"{key} would make it another run; only {can_be} can be given here.")
+    cfg = read_run_config(file)
+    with open_dict(cfg):
+        loader = inspect.signature(target("data", cfg.data.load)).parameters
+        for argument, option in FETCHES.items():
+            if argument in loader and option not in given:
+                cfg.data.load[argument] = False
+        for key in set(WHERE_THE_DATA_ARE) & given.keys():
+            if key.removeprefix("data.") not in cfg.data:
+                raise InputError(f"{key} is no option of data={cfg.data.name}.")
+            OmegaConf.update(cfg, key, given[key])
+        cfg.ckpt = None
+        # How many threads add up a sum changes its last bits; a sweep deals out fewer than a single run takes.
+        cfg.trainer.threads = (read_results(Path(run_dir)) or {}).get("threads", cfg.trainer.threads)
+    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     if given.get("hydra.run.dir", "new") in (None, ""):
         raise InputError("hydra.run.dir= needs a folder.")
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     new = Path(str(given.get("hydra.run.dir", f"runs/{cfg.model.name}_{cfg.data.name}/{RUN_STAMP}")))
     refuse_occupied(new, None)
     make_run_directory(new)
-    # How many threads add up a sum changes its last bits; a sweep deals out fewer than a single run takes.
-    threads = (read_results(Path(run_dir)) or {}).get("threads", cfg.trainer.threads)
-    fixed = [f"hydra.run.dir='{new}'", "ckpt=null", f"trainer.threads={threads}"]
-    sys.argv = [sys.argv[0], *fixed, "hydra/job_logging=stdout", "hydra.job_logging.root.level=WARNING"]
+    (new / CONFIG).parent.mkdir(exist_ok=True)
+    write_whole(new / CONFIG, OmegaConf.to_yaml(cfg))
+    run_in(new, cfg)
 
-    @hydra.main(version_base="1.3", config_path=str(file.parent.resolve()), config_name=CONFIG.stem)
-    def main(cfg: DictConfig) -> float:
-        return run(cfg)
 
-    main()
+def read_run_config(file: Path) -> DictConfig:
+    """A run's configuration, safe to resolve. Raises InputError for a file that is none."""
+    try:
+        plain = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file.parents[1]} is no run directory: it has no {CONFIG}.") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{file} cannot be read ({str(error).splitlines()[0]}).") from error
+    cfg = read_config(plain, str(file))
+    for group in ("model", "data", "trainer"):
+        if not isinstance(cfg.get(group), DictConfig):
+            raise InputError(f"{file} is not a run's configuration: it has no {group}.")
+    return cfg

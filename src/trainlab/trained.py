@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from trainlab import checkpoint
 from trainlab.augment import Augmentation
 from trainlab.build import build, build_net, target
 from trainlab.errors import InputError
+from trainlab.models.weight_budget import WeightBudget
 from trainlab.objective import Loss
+
+SPARE, SPARE_VALUES = 2, 2**22  # a constructor may make a layer twice, and an example to measure sizes with
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,12 @@ class Trained:
 
 def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
     """The network that a checkpoint holds, with its weights, on the CPU. name: what the user called it."""
-    cfg, shape = OmegaConf.create(saved.facts.config), tuple(saved.facts.input_shape)
-    net = build_net(cfg.model, shape, len(saved.facts.classes), weights_follow=True)
+    values = sum(weight.numel() for weight in saved.weights.values())
+    too_large = InputError(f"ckpt={name} describes a larger network than it has weights for; it is damaged.")
+    with WeightBudget(SPARE * values + SPARE_VALUES, lambda: too_large):
+        net = build_net(
+            saved.config.model, tuple(saved.facts.input_shape), len(saved.facts.classes), weights_follow=True
+        )
     checkpoint.put_weights(net, saved, name)
     return net
 
@@ -72,15 +79,19 @@ def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
 def read_trained(name: str) -> Trained:
     """name: a checkpoint, or a run directory, whose best one is meant. Raises InputError."""
     saved = checkpoint.read(name, prefer="best")
-    cfg = OmegaConf.create(saved.facts.config)
+    cfg = saved.config
     shape = saved.facts.input_shape
     net = network_of(saved, name)
     augmentation = None
     if len(shape) == 3:
         stored = saved.facts.stored or shape[-1]
-        least = target(cfg.model).min_size
-        augmentation = build(cfg.aug, stored=stored, min_size=least, size=shape[-1], reflections=cfg.data.reflections)
+        if stored > 2 * shape[-1] or len(saved.facts.mean or shape[:1]) != shape[0]:
+            raise InputError(f"ckpt={name} has images of {stored} pixels for inputs of {shape[-1]}; it is damaged.")
+        least = target("model", cfg.model).min_size
+        augmentation = build(
+            "aug", cfg.aug, stored=stored, min_size=least, size=shape[-1], reflections=cfg.data.reflections
+        )
         if saved.facts.mean is None:
             raise InputError(f"ckpt={name} does not say which mean was subtracted from its images; train it again.")
         augmentation.mean = torch.tensor(saved.facts.mean)
-    return Trained(saved, cfg, net.eval(), build(cfg.loss), augmentation)
+    return Trained(saved, cfg, net.eval(), build("loss", cfg.loss), augmentation)

@@ -41,6 +41,7 @@ from trainlab.ranks import environment
 from trainlab.results import peak_memory_mb, provenance, write_results
 from trainlab.run_directory import CHECKPOINTS, LAST, METRICS, PREVIOUS, PROFILE, RESULTS, own_checkpoint, read_results
 from trainlab.signals import heard_by
+from trainlab.stored import plain_config
 from trainlab.sweeps.point import read_point
 from trainlab.terminal import console, layer_table, profile_table, result_table
 
@@ -60,7 +61,7 @@ def train(cfg: DictConfig, run_dir: Path, *, watching: Sequence[Callback] = ()) 
 
     # What is trained, and on what
     L.seed_everything(cfg.seed, verbose=False)
-    net_class = target(cfg.model)
+    net_class = target("model", cfg.model)
     hardware = choose_hardware(
         **{key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")},
         convolutions=net_class.min_size > 1,
@@ -83,7 +84,7 @@ def train(cfg: DictConfig, run_dir: Path, *, watching: Sequence[Callback] = ()) 
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
     facts = checkpoint.Facts(
-        config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
+        config=plain_config(cfg),
         classes=list(data.classes),
         input_shape=list(data.input_shape),
         mean=data.mean,
@@ -102,7 +103,7 @@ def train(cfg: DictConfig, run_dir: Path, *, watching: Sequence[Callback] = ()) 
         profiler = StepProfiler(steps, torch.cuda.synchronize if hardware.accelerator == "gpu" else lambda: None)
     classifier = Classifier(
         net,
-        build(cfg.loss),
+        build("loss", cfg.loss),
         l2,
         partial(
             optimiser,
@@ -265,6 +266,17 @@ def train(cfg: DictConfig, run_dir: Path, *, watching: Sequence[Callback] = ()) 
             ) from None
         except OSError as error:
             raise RunError(f"{error.filename or 'a file'}: {error.strerror or error}.") from None
+        except (InputError, RunError):
+            raise
+        except Exception as error:
+            if resumed is None or last.step is not None:
+                raise
+            # Lightning, the optimiser and the callbacks took over what the file said, whatever it was.
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(
+                f"the run cannot go on from ckpt={cfg.ckpt} ({reason}); it is damaged or of another version, so use "
+                "another checkpoint, or start a new run."
+            ) from error
         finally:
             ended = sys.exc_info()[1]
             if ended is not None and last.exists and trainer.is_global_zero and not isinstance(ended, StoppedError):

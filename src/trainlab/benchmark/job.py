@@ -60,7 +60,7 @@ def job(overrides: list[str]) -> Job:
     """As train.py would build it."""
     cfg = compose_run(overrides)
     torch.manual_seed(cfg.seed)
-    net_class = target(cfg.model)
+    net_class = target("model", cfg.model)
     hardware = choose_hardware(
         **{key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")},
         convolutions=net_class.min_size > 1,
@@ -71,4 +71,4 @@ def job(overrides: list[str]) -> Job:
     net = build_net(cfg.model, data.input_shape, len(data.classes)).to(device)
     if hardware.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Job(cfg, hardware, device, data, net.train(), build(cfg.loss))
+    return Job(cfg, hardware, device, data, net.train(), build("loss", cfg.loss))

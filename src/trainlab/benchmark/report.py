@@ -155,7 +155,7 @@ def data_for(work: Work, pictures: Path, cifar10: str | None) -> tuple[list[str]
         return [f"data.root={pictures / 'raw'}"], "pictures made for this"
     real = [f"data.root={cifar10}"] if work.name == "convnet" and cifar10 else []
     try:
-        build(compose_run([*work.overrides, *real, "data.download=false"]).data.load)
+        build("data", compose_run([*work.overrides, *real, "data.download=false"]).data.load)
     except InputError:
         if real:
             raise

@@ -27,10 +27,11 @@ def load(
     on_bad_image: str = "error",
     val_fraction: float = 0.01,
     split_seed: int = 0,
+    pack: bool = True,
 ) -> Splits:
     """uint8 (N, 3, size, size), memory-mapped. `root`: a packed set, or ILSVRC as `ilsvrc.list_images` takes it, which
     is then packed into the folder `packed`, once, by default one inside `root`. size: None for the packed set's own,
-    and 256 where it is still to be packed.
+    and 256 where it is still to be packed; with `pack` false that is an error.
 
     The test set is ILSVRC's validation set, as in the paper, whose tables report it; what chooses the checkpoint and
     the learning rate is cut from training. Raises InputError.
@@ -41,6 +42,11 @@ def load(
             raise InputError(f"data.root={folder} does not exist; give ILSVRC-2012's folder, or a packed set.")
         source, form = folder, Form(size or 256, store)
         folder = Path(packed).expanduser() if packed else source / f"packed_{form.size}_{store}"
+        if not pack and not is_packed(folder):
+            raise InputError(
+                f"{source} is not packed in {folder}, and only a command that names the data itself packs them; run "
+                f"python scripts/pack_images.py {source} {folder} first."
+            )
         if os.environ.get("LOCAL_RANK", "0") == "0":
             pack_once(source, folder, form, on_bad_image)
         while not is_packed(folder):  # if the first process fails, the others are ended with it

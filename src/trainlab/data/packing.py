@@ -33,6 +33,7 @@ from trainlab.data.ilsvrc import Listing, Source
 from trainlab.data.packed import BLOCK, FORMAT, SET, checksum_of
 from trainlab.data.pictures import decode
 from trainlab.errors import InputError, RunError
+from trainlab.memory import gigabytes
 from trainlab.signals import SIGNALS, end_with
 
 STATE = "state.json"
@@ -140,10 +141,6 @@ def pack(
 
 
 _GO_ON = "the same command goes on where it was"
-
-
-def gigabytes(count: float) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
 def plan_of(listing: Listing, form: Form) -> str:

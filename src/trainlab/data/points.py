@@ -11,8 +11,10 @@ import torch
 
 from trainlab.data.image_set import ImageSet, Splits, cut
 from trainlab.errors import InputError
+from trainlab.memory import free_memory, gigabytes
 
 CLASSES = ("0", "1")
+BYTES_OF_A_POINT = 200  # two coordinates in float64 and what scikit-learn makes of them on the way
 TEST_SEED = 42  # the example's, whatever `split_seed` is, so that the test set is the figure's
 
 
@@ -70,6 +72,11 @@ def linear(
 def _check(n_samples: int, noise: float) -> None:
     if n_samples < 10:
         raise InputError(f"data.n_samples={n_samples} is too few points to cut into three sets; 10 is the least.")
+    if n_samples * BYTES_OF_A_POINT > free_memory():
+        raise InputError(
+            f"data.n_samples={n_samples} points need {gigabytes(n_samples * BYTES_OF_A_POINT)} of memory, and "
+            f"{gigabytes(free_memory())} are free; use fewer."
+        )
     if noise < 0:
         raise InputError(f"data.noise={noise:g} must not be negative.")
 

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 
 from trainlab import checkpoint
-from trainlab.build import build, build_data, build_net
+from trainlab.build import build, build_data
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.figures.regions import Panel, grid_of_regions
 from trainlab.figures.run import GRID, grid_extent, plane_points
 from trainlab.sweeps.table import SEED, Run
+from trainlab.trained import network_of
 
 ITERATIONS = 2000  # of L-BFGS, as in scikit-learn's example
+MOST_POINTS = 10_000  # beyond that scikit-learn's network takes longer than ours
 
 
 def has_regions(run: Run) -> bool:
@@ -31,23 +32,27 @@ def reference(run: Run) -> Any | None:
 
     None where the run has no such counterpart: another network, dropout, or L2 in the mean form.
     """
-    config = run.config
+    saved = saved_by(run)
+    cfg = saved.config
     activations = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
-    same = config["model.name"] == "mlp" and config["loss.name"] == "cross_entropy" and not config["reg.dropout"]
-    if not same or (config["reg.l2"] and config["reg.form"] != "sum") or not config["model.hidden"]:
+    same = cfg.model.name == "mlp" and cfg.loss.name == "cross_entropy" and not cfg.reg.dropout
+    if not same or (cfg.reg.l2 and cfg.reg.form != "sum") or not cfg.model.hidden:
+        return None
+    network_of(saved, str(run.folder))  # raises InputError for layers that are not those of its weights
+    train = data_of(run).sets.train
+    if len(train) > MOST_POINTS:
         return None
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     net = MLPClassifier(
-        tuple(config["model.hidden"]),
-        activation=activations[config["model.activation"]],
+        tuple(cfg.model.hidden),
+        activation=activations[cfg.model.activation],
         solver="lbfgs",
-        alpha=float(config["reg.l2"]),
+        alpha=float(cfg.reg.l2),
         max_iter=ITERATIONS,
-        random_state=int(config[SEED]),
+        random_state=int(cfg.seed),
     )
-    train = data_of(run).sets.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return net.fit(train.everything.numpy(), train.labels.numpy())
@@ -63,13 +68,14 @@ def reference_error(run: Run) -> float | None:
 
 
 def data_of(run: Run) -> ImageData:
-    data = build_data(_config(run))
+    data = build_data(saved_by(run).config, may_fetch=False)
     data.setup()
     return data
 
 
-def _config(run: Run) -> Any:
-    return OmegaConf.create(checkpoint.read(str(run.folder)).facts.config)
+def saved_by(run: Run) -> checkpoint.Saved:
+    """Its best checkpoint. Raises InputError."""
+    return checkpoint.read(str(run.folder), prefer="best")
 
 
 def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure:
@@ -93,18 +99,16 @@ def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure:
 def _panel(run: Run | None) -> Panel | None:
     if run is None or not has_regions(run):
         return None
-    config, data = _config(run), data_of(run)
     try:
-        saved = checkpoint.read(str(run.folder), prefer="best")
+        saved = saved_by(run)
     except InputError:
         return None
-    net = build_net(config.model, data.input_shape, len(data.classes)).eval()
-    checkpoint.put_weights(net, saved, str(run.folder))
+    net, data = network_of(saved, str(run.folder)).eval(), data_of(run)
     train, test = data.sets.train, data.sets.test
     extent = grid_extent(data.sets)
     points = plane_points(extent)
     with torch.no_grad():
-        ours = build(config.loss).scores(net(points))[:, 1].view(GRID, GRID).clamp(0, 1)
+        ours = build("loss", saved.config.loss).scores(net(points))[:, 1].view(GRID, GRID).clamp(0, 1)
     other = reference(run)
     theirs: np.ndarray | None = None
     if other is not None:
