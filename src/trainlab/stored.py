@@ -7,9 +7,12 @@ file: nothing of this machine, such as its environment, gets in.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.config import check_values
 from trainlab.errors import InputError
@@ -50,6 +53,16 @@ def read_config(plain: Any, where: str) -> DictConfig:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return cfg
+
+
+@contextmanager
+def options_of(where: str) -> Iterator[None]:
+    """Inside, an option that the configuration of `where` lacks is an InputError."""
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        option = error.full_key or str(error).splitlines()[0]
+        raise InputError(f"{where} holds a configuration that cannot be used: it lacks {option}.") from error
 
 
 def _collect(node: Any, key: str, values: dict[str, Any], where: str) -> None:

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 FORBIDDEN = (
-    *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.startfile", "os.kill", "os.putenv"),
+    *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.startfile", "os.kill"),
     *("subprocess.Popen", "pty.spawn", "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo"),
     *("urllib.Request", "http.client.connect", "ftplib.connect", "smtplib.connect", "webbrowser.open"),
     *("shutil.copyfile", "shutil.move", "shutil.rmtree", "shutil.unpack_archive"),
@@ -88,12 +88,16 @@ def main() -> None:
     sys.dont_write_bytecode = True
     cases = json.loads(Path(sys.argv[1]).read_text())
     folder = Path(sys.argv[2]).resolve()
+    import trainlab.results
+
+    trainlab.results.commit = lambda: None  # which asks git, whatever the file says
     for command, words in cases["warm"]:  # what is only imported or cached when it is first used
         came = call(command, words)
         assert came == "done", came
     forbid(folder)
     for command, words in cases["hostile"]:
         print("\n" + json.dumps({"command": command, "words": words, "came": call(command, words)}), flush=True)
+    os._exit(0)  # what libraries tidy up at the end is theirs
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.figures.regions import Panel, grid_of_regions
 from trainlab.figures.run import GRID, grid_extent, plane_points
+from trainlab.stored import options_of
 from trainlab.sweeps.table import SEED, Run
 from trainlab.trained import network_of
 
@@ -35,10 +36,10 @@ def reference(run: Run) -> Any | None:
     saved = saved_by(run)
     cfg = saved.config
     activations = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
+    network_of(saved, str(run.folder))  # raises InputError for layers that are not those of its weights
     same = cfg.model.name == "mlp" and cfg.loss.name == "cross_entropy" and not cfg.reg.dropout
     if not same or (cfg.reg.l2 and cfg.reg.form != "sum") or not cfg.model.hidden:
         return None
-    network_of(saved, str(run.folder))  # raises InputError for layers that are not those of its weights
     train = data_of(run).sets.train
     if len(train) > MOST_POINTS:
         return None
@@ -60,15 +61,19 @@ def reference(run: Run) -> Any | None:
 
 def reference_error(run: Run) -> float | None:
     """Its test error, a fraction."""
-    net = reference(run)
+    try:
+        net = reference(run)
+        test = data_of(run).sets.test
+    except InputError:  # its checkpoint is damaged, or its data are not there
+        return None
     if net is None:
         return None
-    test = data_of(run).sets.test
     return 1 - float(net.score(test.everything.numpy(), test.labels.numpy()))
 
 
 def data_of(run: Run) -> ImageData:
-    data = build_data(saved_by(run).config, may_fetch=False)
+    with options_of(str(run.folder)):
+        data = build_data(saved_by(run).config, may_fetch=False)
     data.setup()
     return data
 
@@ -101,9 +106,9 @@ def _panel(run: Run | None) -> Panel | None:
         return None
     try:
         saved = saved_by(run)
+        net, data = network_of(saved, str(run.folder)).eval(), data_of(run)
     except InputError:
         return None
-    net, data = network_of(saved, str(run.folder)).eval(), data_of(run)
     train, test = data.sets.train, data.sets.test
     extent = grid_extent(data.sets)
     points = plane_points(extent)
