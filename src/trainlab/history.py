@@ -14,6 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 from trainlab.errors import RunError
 from trainlab.progress_bar import ProgressBar
 
+ROWS = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True))  # in a checkpoint, which anybody may write
+
 
 class History(Checkpoint):
     """Collects the module's ``row`` of each epoch and gives it to the file, the listeners (W&B) and the terminal.
