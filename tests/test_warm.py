@@ -17,14 +17,16 @@ from whole_runs import children
 
 pytestmark = pytest.mark.slow
 
-# What a script can see of the process that it is in.
+# What a script can see of the process that it is in, after the one import that the parent has made.
 LOOK = """
-import gc, json, multiprocessing, os, signal, sys, threading, warnings
+import gc, json, multiprocessing, os, signal, sys, threading
+import numpy
 gc.collect()
 print(json.dumps({
     "argv": sys.argv, "orig_argv": sys.orig_argv[1:], "path": sys.path, "flags": sys.flags,
     "main": [__name__, __file__, __package__, __spec__, str(type(__loader__))],
-    "globals": vars(sys.modules[__name__]) is globals(), "folder": os.getcwd(), "umask": os.umask(0), "files": len(os.listdir("/dev/fd")),
+    "globals": vars(sys.modules[__name__]) is globals(), "folder": os.getcwd(),
+    "umask": os.umask(0), "files": len(os.listdir("/dev/fd")),
     "environment": dict(os.environ),
     "signals": [str(signal.getsignal(n)) for n in sorted(signal.valid_signals())],
     "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
