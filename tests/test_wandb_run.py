@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from whole_runs import REPOSITORY, command
+from whole_runs import command, start_command
 
 from trainlab import wandb_run
 
@@ -81,7 +81,7 @@ def test_config_layers_figures_and_results_are_in_it(run):
 def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
     folder = tmp_path / "rates"
     typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
-    done = command("train.py", "-m", f"hydra.sweep.dir={folder}", *typed)
+    done = command("train.py", "-m", f"hydra.sweep.dir={folder}", *typed, cold=True)
     assert done.returncode == 1, done.stderr
     assert "wandb sync" in done.stdout
     good, bad = (read_back(next(folder.glob(f"optim.lr-{lr}_*"))) for lr in ("0.01", "2"))
@@ -105,7 +105,7 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
 @pytest.mark.slow
 def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
     words = ["train.py", "model=mlp", "trainer.max_epochs=30", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
-    process = subprocess.Popen([sys.executable, *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    process = start_command(*words, stdout=subprocess.DEVNULL, stderr=None)
     while not (tmp_path / "checkpoints/last.ckpt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.terminate()
@@ -149,7 +149,8 @@ def test_a_broken_wandb_does_not_stop_a_run(train, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import wandb\ndef init(*a, **k): raise RuntimeError('no disk for W&B')\nwandb.init = init\n"
     )
-    run = train("trainer.max_epochs=1", PYTHONPATH=str(tmp_path))
+    there = os.environ.get("PYTHONPATH")
+    run = train("trainer.max_epochs=1", PYTHONPATH=os.pathsep.join([str(tmp_path), *([there] if there else [])]))
     assert run.status == 0, run.err
     assert run.results["epoch"] == 1
     assert "no disk for W&B" in run.out + run.err
