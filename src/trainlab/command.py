@@ -28,7 +28,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from trainlab.config import check
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
-from trainlab.signals import heard_by, stop_at_once
+from trainlab.signals import heard_by, outlast_terminal, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -75,6 +75,7 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
 @in_sentences
 def run(cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts; returns what sweepers compare (see `train`)."""
+    outlast_terminal()
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     first = os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"  # it holds it for all
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
