@@ -175,6 +175,8 @@ def points(overrides: list[str]) -> list[list[str]]:
                 continue
             except ValueError as error:
                 raise InputError(f"cannot read '{override.input_line}' ({error}).") from None
+            if not values[key]:
+                raise InputError(f"{override.input_line} has no values to sweep over.")
         elif not override.is_sweep_override():
             values[key] = [override.input_line or ""]
     first = {key: choices[0] for key, choices in values.items()}

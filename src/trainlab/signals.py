@@ -55,7 +55,7 @@ def noted(again: Callable[[int], None] = lambda number: None) -> Iterator[list[i
 class _Lasting(io.FileIO):
     """A terminal that may be closed: what is written after that goes nowhere, where an error would end the run."""
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
