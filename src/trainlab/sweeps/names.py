@@ -82,7 +82,8 @@ def digest(words: Sequence[str], digits: int = 6) -> str:
 
 def typed(text: str) -> str:
     """As a value on Hydra's command line: in quotes, and no interpolation."""
-    return QuotedString(text.replace("${", "\\${"), Quote.single).with_quotes()
+    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # as OmegaConf reads it back
+    return QuotedString(escaped, Quote.single).with_quotes()
 
 
 PLAIN = re.compile(r"[\w./+-][\w ./+-]*(?<! )")
