@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import random
 import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from whole_runs import Run, children, command, processes_in, small_disk, start_command
+from whole_runs import REPOSITORY, Run, children, command, processes_in, small_disk, start_command
 
 from trainlab.errors import RunError, StoppedError
 from trainlab.ranks import judge
@@ -97,7 +102,7 @@ def whole_of_long_epochs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])
 def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(whole_of_long_epochs, tmp_path, asked):
     folder = tmp_path / "run"
     process = start(folder, *LONG_EPOCHS)
@@ -108,6 +113,75 @@ def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(whole_of_long
     assert start(folder, *LONG_EPOCHS).wait(300) == 0, said(folder)
     assert re.search(r"going on from .*: 1 of 3 epochs and \d+ batches are done", said(folder))
     assert same_weights(whole_of_long_epochs, folder)
+
+
+def in_a_terminal(*words: str) -> tuple[subprocess.Popen, int]:
+    """Leads the session of a terminal of its own; returns the terminal's other end, too."""
+    there, here = pty.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=REPOSITORY,
+        stdin=here,
+        stdout=here,
+        stderr=here,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(here)
+    return process, there
+
+
+def read_until(there: int, condition) -> str:
+    """What the terminal shows until then; a terminal that nobody reads fills up."""
+    shown = b""
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline, shown.decode(errors="replace")
+        if select.select([there], [], [], 0.05)[0]:
+            shown += os.read(there, 65536)
+    return shown.decode(errors="replace")
+
+
+def test_a_closed_terminal_saves_and_ends_it(whole_of_long_epochs, tmp_path):
+    folder = tmp_path / "run"
+    process, there = in_a_terminal("train.py", f"hydra.run.dir={folder}", *LONG_EPOCHS)
+    read_until(there, lambda: in_the_second_epoch(folder))
+    os.close(there)
+    assert process.wait(60) == 75
+    assert start(folder, *LONG_EPOCHS).wait(300) == 0, said(folder)
+    assert same_weights(whole_of_long_epochs, folder)
+
+
+def test_under_nohup_it_goes_on_without_a_terminal(whole, tmp_path):
+    folder = tmp_path / "run"
+    process, there = in_a_terminal(
+        "-c",
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+        "train.py",
+        f"hydra.run.dir={folder}",
+        *RECIPE,
+    )
+    read_until(there, (folder / "metrics.csv").exists)
+    process.send_signal(signal.SIGHUP)
+    os.close(there)
+    assert process.wait(120) == 0
+    assert same_weights(whole, folder)
+
+
+def test_a_closed_terminal_ends_all_processes_of_a_run(tmp_path):
+    folder = tmp_path / "run"
+    recipe = (*RECIPE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=300")
+    process, there = in_a_terminal("train.py", f"hydra.run.dir={folder}", *recipe)
+    read_until(there, (folder / "checkpoints/last.ckpt").exists)
+    os.close(there)
+    assert process.wait(100) == 75
+    assert not processes_in(folder)
+    assert progress(folder)[0] > 0
 
 
 def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_path):

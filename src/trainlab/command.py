@@ -31,7 +31,7 @@ from trainlab.conf_folder import CONF
 from trainlab.config import check
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
-from trainlab.signals import heard_by, stop_at_once
+from trainlab.signals import heard_by, outlast_terminal, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
 GROUPS = {
@@ -110,6 +110,7 @@ def run(cfg: DictConfig) -> float:
 
 def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
+    outlast_terminal()
     first = os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"  # it holds it for all
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
     lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
@@ -213,6 +214,8 @@ def points(overrides: list[str]) -> list[list[str]]:
                 continue
             except ValueError as error:
                 raise InputError(f"cannot read '{override.input_line}' ({error}).") from None
+            if not values[key]:
+                raise InputError(f"{override.input_line} has no values to sweep over.")
         elif not override.is_sweep_override():
             values[key] = [override.input_line or ""]
     first = {key: choices[0] for key, choices in values.items()}

@@ -18,8 +18,8 @@ PLAIN_WIDTH = 160  # columns where standard output is a file
 
 def console() -> Console:
     """Standard output; rich folds tables to 80 columns when it is not a terminal, so give it room."""
-    out = Console(highlight=False, markup=False)
-    return out if out.is_terminal else Console(highlight=False, markup=False, width=PLAIN_WIDTH)
+    out = Console(highlight=False, markup=False, emoji=False)
+    return out if out.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False) -> Table:

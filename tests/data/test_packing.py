@@ -334,16 +334,18 @@ def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize(("asked", "status", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGHUP, 75, "SIGHUP")])
+def test_stopped_by_the_terminal_it_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, asked, status, name):
+    """The terminal sends its signals to the workers, too."""
     source, out = make_folders(tmp_path / "tree", 800), tmp_path / "out"
     words = ["scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip"]
     process = start_command(*words)
     while not (out / "state.json").exists() and process.poll() is None:
         time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, asked)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "error: stopped by Ctrl-C; the same command goes on where it was.\n"
+    assert process.returncode == status
+    assert err == f"error: stopped by {name}; the same command goes on where it was.\n"
     assert not (out / "set.json").exists()
     done = command(*words)
     assert done.returncode == 0, done.stderr
