@@ -116,6 +116,9 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
     with lock, heard_by(stop_at_once):
         gc.disable()  # looking for garbage among all that torch brings along takes a second; `train` enables it again
+        from trainlab.lean_imports import import_lightning
+
+        import_lightning()
         from trainlab.training import train  # imports torch: only once the choices are known to be right
 
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:

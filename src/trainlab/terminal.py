@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from trainlab.duration import duration
-from trainlab.layers import Layer
+
+if TYPE_CHECKING:  # it loads torch, and a table of many runs need not wait for that
+    from trainlab.layers import Layer
 
 PLAIN_WIDTH = 160  # columns where standard output is a file
 

@@ -24,8 +24,11 @@ from omegaconf import DictConfig
 
 import trainlab.training  # noqa: F401
 from trainlab.command import run
+from trainlab.lean_imports import import_lightning
 from trainlab.ranks import UNEXPECTED
 from trainlab.signals import end_with
+
+import_lightning()
 
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 

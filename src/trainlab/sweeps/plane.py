@@ -21,16 +21,12 @@ from trainlab.figures.run import GRID, grid_extent, plane_points
 from trainlab.stored import options_of
 from trainlab.sweeps.names import shown
 from trainlab.sweeps.point import alike
-from trainlab.sweeps.table import SEED, Run, place_of
+from trainlab.sweeps.table import SEED, Run, has_regions, place_of
 from trainlab.trained import network_of
 
 ITERATIONS = 2000  # of L-BFGS, as in scikit-learn's example
 MOST_POINTS = 10_000  # beyond that scikit-learn's network takes longer than ours
 MOST_PANELS = 40  # in a row or a column
-
-
-def has_regions(run: Run) -> bool:
-    return run.config.get("data.name") in ("moons", "circles", "linear") and bool(run.results)
 
 
 def reference(config: DictConfig, data: ImageData) -> Any | None:

@@ -19,7 +19,7 @@ from trainlab.figures import sweep as figures
 from trainlab.figures.ablation import worth
 from trainlab.figures.style import save
 from trainlab.run_directory import LARGEST, read_rows
-from trainlab.sweeps import ablation, plane
+from trainlab.sweeps import ablation
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
 from trainlab.sweeps.table import (
@@ -33,6 +33,7 @@ from trainlab.sweeps.table import (
     distinct,
     gather,
     group,
+    has_regions,
     heading,
     ordered,
     place_of,
@@ -117,6 +118,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def with_reference(run: Run) -> Run:
     """scikit-learn's error beside ours, for networks on points of the plane."""
+    if not has_regions(run):
+        return run
+    from trainlab.sweeps import plane  # loads torch, which other reports need not wait for
+
     error = plane.reference_error(run)
     return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
 
@@ -149,7 +154,9 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
             target=runs[0].results.get("target"),
             ordered=len(choices) == 1 and bool(numeric),
         )
-    if all(plane.has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
+    if all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
+        from trainlab.sweeps import plane
+
         regions = plane.figure(runs, "data", next(k for k in choices if k != "data"))
         drawn |= {"decision_regions": regions} if regions else {}
     paths = []

@@ -154,6 +154,11 @@ def config_of(run_dir: Path) -> dict[str, Any]:
     return {} if cfg is None else OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
+def has_regions(run: Run) -> bool:
+    """Whether it is a finished run on points of the plane, which can be drawn."""
+    return run.config.get("data.name") in ("moons", "circles", "linear") and bool(run.results)
+
+
 def choices_of(runs: Sequence[Run]) -> list[str]:
     """The options that tell the runs apart, seeds left aside: what the sweep varies, else what differs.
 
