@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import netrc
 import os
 import secrets
@@ -46,6 +47,8 @@ def start(
     if mode in ("auto", "online"):
         mode = "online" if has_account() else "offline"  # without a key wandb.init would ask for one
     os.environ.setdefault("WANDB_SILENT", "true")  # what it has to say is said in one line at the end
+    # A library of W&B's closes twice as the process ends, on Python 3.14, and says so.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
             run = wandb.init(

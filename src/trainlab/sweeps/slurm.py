@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainlab.commit import REPOSITORY
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.run_directory import own_checkpoint
 from trainlab.signals import noted
@@ -57,7 +56,7 @@ class PointJob:
         ]
         with open(self.folder / LOG, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(REPOSITORY / "train.py"), *self.overrides, *own],
+                [sys.executable, "-m", "trainlab", *self.overrides, *own],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
