@@ -103,6 +103,24 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
 
 
 @pytest.mark.slow
+def test_swept_values_of_any_kind_are_in_it(tmp_path):
+    folder = tmp_path / ("ñ" * 120)
+    values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
+    typed = ("+note={a:[1,null]},'año, 中文 😀 $x',null,[[8],[]]", "model=mlp", "data=moons", "trainer.max_epochs=1")
+    done = command("train.py", "-m", f"hydra.sweep.dir='{folder}'", *typed, "trainer=cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = []
+    for file in folder.glob("*/point.json"):
+        record = read_back(file.parent)
+        assert record["run"]["run_group"] == folder.name
+        assert record["run"]["display_name"] == file.parent.name
+        assert record["config"]["model"]["hidden"] == [256, 256]
+        assert record["config"]["note"] == json.loads(file.read_text())["swept"]["note"]
+        found.append(record["config"]["note"])
+    assert sorted(found, key=str) == sorted(values, key=str)
+
+
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
     words = ["train.py", "model=mlp", "trainer.max_epochs=30", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
     process = start_command(*words, stdout=subprocess.DEVNULL, stderr=None)

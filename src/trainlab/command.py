@@ -189,10 +189,10 @@ def check_command_line(arguments: list[str]) -> None:
             raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
     if sweep and not options:
         leave_torchrun()
-        for word in overrides:
-            if word.startswith("hydra.sweep.dir="):
-                make_run_directory(Path(word.partition("=")[2].strip("'\"")), "hydra.sweep.dir")
-        params = compose_run(points(overrides)[0], checked=False).hydra.sweeper.get("params") or {}
+        first = compose_run(points(overrides)[0], checked=False).hydra
+        if any(override.key_or_group == "hydra.sweep.dir" for override in parse(overrides)):
+            make_run_directory(Path(first.sweep.dir), "hydra.sweep.dir")
+        params = first.sweeper.get("params") or {}
         for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
             compose_run(point)
     elif not sweep:

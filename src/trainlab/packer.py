@@ -137,9 +137,10 @@ def in_sight(what: str, total: int) -> Iterator[Callable[[int], None]]:
     out = console()
     if out.is_terminal:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("·"), TimeRemainingColumn())
-        with Progress(*columns, console=out) as bar:
+        # Drawn when there is news, not by a thread: workers are forked in here, and could be left a lock of its.
+        with Progress(*columns, console=out, auto_refresh=False) as bar:
             task = bar.add_task("", total=total)
-            yield lambda done: bar.update(task, completed=done)
+            yield lambda done: bar.update(task, completed=done, refresh=True)
         return
     started = last = time.monotonic()
     first: int | None = None

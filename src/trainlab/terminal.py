@@ -71,10 +71,13 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
     if run_dir is None:
         return table
     table.add_section()
-    table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
-    table.add_row("images/s", f"{values['images_per_second']:,.0f}")
-    table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
-    if "least_squares/weight_gap" in values:
+    if "seconds" in values and "training_seconds" in values:
+        table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
+    if "images_per_second" in values:
+        table.add_row("images/s", f"{values['images_per_second']:,.0f}")
+    if "peak_memory_mb" in values:
+        table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
+    if "least_squares/weight_gap" in values and "least_squares/objective_gap" in values:
         gaps = values["least_squares/weight_gap"], values["least_squares/objective_gap"]
         table.add_row("distance to the least-squares solution", f"weights {gaps[0]:.1e}, objective {gaps[1]:.1e}")
     table.add_row("run", os.path.relpath(run_dir))

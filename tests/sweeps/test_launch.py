@@ -145,6 +145,33 @@ def test_stopped_while_the_points_are_being_made_it_ends_at_once(tmp_path, after
     assert "SIGKILL" not in out, f"after {time.monotonic() - asked:.0f} s"
 
 
+@pytest.mark.parametrize("ignored", [False, True], ids=["closed", "closed under nohup"])
+def test_a_closed_terminal_ends_a_sweep_as_sigterm_does(tmp_path, ignored):
+    """The terminal's processes all hear of it, the parent of the points among them."""
+    typed = ("model=mlp", "seed=0,1", "logger=csv", "trainer=cpu", "trainer.threads=1")
+    typed += ("trainer.max_epochs=4",) if ignored else ("trainer.max_epochs=500",)
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path}", *typed],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignored else None,
+    )
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGHUP)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == (0 if ignored else 75), out
+    assert ("2 of 2 points are finished" if ignored else "stopped by SIGHUP; the same command goes on") in out
+    for file in tmp_path.glob("*/metrics.csv"):
+        ended = json.loads((file.parent / "status.json").read_text())
+        assert ended["state"] == ("finished" if ignored else "interrupted")
+        assert ignored or "stopped by SIGTERM" in ended["error"], "it was asked, and has saved"
+    assert not processes_in(tmp_path)
+
+
 def test_two_sweeps_do_not_share_a_directory(tmp_path):
     from filelock import FileLock
 

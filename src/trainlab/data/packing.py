@@ -319,6 +319,8 @@ def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
 
 
 def _context() -> Any:
+    """Forks, which have the imports already. All are made before the pool starts its thread; the only others at that
+    moment are numpy's and scipy's for matrices, which OpenBLAS itself ends before a fork and starts when needed."""
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 

@@ -14,7 +14,8 @@ import traceback
 from multiprocessing.connection import wait
 from pathlib import Path
 
-# What a run imports, once for all points. The parent only imports: it must not compute (threads do not survive a fork).
+# What a run imports, once for all points. The parent only imports: it must not compute, so that at a fork
+# it has no thread but its own (OpenBLAS ends those of numpy and scipy by itself before a fork).
 import sklearn.datasets
 import sklearn.model_selection  # noqa: F401
 import torch

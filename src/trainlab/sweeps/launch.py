@@ -155,11 +155,7 @@ class Sweep:
             for job, point in named.values():
                 self.set_out(job, point, plan.threads)
             self.jobs += jobs
-            described = {"overrides": task_overrides(self.config), "swept": self.keys}
-            write_whole(
-                self.folder / SWEEP,
-                json.dumps({**described, "points": {job.name: job.swept for job in self.jobs}}, indent=1) + "\n",
-            )
+            self.write()
             with Display(self.folder, jobs, plan.at_a_time) as display:
                 stopped = plan.run(display.look)
         display.summary(stopped)
@@ -171,6 +167,15 @@ class Sweep:
             PointReturn(job, overrides, raises=not self.is_basic)
             for job, overrides in zip((found[name] for name in names), batch, strict=True)
         ]
+
+    def write(self) -> None:
+        """sweep.json, which says which points there are. Raises InputError where it cannot be written."""
+        described = {"overrides": task_overrides(self.config), "swept": self.keys}
+        listed = {job.name: job.swept for job in self.jobs}
+        try:
+            write_whole(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from None
 
     def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point]:
         """Compose and check a point. Raises InputError."""

@@ -163,7 +163,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
     if not gpus:
         if accelerator == "gpu":
             raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
-        most = max(1, min(points, cores // devices, int(free_memory() // (MEMORY_OF_A_RUN * devices))))
+        most = max(1, int(min(points, cores // devices, free_memory() / (MEMORY_OF_A_RUN * devices))))
         jobs = most if n_jobs == "auto" else int(n_jobs)
         if n_jobs != "auto":
             refuse_more_than_there_is(jobs, devices, cores)
@@ -187,7 +187,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
 def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:
     """Raises InputError for more points at a time than this machine can hold, with the number that it can."""
     by_cores, memory = RUNS_OF_A_CORE * cores // devices, free_memory()
-    most = max(1, int(min(by_cores, memory // (MEMORY_OF_A_SMALL_RUN * devices))))
+    most = max(1, int(min(by_cores, memory / (MEMORY_OF_A_SMALL_RUN * devices))))
     if jobs > most:
         there = f"{cores} cores" if by_cores == most else f"{memory / 1e9:.1f} GB of free memory"
         each = f", each of {devices} processes," if devices > 1 else ""

@@ -17,7 +17,7 @@ from trainlab.atomic import write_whole
 from trainlab.errors import InputError
 from trainlab.figures import sweep as figures
 from trainlab.figures.ablation import worth
-from trainlab.figures.style import save
+from trainlab.figures.style import save, shorten
 from trainlab.run_directory import LARGEST, read_rows
 from trainlab.sweeps import ablation
 from trainlab.sweeps.names import clean, shown
@@ -43,6 +43,7 @@ from trainlab.sweeps.table import (
 from trainlab.terminal import console
 
 MOST_CURVES = 10
+LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of a curve's name
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -148,12 +149,17 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
         drawn["ablation"] = figure_of_ablation(ablation.rows_of(groups))
     if len(racing) <= MOST_CURVES:
         natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
-        drawn["curves"] = figures.curves_of(
-            {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
-            {named(g): [curve(run, monitored) for run in g.finished] for g in natural},
-            target=runs[0].results.get("target"),
-            ordered=len(choices) == 1 and bool(numeric),
-        )
+        names = [named(g) for g in natural]
+        short = [shorten(name, LONGEST_NAME) for name in names]
+        names = short if len(set(short)) == len(set(names)) else names
+        curves = {name: [curve(run, monitored) for run in g.finished] for name, g in zip(names, natural, strict=True)}
+        if any(epochs for of_group in curves.values() for epochs, _ in of_group):
+            drawn["curves"] = figures.curves_of(
+                {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
+                curves,
+                target=runs[0].results.get("target"),
+                ordered=len(choices) == 1 and bool(numeric),
+            )
     if all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
         from trainlab.sweeps import plane
 
@@ -199,7 +205,9 @@ def against(key: str, groups: Sequence[Group]) -> figures.Figure:
     errors = [series(metric, other, other or name) for other in others for metric, name in metrics.items()]
     norms = [series("weight_norm", other, other) for other in others]
     seeds = max(len(g.finished) for g in groups)
-    ticks = [value if isinstance(value, int | float) else drawable(shown(value)) for value in values]
+    ticks = [
+        value if isinstance(value, int | float) else drawable(shorten(shown(value), LONGEST_TICK)) for value in values
+    ]
     return figures.errors_against(drawable(key), ticks, errors, norms, runs=seeds)
 
 
