@@ -113,8 +113,10 @@ def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor
         most = int(np.maximum(counts - 1, 0).sum())
         number = math.ceil(fraction * counts.sum())
         if not 0 < number <= most:
-            why = f"every class keeps one for training; set {option} to at most {100 * most // max(1, counts.sum()) / 100}"
-            if not most:
+            if most:
+                largest = 100 * most // counts.sum() / 100
+                why = f"every class keeps one for training; set {option} to at most {largest}"
+            else:
                 why = f"no class has two; add examples{', or set data.val_fraction=0' * (option == VAL)}"
             whole = f"{len(labels)} examples of {len(labels.unique())} classes"
             raise InputError(f"cannot cut a fraction of {fraction:g} from {whole}: {why}.") from None
