@@ -200,7 +200,7 @@ def test_a_bad_image_by_name_or_skipped_and_counted(train, tmp_path):
     run = train(*common, "data.on_bad_image=skip")
     assert run.status == 0, run.err
     assert run.results["skipped_images"] == 1
-    assert "1 skipped images" in run.out
+    assert "1 image could not be decoded and is left out" in run.out
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trainlab.arguments import Arguments
 from trainlab.data.ilsvrc import Listing, list_images
+from trainlab.data.image_set import passed_over
 from trainlab.data.packed import read_packed, verify
 from trainlab.data.packing import Form, bytes_needed, pack
 from trainlab.duration import duration
@@ -89,6 +90,8 @@ def pack_in_sight(
         f"({form.store}, {form.size}×{form.size})",
         soft_wrap=True,
     )
+    if listing.passed_over:
+        terminal.print(passed_over(listing.passed_over), soft_wrap=True)
 
     def end(number: int) -> None:
         raise stopped(number, "; the same command goes on where it was")

@@ -18,9 +18,9 @@ from torch import Tensor
 from trainlab import build
 from trainlab.arguments import Arguments
 from trainlab.data.ilsvrc import list_images
-from trainlab.data.image_set import ImageSet
+from trainlab.data.image_set import ImageSet, passed_over
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
-from trainlab.data.pictures import read_picture
+from trainlab.data.pictures import pictures_below, read_picture
 from trainlab.errors import InputError
 from trainlab.figures.predictions import neighbours, top_classes
 from trainlab.figures.style import save
@@ -95,12 +95,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tensor, list[str]]:
-    """Names, uint8 (N, C, S, S) and, of folders, sentences about what cannot be read. Raises InputError."""
+    """Names, uint8 (N, C, S, S) and, of folders, sentences about what is left out. Raises InputError."""
     size, channels = trained.stored, trained.saved.facts.input_shape[0]
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     names: list[str] = []
     pixels: list[Tensor] = []
     skipped: list[str] = []
+    remarks: list[str] = []
 
     def add(source: Any, name: str) -> None:
         pixels.append(read_picture(source, name=name, size=size, channels=channels))
@@ -114,12 +115,13 @@ def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tens
                 raise InputError("there is no picture on standard input.")
             add(io.BytesIO(content), "standard input")
         elif path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in known and file.is_file())
+            files, hidden = pictures_below(path, suffixes=known)
+            remarks += [passed_over(hidden)] if hidden else []
             if not files:
                 raise InputError(f"the folder {path} holds no pictures of a format that Pillow opens.")
             for file in files:
                 try:
-                    add(file, str(file.relative_to(path)))
+                    add(path / file, file)
                 except InputError as error:
                     skipped.append(f"left out: {error}")
         elif path.is_file():
@@ -128,7 +130,7 @@ def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tens
             raise InputError(f"{word} does not exist; name pictures, folders, or - for standard input.")
     if not pixels:
         raise InputError(f"none of the pictures can be read; the first: {skipped[0]}")
-    return names, torch.stack(pixels), skipped
+    return names, torch.stack(pixels), skipped + remarks
 
 
 def table_of(names: Sequence[str], classes: Sequence[Sequence[str]], probabilities: Tensor) -> Table:
@@ -168,6 +170,7 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
                 left_out.append(f"left out: {error}")
         if not pixels:
             raise InputError(f"none of the pictures of --similar {name} can be read; the first: {left_out[0]}")
+        left_out += [passed_over(listing.passed_over)] if listing.passed_over else []
         known = ImageSet(torch.stack(pixels), torch.tensor(classes), listing.classes)
     if known.images.shape[1:] != (trained.saved.facts.input_shape[0], trained.stored, trained.stored):
         raise InputError(

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import tarfile
 import time
 from pathlib import Path
 
@@ -107,6 +108,24 @@ def test_a_flat_val_and_the_tar_files_give_the_same_set(packed, tmp_path, kind):
     order = sorted(range(12), key=lambda i: truth[i])  # folders stand one after another
     there = torch.arange(12)
     assert torch.equal(PackedImages(ours, "val")[there[order]], PackedImages(theirs, "val")[there])
+
+
+@pytest.mark.parametrize("form", ["flat", "tars"])
+def test_what_systems_leave_in_a_flat_folder_or_a_tar_is_no_picture_and_no_class(tmp_path, form):
+    if form == "flat":
+        make_devkit(make_folders(tmp_path, 4, flat=True), packed=False)
+        clean = list_images(tmp_path)
+        (tmp_path / "val/__MACOSX").mkdir()
+        (tmp_path / "val/._ILSVRC2012_val_00000001.JPEG").write_bytes(b"")
+        assert list_images(tmp_path).passed_over == 2
+    else:
+        make_tars(tmp_path, 4)
+        clean = list_images(tmp_path)
+        for name, inside in (("train", "._n01440764.tar"), ("val", "__MACOSX/._1.JPEG"), ("val", "._2.JPEG")):
+            with tarfile.open(tmp_path / f"ILSVRC2012_img_{name}.tar", "a") as archive:
+                archive.addfile(tarfile.TarInfo(inside))
+    again = list_images(tmp_path)
+    assert (again.folders, again.splits) == (clean.folders, clean.splits)
 
 
 def test_without_the_devkit_a_flat_val_is_a_sentence(tmp_path):

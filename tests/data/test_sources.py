@@ -23,7 +23,9 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
 from trainlab.data import cifar10, digits, elpv, fashion_mnist, image_folder, points
-from trainlab.data.image_set import ImageSet, Splits
+from trainlab.data.ilsvrc import list_images
+from trainlab.data.image_set import NOTED, PASSED_OVER, ImageSet, Splits
+from trainlab.data.packing import Form, plan_of
 from trainlab.data.pictures import read_picture
 from trainlab.errors import InputError
 
@@ -823,3 +825,55 @@ def test_a_class_of_nothing_but_bad_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "c" / "0.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"no image in .*/c can be decoded"):
         load(tmp_path, on_bad_image="skip")
+
+
+# --- what systems leave in folders ------------------------------------------------------------------------------
+
+FOLDERS = ("__MACOSX", ".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information")
+FILES = ("Thumbs.db", ".DS_Store", "._00.png", ".hidden.png", "desktop.ini", "DESKTOP.INI")
+
+
+def litter(folder: Path) -> int:
+    """Put all of it in there, with pictures inside of the folders; how many names that are."""
+    for name in FOLDERS:
+        picture(folder / name / "inside" / "00.png")
+    for name in FILES:
+        (folder / name).write_bytes(b"no picture")
+    return len(FOLDERS) + len(FILES)
+
+
+@pytest.mark.parametrize("parts", ["", "train", "train test", "train val test"])
+def test_what_systems_leave_in_folders_is_passed_over_and_counted(tmp_path: Path, parts: str) -> None:
+    places = [tmp_path / "set" / part for part in parts.split()] or [tmp_path / "set"]
+    for place in places:
+        tree(place)
+    clean = load(tmp_path / "set")
+    listed = list_images(tmp_path / "set") if parts != "train test" else None
+    littered = {tmp_path / "set", *places, *(place / name for place in places for name in "ab")}
+    count = sum(litter(folder) for folder in littered)
+    (places[0] / "a" / "deep").mkdir()
+    count += litter(places[0] / "a" / "deep")
+    splits = load(tmp_path / "set")
+    assert splits.train.classes == clean.train.classes == ("a", "b")
+    assert all_rows(splits) == all_rows(clean)
+    assert clean.notes == {}
+    assert splits.notes == {PASSED_OVER: count}
+    if listed is not None:
+        again = list_images(tmp_path / "set")
+        assert plan_of(again, Form(8)) == plan_of(listed, Form(8))
+        assert (again.folders, listed.passed_over, again.passed_over) == (("a", "b"), 0, count)
+
+
+def test_what_systems_leave_among_cifars_folders_is_passed_over(tmp_path: Path) -> None:
+    cifar_tree(tmp_path)
+    clean = cifar10.load(root=str(tmp_path), val_fraction=0.5)
+    count = sum(litter(place) for place in (tmp_path, tmp_path / "train", tmp_path / "test", tmp_path / "test/cat"))
+    splits = cifar10.load(root=str(tmp_path), val_fraction=0.5)
+    assert all_rows(splits) == all_rows(clean)
+    assert splits.notes == {PASSED_OVER: count}
+
+
+def test_a_remark_is_a_sentence_for_every_note_of_one_and_of_many() -> None:
+    for one, many in NOTED.values():
+        assert one.startswith("1 ")
+        assert many.format(1234).startswith("1,234 ")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from trainlab.data.pictures import SUFFIXES
+from trainlab.data.pictures import SUFFIXES, is_passed_over, passed_over_in, pictures_below
 from trainlab.errors import InputError
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -44,11 +44,12 @@ class Source:
 @dataclass(frozen=True)
 class Listing:
     """folders: the classes as they are called on the disk (WordNet ids), sorted: class k is folders[k]. classes: their
-    names for people. splits: the pictures by "train", "val", "test"."""
+    names for people. splits: the pictures by "train", "val", "test". passed_over: hidden and system names."""
 
     folders: tuple[str, ...]
     classes: tuple[str, ...]
     splits: dict[str, list[Source]]
+    passed_over: int = 0
 
 
 def list_images(root: Path) -> Listing:
@@ -60,17 +61,23 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         raise InputError(f"{root} is no folder; give the one that holds train/ and val/, or ILSVRC's tar files.")
     splits: dict[str, list[tuple[str, Source]]] = {}  # by split: class folder and picture
+    passed_over = passed_over_in(root)
     if (root / TRAIN_TAR).is_file():
         splits["train"] = _in_tar_of_tars(root / TRAIN_TAR)
+    elif (root / "train").is_dir():
+        splits["train"], more = _in_folders(root / "train")
+        passed_over += more
     else:
-        splits["train"] = _in_folders(root / "train" if (root / "train").is_dir() else root)
+        splits["train"], passed_over = _in_folders(root)
     folders = tuple(sorted({folder for folder, _ in splits["train"]}))
     devkit = _devkit(root)
     for name in ("val", "test"):
         if (root / name).is_dir() and _subfolders(root / name):
-            splits[name] = _in_folders(root / name)
+            splits[name], more = _in_folders(root / name)
+            passed_over += more
         elif name == "val" and ((root / "val").is_dir() or (root / VAL_TAR).is_file()):
             flat = _flat(root / "val") if (root / "val").is_dir() else _in_tar(root / VAL_TAR)
+            passed_over += passed_over_in(root / "val") if (root / "val").is_dir() else 0
             splits[name] = _with_truth(flat, devkit, root)
     place = {folder: index for index, folder in enumerate(folders)}
     for name, found in splits.items():
@@ -83,25 +90,30 @@ def list_images(root: Path) -> Listing:
         name: [Source(s.file, s.name, place[folder], s.offset, s.size) for folder, s in found]
         for name, found in splits.items()
     }
-    return Listing(folders, class_names(folders, devkit), numbered)
+    return Listing(folders, class_names(folders, devkit), numbered, passed_over)
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
 
 
 def _is_picture(name: str) -> bool:
-    return not Path(name).name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    """Of a file's name, or of a tar's member."""
+    path = Path(name)
+    return path.suffix.lower() in SUFFIXES and not any(map(is_passed_over, path.parts))
 
 
-def _in_folders(folder: Path) -> list[tuple[str, Source]]:
+def _in_folders(folder: Path) -> tuple[list[tuple[str, Source]], int]:
+    """Class folder and picture of each, and how many names are passed over."""
     found = []
+    passed_over = passed_over_in(folder)
     for inner in _subfolders(folder):
-        names = sorted(str(path.relative_to(inner)) for path in inner.rglob("*") if _is_picture(path.name))
+        names, inside = pictures_below(inner)
+        passed_over += inside
         found += [(inner.name, Source(inner / name, f"{folder.name}/{inner.name}/{name}", 0)) for name in names]
     if not found:
         raise InputError(f"{folder} holds no class folders with pictures; {_WHAT}.")
-    return found
+    return found, passed_over
 
 
 _WHAT = f"give a folder with train/<class>/ and val/<class>/, or with {TRAIN_TAR} and {VAL_TAR}"
@@ -133,7 +145,7 @@ def _in_tar_of_tars(file: Path) -> list[tuple[str, Source]]:
     """Published are one tar with a tar for each class."""
     found = []
     for inner, offset, _ in sorted(_members(file)):
-        if not inner.endswith(".tar"):
+        if not inner.endswith(".tar") or any(map(is_passed_over, Path(inner).parts)):
             continue
         folder = Path(inner).stem
         members = sorted(m for m in _members(file, offset) if _is_picture(m[0]))

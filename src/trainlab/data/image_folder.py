@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
-from trainlab.data.pictures import SUFFIXES, read_pictures
+from trainlab.data.image_set import PASSED_OVER, SKIPPED, ImageSet, Splits, split
+from trainlab.data.pictures import SUFFIXES, is_passed_over, passed_over_in, pictures_below, read_pictures
 from trainlab.errors import InputError
 
 VAL_NAMES = ("val", "valid", "validation")
@@ -35,8 +34,8 @@ def load(
       cannot also be reported; with neither, the test set is cut from training. Validation is cut from
       training unless there are folders for all three.
 
-    Names that start with a dot are left out. Pictures are converted as `pictures.read_picture` says.
-    `on_bad_image`: "error", or "skip", which counts them in `Splits.notes["skipped_images"]`.
+    Hidden and system names (`pictures.is_passed_over`) are passed over, and counted in `Splits.notes`. Pictures are
+    converted as `pictures.read_picture` says. `on_bad_image`: "error", or "skip", which counts them there, too.
     Raises InputError for a folder that is not so, and for a file that cannot be decoded.
     """
     folder = Path(root).expanduser()
@@ -55,9 +54,11 @@ def load(
         raise InputError(f"{parts['train']} holds only one class, {classes[0]}; a classifier needs two or more.")
 
     listed = {part: _files(path, classes) for part, path in parts.items()}  # all lists before the first image
+    passed_over = sum(passed_over_in(place) for place in {folder, *parts.values()})
     sets: dict[str, ImageSet] = {}
     skipped = 0
-    for part, (paths, labels) in listed.items():
+    for part, (paths, labels, inside) in listed.items():
+        passed_over += inside
         images, kept = read_pictures(paths, size=size, channels=channels, on_bad_image=on_bad_image)
         skipped += len(paths) - len(kept)
         sets[part] = ImageSet(images, labels[kept], classes)
@@ -76,7 +77,8 @@ def load(
             val_fraction=val_fraction,
             split_seed=split_seed,
         )
-    return replace(splits, notes={"skipped_images": skipped}) if on_bad_image == "skip" else splits
+    notes = {SKIPPED: skipped} if on_bad_image == "skip" else {}
+    return replace(splits, notes=notes | ({PASSED_OVER: passed_over} if passed_over else {}) | splits.notes)
 
 
 def check_classes(folder: Path, expected: tuple[str, ...], name: str) -> None:
@@ -112,29 +114,24 @@ def _parts(folder: Path) -> dict[str, Path]:
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
     if not names:
         raise InputError(f"{folder} holds no folders; put the images of each class in a folder of its own.")
     return tuple(names)
 
 
-def _files(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], torch.Tensor]:
-    """The images below each class folder, and their labels."""
+def _files(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], torch.Tensor, int]:
+    """The images below each class folder, their labels, and how many names are passed over."""
     paths: list[Path] = []
     labels: list[int] = []
+    passed_over = 0
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():  # a class that only training has
             continue
-        found = []
-        for place, folders, files in os.walk(folder / name, followlinks=True):
-            folders[:] = [inner for inner in folders if not inner.startswith(".")]
-            found += [
-                Path(place, file)
-                for file in files
-                if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES
-            ]
+        found, inside = pictures_below(folder / name, follow_links=True)
         if not found:
             raise InputError(f"the class folder {folder / name} holds no images ({', '.join(sorted(SUFFIXES))}).")
-        paths += sorted(found, key=str)  # ten times faster than comparing paths
+        paths += [folder / name / file for file in found]
         labels += [label] * len(found)
-    return paths, torch.tensor(labels, dtype=torch.int64)
+        passed_over += inside
+    return paths, torch.tensor(labels, dtype=torch.int64), passed_over

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,6 +64,20 @@ class ImageSet:
         return self.images[torch.arange(len(self))] if isinstance(self.images, PackedImages) else self.images
 
 
+SKIPPED, PASSED_OVER, UNCUT = "skipped_images", "passed_over", "uncut_classes"
+NOTED = {  # of `Splits.notes`: what a count says, of one and of several
+    SKIPPED: ("1 image could not be decoded and is left out", "{:,} images could not be decoded and are left out"),
+    PASSED_OVER: (
+        "1 hidden or system file or folder among the images is passed over",
+        "{:,} hidden or system files and folders among the images are passed over",
+    ),
+    UNCUT: (
+        "1 class has too few examples to be cut and stays whole in training",
+        "{:,} classes have too few examples to be cut and stay whole in training",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Splits:
     """What training sees, what chooses the checkpoint (may be empty), and what is reported."""
@@ -69,30 +85,77 @@ class Splits:
     train: ImageSet
     val: ImageSet
     test: ImageSet
-    notes: dict[str, int] = field(default_factory=dict)  # counts for results.json, such as skipped_images
+    notes: dict[str, int] = field(default_factory=dict)  # counts for results.json, such as skipped_images; see NOTED
 
 
-def cut(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def passed_over(count: int) -> str:
+    """The remark about so many hidden and system names."""
+    return NOTED[PASSED_OVER][count > 1].format(count)
+
+
+TEST, VAL = "data.test_fraction", "data.val_fraction"
+
+
+def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor, Tensor]:
     """Indices (kept, cut): `fraction` of the examples cut away, every class by the same share.
 
-    A pure function of its arguments. Raises InputError when the fraction leaves a class without examples
-    on one of the two sides.
+    A class with too few examples stays whole on the first side, and every class keeps at least one there.
+    option: what the user calls `fraction`. A pure function of its arguments. Raises InputError where that cannot be.
     """
     everything = torch.arange(len(labels))
     if fraction == 0:
         return everything, everything[:0]
+    try:
+        kept, away = _stratified(labels, fraction, seed)
+    except ValueError:  # too few for scikit-learn: it wants two of every class, and on each side one of every class
+        counts = np.bincount(labels.numpy())
+        counts[counts == 1] = 0  # nothing can be cut from these
+        most = int(np.maximum(counts - 1, 0).sum())
+        number = math.ceil(fraction * counts.sum())
+        if not 0 < number <= most:
+            if most:
+                largest = 100 * most // counts.sum() / 100
+                why = f"every class keeps one for training; set {option} to at most {largest}"
+            else:
+                why = f"no class has two; add examples{', or set data.val_fraction=0' * (option == VAL)}"
+            whole = f"{len(labels)} examples of {len(labels.unique())} classes"
+            raise InputError(f"cannot cut a fraction of {fraction:g} from {whole}: {why}.") from None
+        numbers = deal_out(counts, number, least=np.zeros_like(counts), most=np.maximum(counts - 1, 0), seed=seed)
+        away = _draw(labels, numbers, seed)
+        kept = np.setdiff1d(everything.numpy(), away)
+    return torch.from_numpy(kept).sort().values, torch.from_numpy(away).sort().values
+
+
+def _stratified(labels: Tensor, part: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two sides as scikit-learn cuts them, `part` (a fraction or a number) on the second. Raises ValueError."""
     from sklearn.model_selection import train_test_split
 
-    try:
-        kept, away = train_test_split(
-            everything.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy()
-        )
-    except ValueError as error:
-        raise InputError(
-            f"cannot cut a fraction of {fraction:g} from {len(labels)} examples: {str(error).rstrip('.')}; "
-            "change data.val_fraction or data.test_fraction."
-        ) from None
-    return torch.from_numpy(kept).sort().values, torch.from_numpy(away).sort().values
+    everything = np.arange(len(labels))
+    return train_test_split(everything, test_size=part, random_state=seed, stratify=labels.numpy())
+
+
+def deal_out(counts: np.ndarray, number: int, *, least: np.ndarray, most: np.ndarray, seed: int) -> np.ndarray:
+    """int64 (K,): `number` in all, in proportion to `counts` (K,) as far as `least` and `most` (K,) of each allow.
+
+    Where several have the same claim to the next one, chance decides. The sum of `least` is at most `number`, and that
+    of `most` at least.
+    """
+    share = number * counts / counts.sum()
+    dealt = np.clip(np.floor(share).astype(np.int64), least, most)
+    order = np.random.RandomState(seed).permutation(len(counts))
+    while missing := number - int(dealt.sum()):
+        step = 1 if missing > 0 else -1
+        free = dealt < most if step > 0 else dealt > least
+        claim = np.where(free, step * (share - dealt), -np.inf)
+        dealt[order[np.argmax(claim[order])]] += step
+    return dealt
+
+
+def _draw(labels: Tensor, numbers: np.ndarray, seed: int) -> np.ndarray:
+    """int64: indices of numbers[k] examples of each class k, taken by chance."""
+    random = np.random.RandomState(seed)
+    taken = [random.permutation(np.flatnonzero(labels.numpy() == k))[:count] for k, count in enumerate(numbers)]
+    return np.concatenate(taken)
 
 
 def split(
@@ -105,25 +168,42 @@ def split(
 ) -> Splits:
     """Train, validation and test sets. `test_fraction` is of the whole, `val_fraction` of what remains.
 
-    With a `test` set of its own nothing is cut for the test; validation never comes from it.
+    With a `test` set of its own nothing is cut for the test; validation never comes from it. Raises InputError.
     """
+    uncut = torch.zeros(len(whole.classes), dtype=torch.bool)
     if test is None:
-        kept, away = cut(whole.labels, test_fraction, split_seed)
+        kept, away = cut(whole.labels, test_fraction, split_seed, TEST)
+        uncut |= left_whole(whole.labels, away, len(whole.classes))
         whole, test = whole.take(kept), whole.take(away)
-    kept, away = cut(whole.labels, val_fraction, split_seed)
-    return Splits(whole.take(kept), whole.take(away), test)
+    kept, away = cut(whole.labels, val_fraction, split_seed, VAL)
+    uncut |= left_whole(whole.labels, away, len(whole.classes))
+    return Splits(whole.take(kept), whole.take(away), test, {UNCUT: int(uncut.sum())} if uncut.any() else {})
+
+
+def left_whole(labels: Tensor, away: Tensor, classes: int) -> Tensor:
+    """bool (classes,): those with examples, of which none was cut `away`; none where nothing was to be cut."""
+    there = torch.bincount(labels, minlength=classes) > 0
+    return there & (torch.bincount(labels[away], minlength=classes) == 0) & (len(away) > 0)
 
 
 def fewer(sets: Splits, train_examples: int | None) -> Splits:
     """Only so many training examples, of every class the same share and the same ones for every seed.
 
-    Raises InputError when there are not so many.
+    Every class keeps at least one. Raises InputError when there are not so many, or more classes.
     """
-    if train_examples is None or train_examples == len(sets.train):
+    have, labels = len(sets.train), sets.train.labels
+    if train_examples is None or train_examples == have:
         return sets
-    if train_examples > len(sets.train):
+    if train_examples > have:
+        raise InputError(f"data.train_examples={train_examples} is more than the {have} training examples there are.")
+    counts = np.bincount(labels.numpy())
+    if train_examples < (counts > 0).sum():
         raise InputError(
-            f"data.train_examples={train_examples} is more than the {len(sets.train)} training examples there are."
+            f"data.train_examples={train_examples} is fewer than the {(counts > 0).sum()} classes, of which each needs "
+            "one; set it to at least that."
         )
-    _, kept = cut(sets.train.labels, train_examples / len(sets.train), seed=0)
-    return replace(sets, train=sets.train.take(kept))
+    try:
+        _, kept = _stratified(labels, train_examples, seed=0)
+    except ValueError:  # a class with one example, or fewer left out than there are classes
+        kept = _draw(labels, deal_out(counts, train_examples, least=np.minimum(counts, 1), most=counts, seed=0), seed=0)
+    return replace(sets, train=sets.train.take(torch.from_numpy(kept).sort().values))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainlab.data.ilsvrc import list_images
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import SKIPPED, ImageSet, Splits, split
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
 from trainlab.data.packing import Form
 from trainlab.errors import InputError
@@ -69,7 +69,7 @@ def load(
         val_fraction=val_fraction,
         split_seed=split_seed,
     )
-    return replace(splits, notes={"skipped_images": len(found.skipped)}) if found.skipped else splits
+    return replace(splits, notes={SKIPPED: len(found.skipped)} | splits.notes) if found.skipped else splits
 
 
 def pack_once(source: Path, folder: Path, form: Form, on_bad_image: str) -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
-from trainlab.data.image_set import ImageSet, Splits, fewer
+from trainlab.data.image_set import NOTED, ImageSet, Splits, fewer
 from trainlab.data.packed import PackedImages
 from trainlab.errors import InputError
 
@@ -120,7 +120,7 @@ class ImageData(L.LightningDataModule):
                 )
             if not self.augmentation.reflections and self.augmentation.reflects:
                 lines.append("reflected views are left out: a mirrored image of this data is of another class")
-        lines += [f"{count:,} {name.replace('_', ' ')}" for name, count in self.sets.notes.items() if count]
+        lines += [NOTED[name][count > 1].format(count) for name, count in self.sets.notes.items() if count]
         return lines
 
     def training_inputs(self) -> torch.Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import os
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,26 @@ from trainlab.errors import InputError
 from trainlab.memory import free_memory, gigabytes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+
+# What systems and programs put into folders, beside what begins with a dot; case does not matter
+SYSTEM_NAMES = frozenset(
+    (
+        "__macosx",
+        "icon\r",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "@eadir",
+        "#recycle",
+        "#snapshot",
+        "@recycle",
+        "@recently-snapshot",
+    )
+)
 
 # Below this, opening a file costs more than decoding it, and opening holds Python's lock: two threads read
 # the 32x32 JPEGs of CIFAR-10 at 3,000 a second, one thread at 6,000. Photographs gain from every core.
@@ -32,6 +53,41 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of that name is hidden or a system's, and so neither a picture nor a class."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
+def passed_over_in(folder: Path) -> int:
+    """How many names in it are; those below are not looked at."""
+    return sum(is_passed_over(name) for name in os.listdir(folder))
+
+
+def pictures_below(
+    folder: Path, *, suffixes: Container[str] = SUFFIXES, follow_links: bool = False
+) -> tuple[list[str], int]:
+    """The pictures below a folder, relative to it, sorted; and how many hidden and system names are passed over.
+
+    follow_links: whether folders that are symbolic links are looked into.
+    """
+    found: list[str] = []
+    passed_over = 0
+
+    def wanted(names: Iterable[str]) -> list[str]:
+        nonlocal passed_over
+        every = list(names)
+        left = [name for name in every if not is_passed_over(name)]
+        passed_over += len(every) - len(left)
+        return left
+
+    for place, folders, files in os.walk(folder, followlinks=follow_links):
+        folders[:] = wanted(folders)
+        inside = os.path.relpath(place, folder)
+        pictures = [name for name in wanted(files) if os.path.splitext(name)[1].lower() in suffixes]
+        found += pictures if inside == "." else [os.path.join(inside, name) for name in pictures]
+    return sorted(found), passed_over
 
 
 def read_picture(source: Path | BinaryIO, *, size: int, channels: int = 3, name: str | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, cut
+from trainlab.data.image_set import UNCUT, VAL, ImageSet, Splits, cut, left_whole
 from trainlab.errors import InputError
 from trainlab.memory import free_memory, gigabytes
 
@@ -93,16 +93,22 @@ def _split(
         # Not `cut`, which takes the same share of every class: the example does not stratify.
         try:
             rest, test = train_test_split(everything, test_size=float(test_fraction), random_state=TEST_SEED)
-        except ValueError as error:
+        except ValueError:
             raise InputError(
-                f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: "
-                f"{str(error).rstrip('.')}; change data.test_fraction."
+                f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: none would be left for "
+                f"training; set data.test_fraction to at most {(len(points) - 1) * 100 // len(points) / 100}."
             ) from None
     targets = torch.from_numpy(labels.astype(np.int64))
-    kept, away = cut(targets[rest], val_fraction, split_seed)
+    kept, away = cut(targets[rest], val_fraction, split_seed, VAL)
+    uncut = left_whole(targets[rest], away, len(CLASSES))
     train, val = rest[kept.numpy()], rest[away.numpy()]
+    if len(train) < 2:
+        raise InputError(
+            f"only {len(train)} of {len(points)} points is left for training; lower data.test_fraction or "
+            "data.val_fraction."
+        )
 
     standard = (points - points[train].mean(axis=0)) / points[train].std(axis=0)
     whole = ImageSet(torch.from_numpy(standard.astype(np.float32)), targets, CLASSES)
     sets = [whole.take(torch.from_numpy(part)) for part in (train, val, test)]
-    return Splits(sets[0], sets[1], sets[2])
+    return Splits(sets[0], sets[1], sets[2], {UNCUT: int(uncut.sum())} if uncut.any() else {})
