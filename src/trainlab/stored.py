@@ -44,7 +44,7 @@ def read_config(plain: Any, where: str) -> DictConfig:
     InputError for those, for values of a wrong type, and for what is no configuration.
     """
     if not isinstance(plain, dict):
-        raise InputError(f"{where} holds no configuration; it should be a mapping of options to values.")
+        raise InputError(f"{where} is damaged: it holds no configuration, which is a mapping of options to values.")
     values: dict[str, Any] = {}  # of all leaves, by their keys
     _collect(plain, "", values, where)
     for key, value in values.items():

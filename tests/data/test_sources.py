@@ -768,7 +768,7 @@ def test_folder_errors(tmp_path: Path, spoil: Spoil, sentence: str) -> None:
         ({"channels": 4}, r"data\.channels=4 is not one of 1 and 3"),
         ({"on_bad_image": "ignore"}, r"data\.on_bad_image=ignore is not one of error and skip"),
         ({"size": 0}, r"data\.size=0 must be at least 1"),
-        ({"size": 10**8}, r"GB of memory; set a smaller data\.size"),
+        ({"size": 10**8}, r"GB of memory, and only .* are free; set a smaller data\.size"),
     ],
 )
 def test_option_errors(tmp_path: Path, option: dict[str, Any], sentence: str) -> None:
