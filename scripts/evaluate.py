@@ -10,6 +10,9 @@ if __name__ == "__main__":
 
     @in_sentences
     def main() -> None:
+        from trainlab.lean_imports import import_lightning
+
+        import_lightning()
         from trainlab.evaluation import evaluate
 
         evaluate(sys.argv[1:])

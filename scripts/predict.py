@@ -8,6 +8,9 @@ if __name__ == "__main__":
 
     @in_sentences
     def main() -> None:
+        from trainlab.lean_imports import import_lightning
+
+        import_lightning()
         from trainlab.prediction import predict
 
         predict(sys.argv[1:])

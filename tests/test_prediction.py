@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-from whole_runs import REPOSITORY, command
+from whole_runs import command, start_command
 
 from trainlab.trained import read_trained
 
@@ -78,10 +76,11 @@ def test_formats_with_rare_names_are_seen_in_a_folder_and_bad_ones_left_out_of_a
 def test_a_picture_on_standard_input(run, tmp_path):
     file = io.BytesIO()
     Image.fromarray(pixels()[0]).save(file, "PNG")
-    words = [sys.executable, "scripts/predict.py", str(run.folder), "-", "--figure", str(tmp_path / "f.png")]
-    done = subprocess.run(words, input=file.getvalue(), capture_output=True, cwd=REPOSITORY, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr
-    assert "standard input" in done.stdout.decode()
+    words = ("scripts/predict.py", str(run.folder), "-", "--figure", str(tmp_path / "f.png"))
+    with start_command(*words, cold=True, stdin=subprocess.PIPE, text=False) as process:
+        out, err = process.communicate(file.getvalue(), timeout=500)
+    assert process.returncode == 0, err
+    assert "standard input" in out.decode()
 
 
 def test_the_nearest_training_picture_of_a_training_picture_is_itself(run, tmp_path):

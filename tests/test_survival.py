@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import random
 import re
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from whole_runs import REPOSITORY, Run, command
+from whole_runs import REPOSITORY, Run, children, command, processes_in, small_disk, start_command
 
 from trainlab.errors import RunError, StoppedError
 from trainlab.ranks import judge
@@ -27,9 +32,8 @@ KILLS = int(os.environ.get("TRAINLAB_KILLS", "3"))  # random moments
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
-    words = [sys.executable, "train.py", f"hydra.run.dir={folder}", "ckpt=auto", *overrides]
     with open(f"{folder}.log", "ab") as log:
-        return subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        return start_command("train.py", f"hydra.run.dir={folder}", "ckpt=auto", *overrides, stdout=log, stderr=log)
 
 
 def said(folder: Path) -> str:
@@ -61,12 +65,6 @@ def in_the_second_epoch(folder: Path) -> bool:
 def same_weights(a: Path, b: Path) -> bool:
     first, second = (torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (a, b))
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-
-def processes_of(folder: Path) -> list[str]:
-    """Command lines of what still runs there."""
-    lines = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in lines if str(folder) in line and " ps " not in line]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +102,7 @@ def whole_of_long_epochs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])
 def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(whole_of_long_epochs, tmp_path, asked):
     folder = tmp_path / "run"
     process = start(folder, *LONG_EPOCHS)
@@ -117,6 +115,75 @@ def test_asked_to_stop_it_saves_within_the_epoch_and_goes_on_there(whole_of_long
     assert same_weights(whole_of_long_epochs, folder)
 
 
+def in_a_terminal(*words: str) -> tuple[subprocess.Popen, int]:
+    """Leads the session of a terminal of its own; returns the terminal's other end, too."""
+    there, here = pty.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=REPOSITORY,
+        stdin=here,
+        stdout=here,
+        stderr=here,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(here)
+    return process, there
+
+
+def read_until(there: int, condition) -> str:
+    """What the terminal shows until then; a terminal that nobody reads fills up."""
+    shown = b""
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline, shown.decode(errors="replace")
+        if select.select([there], [], [], 0.05)[0]:
+            shown += os.read(there, 65536)
+    return shown.decode(errors="replace")
+
+
+def test_a_closed_terminal_saves_and_ends_it(whole_of_long_epochs, tmp_path):
+    folder = tmp_path / "run"
+    process, there = in_a_terminal("train.py", f"hydra.run.dir={folder}", *LONG_EPOCHS)
+    read_until(there, lambda: in_the_second_epoch(folder))
+    os.close(there)
+    assert process.wait(60) == 75
+    assert start(folder, *LONG_EPOCHS).wait(300) == 0, said(folder)
+    assert same_weights(whole_of_long_epochs, folder)
+
+
+def test_under_nohup_it_goes_on_without_a_terminal(whole, tmp_path):
+    folder = tmp_path / "run"
+    process, there = in_a_terminal(
+        "-c",
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+        "train.py",
+        f"hydra.run.dir={folder}",
+        *RECIPE,
+    )
+    read_until(there, (folder / "metrics.csv").exists)
+    process.send_signal(signal.SIGHUP)
+    os.close(there)
+    assert process.wait(120) == 0
+    assert same_weights(whole, folder)
+
+
+def test_a_closed_terminal_ends_all_processes_of_a_run(tmp_path):
+    folder = tmp_path / "run"
+    recipe = (*RECIPE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=300")
+    process, there = in_a_terminal("train.py", f"hydra.run.dir={folder}", *recipe)
+    read_until(there, (folder / "checkpoints/last.ckpt").exists)
+    os.close(there)
+    assert process.wait(100) == 75
+    assert not processes_in(folder)
+    assert progress(folder)[0] > 0
+
+
 def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_path):
     recipe = ("model=mlp", "logger=csv", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data.batch_size=6")
     recipe += ("optim.schedule=constant", "optim.lr=0.01", "trainer.save_minutes=0.001")
@@ -127,7 +194,7 @@ def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_
     process.send_signal(signal.SIGUSR1)
     assert process.wait(60) == 75, said(two)
     assert "in epoch 2, after" in said(two)
-    subprocess.run(["cp", "-r", two, four], check=True)
+    shutil.copytree(two, four)
     assert start(two, *recipe).wait(300) == 0, said(two)
     assert start(four, *recipe, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=4").wait(300) == 0, said(
         four
@@ -169,12 +236,12 @@ def test_a_rank_that_is_killed_takes_the_others_along_and_the_run_goes_on(tmp_pa
     folder = tmp_path / "run"
     process = start(folder, *recipe)
     wait_for((folder / "metrics.csv").exists)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    assert len(children) == 2
-    os.kill(int(children[1]), signal.SIGKILL)
+    ranks = children(process.pid)
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
     assert process.wait(60) == 75
     assert "process 1 of 2 was killed (SIGKILL) and the others were ended; to go on" in said(folder)
-    assert not processes_of(folder)
+    assert not processes_in(folder)
     assert start(folder, *recipe).wait(300) == 0, said(folder)
     assert len(Run(0, "", "", folder).rows) == 20
 
@@ -183,20 +250,17 @@ def test_the_death_of_the_parent_leaves_no_process(tmp_path):
     folder = tmp_path / "run"
     process = start(folder, *RECIPE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=50")
     wait_for((folder / "metrics.csv").exists)
+    assert len(set(processes_in(folder))) == 3
     process.kill()
     process.wait()
-    wait_for(lambda: not processes_of(folder), seconds=5)
+    wait_for(lambda: not processes_in(folder), seconds=5)
 
 
 def test_a_full_disk_ends_in_a_sentence_and_keeps_the_last_good_checkpoint(tmp_path):
     disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    try:
-        folder = disk / "run"
-        words = [sys.executable, "train.py", f"hydra.run.dir={folder}", *RECIPE, "trainer.max_epochs=200"]
-        process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = disk / "run"
+    with small_disk(disk, "8m"):
+        process = start_command("train.py", f"hydra.run.dir={folder}", *RECIPE, "trainer.max_epochs=200")
         wait_for(lambda: (folder / "checkpoints/previous.ckpt").exists())
         with open(disk / "filler", "wb", buffering=0) as filler:
             try:
@@ -214,13 +278,11 @@ def test_a_full_disk_ends_in_a_sentence_and_keeps_the_last_good_checkpoint(tmp_p
         kept = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
         assert kept["progress"]["epochs"] > 0
         assert not list(folder.rglob("*.tmp"))
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(whole, tmp_path):
     folder = tmp_path / "run"
-    subprocess.run(["cp", "-r", whole, folder], check=True)
+    shutil.copytree(whole, folder)
     (folder / "results.json").unlink()
     path = folder / "checkpoints/last.ckpt"
     content = bytearray(path.read_bytes())
@@ -252,7 +314,7 @@ def test_a_wandb_folder_that_cannot_be_written_stops_nothing(tmp_path):
 
 
 def test_a_run_directory_is_enough_to_run_it_again(whole, tmp_path):
-    again = command("scripts/rerun.py", str(whole), f"hydra.run.dir={tmp_path / 'again'}")
+    again = command("scripts/rerun.py", str(whole), f"hydra.run.dir={tmp_path / 'again'}", cold=True)
     assert again.returncode == 0, again.stderr
     first, second = (Run(0, "", "", folder) for folder in (whole, tmp_path / "again"))
     assert first.numbers == second.numbers
@@ -265,15 +327,7 @@ def test_a_run_directory_is_enough_to_run_it_again(whole, tmp_path):
 
 
 def torchrun(*words: str) -> subprocess.Popen:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", *words],
-        cwd=REPOSITORY,
-        env=inherited,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start_command("-m", "torch.distributed.run", *words, stderr=subprocess.STDOUT)
 
 
 def test_two_torchrun_nodes_on_one_machine_train_as_one_process(tmp_path):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from whole_runs import REPOSITORY, command
+from whole_runs import REPOSITORY, command, start_command
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +23,15 @@ QUICK = ("logger=csv", "trainer.max_epochs=2", "trainer=cpu")
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
+
+
+def checked_out() -> str | None:
+    """The commit, as git has it; None where there is no git, or only a copy of the files."""
+    words = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +63,10 @@ def test_the_rows_and_the_results_agree(mlp):
     assert all(0 <= value <= 1 for row in rows for name, value in row.items() if name.endswith("_error"))
     assert results["test/epoch"] == min(rows, key=lambda row: row["val/top1_error"])["epoch"]
     assert all(row["train/objective"] > row["train/loss"] for row in rows), "L2 is part of the objective"
-    for key in ("images_per_second", "seconds", "peak_memory_mb", "torch", "lightning", "commit"):
+    for key in ("images_per_second", "seconds", "peak_memory_mb", "torch", "lightning"):
         assert results[key], key
+    head = checked_out()
+    assert results["commit"] in ((head, f"{head}+changes") if head else (None,))
     assert all(not isinstance(value, dict | list) for value in results.values()), "results.json is flat"
 
 
@@ -67,7 +80,8 @@ def test_plain_lines_where_there_is_no_terminal(mlp):
 
 
 def test_same_seed_same_numbers_other_seed_other_numbers(train, mlp):
-    again = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv")
+    # In an interpreter of its own, whose sets of strings have another order than those of `mlp`.
+    again = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv", cold=True)
     other = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv", "seed=1")
     assert again.numbers == mlp.numbers
     assert other.rows[0]["train/loss"] != mlp.rows[0]["train/loss"]
@@ -81,9 +95,7 @@ def test_a_killed_run_goes_on_in_another_directory_and_ends_with_the_same_bits(t
     assert whole.status == 0, whole.err
 
     half = tmp_path / "half"
-    process = subprocess.Popen(
-        [sys.executable, "train.py", f"hydra.run.dir={half}", *recipe], cwd=REPOSITORY, stdout=subprocess.DEVNULL
-    )
+    process = start_command("train.py", f"hydra.run.dir={half}", *recipe, stdout=subprocess.DEVNULL, stderr=None)
     metrics = half / "metrics.csv"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.read_text().count("\n") > 6) and time.monotonic() < deadline:
@@ -240,7 +252,7 @@ def test_without_a_validation_set_the_last_weights_are_tested(train):
 
 def test_evaluate_gives_the_results_again_and_other_views(mlp):
     script = ("scripts/evaluate.py", f"ckpt={mlp.folder}")
-    same = command(*script)
+    same = command(*script, cold=True)
     assert same.returncode == 0, same.stderr
     assert f"{mlp.results['test/top1_error']:.2%}" in same.stdout
     crops = command(*script, "aug=tencrop")
@@ -255,7 +267,7 @@ def test_evaluate_gives_the_results_again_and_other_views(mlp):
 
 
 def test_describe_prints_the_lectures_table():
-    done = command("scripts/describe.py", "model=alexnet")
+    done = command("scripts/describe.py", "model=alexnet", cold=True)
     assert done.returncode == 0, done.stderr
     for number in ("60,965,224", "724,406,816", "290,400", "37,748,736", "55×55×96"):
         assert number in done.stdout
@@ -268,14 +280,17 @@ def test_everything_at_once_under_ten_crops_and_two_processes(train):
 
 
 def test_a_run_in_a_terminal_draws_a_bar(tmp_path):
-    """`script` gives the command a terminal."""
-    typed = f"{sys.executable} train.py hydra.run.dir={tmp_path}/run trainer.max_epochs=10 logger=csv"
-    done = subprocess.run(
-        ["script", "-qec", typed, "/dev/null"], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
-    )
-    assert done.returncode == 0, done.stdout
-    assert "━" in done.stdout
-    assert "\x1b[" in done.stdout
+    ours, theirs = pty.openpty()
+    words = ("train.py", f"hydra.run.dir={tmp_path}/run", "trainer.max_epochs=10", "logger=csv")
+    process = start_command(*words, cold=True, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with open(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # Linux's word for "nobody is there"
+        while read := terminal.read(65536):
+            shown += read
+    assert process.wait(300) == 0, shown.decode()
+    assert "━" in shown.decode()
+    assert "\x1b[" in shown.decode()
     assert json.loads((tmp_path / "run/results.json").read_text())["epoch"] == 10
 
 

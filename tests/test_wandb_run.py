@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from whole_runs import REPOSITORY, command
+from whole_runs import command, start_command
 
 from trainlab import wandb_run
 
@@ -81,7 +81,7 @@ def test_config_layers_figures_and_results_are_in_it(run):
 def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
     folder = tmp_path / "rates"
     typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
-    done = command("train.py", "-m", f"hydra.sweep.dir={folder}", *typed)
+    done = command("train.py", "-m", f"hydra.sweep.dir={folder}", *typed, cold=True)
     assert done.returncode == 1, done.stderr
     assert "wandb sync" in done.stdout
     good, bad = (read_back(next(folder.glob(f"optim.lr-{lr}_*"))) for lr in ("0.01", "2"))
@@ -103,9 +103,27 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
 
 
 @pytest.mark.slow
+def test_swept_values_of_any_kind_are_in_it(tmp_path):
+    folder = tmp_path / ("ñ" * 120)
+    values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
+    typed = ("+note={a:[1,null]},'año, 中文 😀 $x',null,[[8],[]]", "model=mlp", "data=moons", "trainer.max_epochs=1")
+    done = command("train.py", "-m", f"hydra.sweep.dir='{folder}'", *typed, "trainer=cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = []
+    for file in folder.glob("*/point.json"):
+        record = read_back(file.parent)
+        assert record["run"]["run_group"] == folder.name
+        assert record["run"]["display_name"] == file.parent.name
+        assert record["config"]["model"]["hidden"] == [256, 256]
+        assert record["config"]["note"] == json.loads(file.read_text())["swept"]["note"]
+        found.append(record["config"]["note"])
+    assert sorted(found, key=str) == sorted(values, key=str)
+
+
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
     words = ["train.py", "model=mlp", "trainer.max_epochs=30", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
-    process = subprocess.Popen([sys.executable, *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    process = start_command(*words, stdout=subprocess.DEVNULL, stderr=None)
     while not (tmp_path / "checkpoints/last.ckpt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.terminate()
@@ -149,7 +167,8 @@ def test_a_broken_wandb_does_not_stop_a_run(train, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import wandb\ndef init(*a, **k): raise RuntimeError('no disk for W&B')\nwandb.init = init\n"
     )
-    run = train("trainer.max_epochs=1", PYTHONPATH=str(tmp_path))
+    there = os.environ.get("PYTHONPATH")
+    run = train("trainer.max_epochs=1", PYTHONPATH=os.pathsep.join([str(tmp_path), *([there] if there else [])]))
     assert run.status == 0, run.err
     assert run.results["epoch"] == 1
     assert "no disk for W&B" in run.out + run.err

@@ -1,19 +1,26 @@
-"""Whole runs for the tests: each in a fresh process, as a user starts them; and a trainer for those within one."""
+"""Whole runs for the tests, as a user starts them; and what several tests need around them."""
 
 from __future__ import annotations
 
 import csv
+import ctypes
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import lightning as L
+import pytest
+import warm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Without an account or anything else that would make a command another one.
+INHERITED = {k: v for k, v in warm.ENVIRONMENT.items() if not k.startswith(("WANDB_", "HYDRA_", "LOCAL_RANK"))}
 
 
 @dataclass(frozen=True)
@@ -42,18 +49,75 @@ class Run:
         ]
 
 
-def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python WORDS…` in the repository, without an account, a terminal or anything to type on."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HYDRA_", "LOCAL_RANK"))}
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=REPOSITORY,
-        env=inherited | {"NETRC": os.devnull, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+def start_command(
+    *words: str,
+    cold: bool = False,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[Any] | None = subprocess.PIPE,
+    stderr: int | IO[Any] | None = subprocess.PIPE,
+    text: bool = True,
+    **environment: str,
+) -> subprocess.Popen:
+    """`python WORDS…` in the repository. It starts warm where that shows nowhere; `warm` says where it shows."""
+    env = INHERITED | {"NETRC": os.devnull, **environment}
+    cold = cold or not words[0].endswith(".py") or warm.needs_cold(env)
+    popen, words = (subprocess.Popen, (sys.executable, *words)) if cold else (warm.Popen, words)
+    return popen(words, cwd=REPOSITORY, env=env, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
+
+
+def command(*words: str, cold: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`start_command` it and wait until it has ended."""
+    with start_command(*words, cold=cold, **environment) as process:
+        try:
+            out, err = process.communicate(timeout=500)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Those that have a file open whose name begins so; the log beside it, for one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            names = [os.readlink(file) for file in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        found += [process.name for name in names if name.startswith(str(folder))]
+    return found
+
+
+def children(parent: int) -> list[int]:
+    """Process ids, in the order in which they were started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            _, its_parent, *_ = (process / "stat").read_text().rpartition(")")[2].split()  # state parent …
+            found += [int(process.name)] * (int(its_parent) == parent)
+    return sorted(found)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """A disk of `size` at `folder`; gives what changes its size. The test is skipped where none may be mounted."""
+    if sys.platform != "linux":
+        pytest.skip("small disks are mounted on Linux only")
+    libc, path, remount, detach = ctypes.CDLL(None, use_errno=True), os.fsencode(folder), 32, 2  # of <sys/mount.h>
+
+    def mount(size: str, flags: int = remount) -> None:
+        if libc.mount(b"tmpfs", path, b"tmpfs", ctypes.c_ulong(flags), f"size={size}".encode()):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    folder.mkdir()
+    try:
+        mount(size, 0)
+    except OSError as error:
+        pytest.skip(f"a small disk cannot be mounted here: {error.strerror}")
+    try:
+        yield mount
+    finally:
+        assert libc.umount2(path, detach) == 0
 
 
 def bare_trainer(folder: Path, **options: Any) -> L.Trainer:

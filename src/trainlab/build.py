@@ -47,7 +47,7 @@ def targets(group: str) -> frozenset[str]:
 
 def target(group: str, node: DictConfig) -> Any:
     """The class or function that `node._target_` names, one of the group's. Raises InputError."""
-    name = str(node.get("_target_"))
+    name = str(node.get("_target_")) if isinstance(node, DictConfig) else "none"
     if name not in targets(group):
         raise InputError(
             f"_target_={name} is not what a file of conf/{group} names; there are {', '.join(sorted(targets(group)))}, "

@@ -31,7 +31,7 @@ from trainlab.conf_folder import CONF
 from trainlab.config import check
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
-from trainlab.signals import heard_by, stop_at_once
+from trainlab.signals import heard_by, outlast_terminal, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
 GROUPS = {
@@ -110,11 +110,15 @@ def run(cfg: DictConfig) -> float:
 
 def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
+    outlast_terminal()
     first = os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"  # it holds it for all
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
     lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
     with lock, heard_by(stop_at_once):
         gc.disable()  # looking for garbage among all that torch brings along takes a second; `train` enables it again
+        from trainlab.lean_imports import import_lightning
+
+        import_lightning()
         from trainlab.training import train  # imports torch: only once the choices are known to be right
 
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
@@ -185,10 +189,10 @@ def check_command_line(arguments: list[str]) -> None:
             raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
     if sweep and not options:
         leave_torchrun()
-        for word in overrides:
-            if word.startswith("hydra.sweep.dir="):
-                make_run_directory(Path(word.partition("=")[2].strip("'\"")), "hydra.sweep.dir")
-        params = compose_run(points(overrides)[0], checked=False).hydra.sweeper.get("params") or {}
+        first = compose_run(points(overrides)[0], checked=False).hydra
+        if any(override.key_or_group == "hydra.sweep.dir" for override in parse(overrides)):
+            make_run_directory(Path(first.sweep.dir), "hydra.sweep.dir")
+        params = first.sweeper.get("params") or {}
         for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
             compose_run(point)
     elif not sweep:
@@ -213,6 +217,8 @@ def points(overrides: list[str]) -> list[list[str]]:
                 continue
             except ValueError as error:
                 raise InputError(f"cannot read '{override.input_line}' ({error}).") from None
+            if not values[key]:
+                raise InputError(f"{override.input_line} has no values to sweep over.")
         elif not override.is_sweep_override():
             values[key] = [override.input_line or ""]
     first = {key: choices[0] for key, choices in values.items()}

@@ -16,6 +16,8 @@ def commit(repository: Path = REPOSITORY) -> str | None:
         command = ["git", "-C", os.fspath(repository), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+    if not (repository / ".git").exists():  # an installed copy, though it may lie inside some other checkout
+        return None
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -9,9 +9,12 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
+from pydantic import ConfigDict, TypeAdapter
 
 from trainlab.errors import RunError
 from trainlab.progress_bar import ProgressBar
+
+ROWS = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True))  # in a checkpoint, which anybody may write
 
 
 class History(Checkpoint):
@@ -70,5 +73,7 @@ class History(Checkpoint):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
+        self.rows = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True)).validate_python(
+            state_dict["rows"]
+        )
         self.columns = []

@@ -1,4 +1,5 @@
-"""Asked to stop: SIGTERM, SIGUSR1 or Ctrl-C. The state is saved and the run ends with a status that means "resume me".
+"""Asked to stop: SIGTERM, SIGUSR1, Ctrl-C, or a closed terminal (SIGHUP, but not under `nohup`). The state is saved and
+the run ends with a status that means "resume me".
 
 Also saves within long epochs, so that a run that is killed without being asked loses minutes, not hours.
 """

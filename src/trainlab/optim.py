@@ -22,7 +22,9 @@ class GradientDescent(torch.optim.SGD):
     ) -> float | None:
         """update: a replay that does the step; else it is done here, from the gradients as they are."""
         if update is None:
-            return super().step(closure)
+            # Without what torch wraps around it for compiled code, which would import the compiler for 1.5 s.
+            with torch.no_grad():
+                return torch.optim.SGD.step.__wrapped__(self, closure)  # type: ignore[attr-defined]
         if closure is not None:
             closure()
         update()

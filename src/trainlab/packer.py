@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,7 +19,7 @@ from trainlab.duration import duration
 from trainlab.errors import InputError, RunError
 from trainlab.memory import gigabytes
 from trainlab.run_directory import only_one
-from trainlab.signals import heard_by, stopped
+from trainlab.signals import noted, outlast_terminal, stopped
 from trainlab.terminal import console
 
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
@@ -81,6 +80,7 @@ def pack_in_sight(
 ) -> None:
     """`pack`, saying what it will take, how far it is, and what was left out. A signal stops it at the end of a block,
     a second one at once."""
+    outlast_terminal()
     terminal = console()
     total = sum(map(len, listing.splits.values()))
     parts = " and ".join(f"{len(sources):,} {name}" for name, sources in listing.splits.items())
@@ -92,22 +92,16 @@ def pack_in_sight(
     )
     if listing.passed_over:
         terminal.print(passed_over(listing.passed_over), soft_wrap=True)
-    asked: list[int] = []
 
-    def end_if_asked() -> None:
-        if asked:
-            raise stopped(asked[0], "; the same command goes on where it was")
+    def end(number: int) -> None:
+        raise stopped(number, "; the same command goes on where it was")
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        # Python drops what a handler raises while a worker is being forked, so each block looks for itself.
-        asked.append(number)
-        if len(asked) > 1:
-            end_if_asked()
-
-    with heard_by(stop), in_sight("packing", total) as tell:
+    # Python drops what a handler raises while a worker is being forked, so each block looks for itself.
+    with noted(again=end) as asked, in_sight("packing", total) as tell:
 
         def go_on(done: int) -> None:
-            end_if_asked()
+            if asked:
+                end(asked[0])
             tell(done)
 
         skipped = pack(listing, out, form, on_bad_image=on_bad_image, workers=workers, tell=go_on)
@@ -146,9 +140,10 @@ def in_sight(what: str, total: int) -> Iterator[Callable[[int], None]]:
     out = console()
     if out.is_terminal:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("·"), TimeRemainingColumn())
-        with Progress(*columns, console=out) as bar:
+        # Drawn when there is news, not by a thread: workers are forked in here, and could be left a lock of its.
+        with Progress(*columns, console=out, auto_refresh=False) as bar:
             task = bar.add_task("", total=total)
-            yield lambda done: bar.update(task, completed=done)
+            yield lambda done: bar.update(task, completed=done, refresh=True)
         return
     started = last = time.monotonic()
     first: int | None = None

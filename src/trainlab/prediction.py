@@ -24,6 +24,7 @@ from trainlab.data.pictures import pictures_below, read_picture
 from trainlab.errors import InputError
 from trainlab.figures.predictions import neighbours, top_classes
 from trainlab.figures.style import save
+from trainlab.stored import options_of
 from trainlab.terminal import console
 from trainlab.trained import Trained, read_trained
 
@@ -147,7 +148,8 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
     folder = Path(name)
     left_out: list[str] = []
     if name == "train":
-        known = build.source(trained.cfg, may_fetch=False)().train
+        with options_of(str(trained.saved.path)):
+            known = build.source(trained.cfg, may_fetch=False)().train
     elif not folder.is_dir():
         raise InputError(f"--similar {name} is no folder; give a packed set, a folder of classes, or train.")
     elif is_packed(folder):

@@ -1,5 +1,9 @@
 """Several processes of one run: forks of one parent that watches over them.
 
+The parent imports and does nothing else, so that it is safe to fork. Its threads at that moment: those of numpy's and
+scipy's OpenBLAS, which OpenBLAS ends before each fork and starts when needed, and in a point of a sweep the one that
+waits for the launcher's end (see `sweeps.child`) in a system call, with no lock in its hand.
+
 Lightning's own way runs the command again for each process, which under ``-m`` starts the whole sweep again.
 Under torchrun, which starts and watches processes itself, nothing here is needed.
 """

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from trainlab.atomic import write_whole
@@ -15,7 +14,7 @@ from trainlab.command import RUN_STAMP, make_run_directory, parse, refuse_occupi
 from trainlab.config import check
 from trainlab.errors import InputError
 from trainlab.run_directory import CONFIG, read_results
-from trainlab.stored import read_config
+from trainlab.stored import load_config
 
 WHERE_THE_DATA_ARE = ("data.root", "data.packed", "data.download")  # of another machine, so that they may be given
 
@@ -59,13 +58,9 @@ def rerun(run_dir: str, overrides: Sequence[str]) -> None:
 
 def read_run_config(file: Path) -> DictConfig:
     """A run's configuration, safe to resolve. Raises InputError for a file that is none."""
-    try:
-        plain = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file.parents[1]} is no run directory: it has no {CONFIG}.") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{file} cannot be read ({str(error).splitlines()[0]}).") from error
-    cfg = read_config(plain, str(file))
+    cfg = load_config(file)
+    if cfg is None:
+        raise InputError(f"{file.parents[1]} is no run directory: it has no {CONFIG}.")
     for group in ("model", "data", "trainer"):
         if not isinstance(cfg.get(group), DictConfig):
             raise InputError(f"{file} is not a run's configuration: it has no {group}.")

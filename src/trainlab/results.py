@@ -7,12 +7,11 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-import torchvision
 
 import trainlab
 from trainlab.atomic import write_whole
@@ -24,8 +23,8 @@ def provenance() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "lightning": lightning.__version__,
+        "torchvision": version("torchvision"),
+        "lightning": version("lightning"),
         "trainlab": trainlab.__version__,
         "commit": commit(),
     }

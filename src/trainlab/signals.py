@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import io
 import os
 import signal
 import sys
@@ -10,33 +12,75 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from trainlab.errors import RESUME_ME, StoppedError
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
+FROM_THE_TERMINAL = (signal.SIGHUP, signal.SIGINT)  # to all its processes: children leave them to their parent
+
+
+def outlives_the_terminal() -> bool:
+    """Whether SIGHUP was ignored when this process was started, as by `nohup`: then it stays ignored."""
+    return signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 @contextmanager
 def heard_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Inside, `handler` gets the signals; afterwards they mean what they meant before."""
-    before = [signal.signal(number, handler) for number in SIGNALS]
+    numbers = [number for number in SIGNALS if number != signal.SIGHUP or not outlives_the_terminal()]
+    before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
     finally:
-        for number, previous in zip(SIGNALS, before, strict=True):
+        for number, previous in zip(numbers, before, strict=True):
             signal.signal(number, previous)
 
 
 @contextmanager
-def noted() -> Iterator[list[int]]:
-    """Inside, the signals are only written down, in the list that it gives."""
+def noted(again: Callable[[int], None] = lambda number: None) -> Iterator[list[int]]:
+    """Inside, the signals are only written down, in the list that it gives. `again` is called, in the handler, for
+    each but the first, with the first."""
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         asked.append(number)
+        if len(asked) > 1:
+            again(asked[0])
 
     with heard_by(note):
         yield asked
+
+
+class _Lasting(io.FileIO):
+    """A terminal that may be closed: what is written after that goes nowhere, where an error would end the run."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return super().write(data)
+
+
+def outlast_terminal() -> None:
+    """From now on this process can go on writing when its terminal has been closed.
+
+    The terminal is gone some milliseconds before the shell passes SIGHUP on, and for good under `nohup` and `disown`.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream.isatty():
+            stream.flush()
+            raw = _Lasting(stream.fileno(), "w", closefd=False)
+            lasting = io.TextIOWrapper(
+                io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=True, write_through=False
+            )
+            setattr(sys, name, lasting)
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:

@@ -7,9 +7,14 @@ file: nothing of this machine, such as its environment, gets in.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.config import check_values
 from trainlab.errors import InputError
@@ -50,6 +55,39 @@ def read_config(plain: Any, where: str) -> DictConfig:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return cfg
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Ours have none, and a few lines of them can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias, which no configuration has that was written here")
+        return super().compose_node(parent, index)
+
+
+def load_config(file: Path) -> DictConfig | None:
+    """The configuration in a run's directory, safe to resolve; None where there is no such file. Raises InputError."""
+    try:
+        with open(file, "rb") as stream:
+            plain = yaml.load(stream, _NoAliases)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from error
+    except (ValueError, yaml.YAMLError, RecursionError, TypeError) as error:
+        raise InputError(f"{file} is damaged ({str(error).strip().splitlines()[0]}).") from error
+    return read_config(plain, str(file))
+
+
+@contextmanager
+def options_of(where: str) -> Iterator[None]:
+    """Inside, an option that the configuration of `where` lacks is an InputError."""
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        option = error.full_key or str(error).splitlines()[0]
+        raise InputError(f"{where} holds a configuration that cannot be used: it lacks {option}.") from error
 
 
 def _collect(node: Any, key: str, values: dict[str, Any], where: str) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from trainlab.duration import duration
-from trainlab.layers import Layer
+
+if TYPE_CHECKING:  # it loads torch, and a table of many runs need not wait for that
+    from trainlab.layers import Layer
 
 PLAIN_WIDTH = 160  # columns where standard output is a file
 
 
 def console() -> Console:
     """Standard output; rich folds tables to 80 columns when it is not a terminal, so give it room."""
-    out = Console(highlight=False, markup=False)
-    return out if out.is_terminal else Console(highlight=False, markup=False, width=PLAIN_WIDTH)
+    out = Console(highlight=False, markup=False, emoji=False)
+    return out if out.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False) -> Table:
@@ -69,10 +71,13 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
     if run_dir is None:
         return table
     table.add_section()
-    table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
-    table.add_row("images/s", f"{values['images_per_second']:,.0f}")
-    table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
-    if "least_squares/weight_gap" in values:
+    if "seconds" in values and "training_seconds" in values:
+        table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
+    if "images_per_second" in values:
+        table.add_row("images/s", f"{values['images_per_second']:,.0f}")
+    if "peak_memory_mb" in values:
+        table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
+    if "least_squares/weight_gap" in values and "least_squares/objective_gap" in values:
         gaps = values["least_squares/weight_gap"], values["least_squares/objective_gap"]
         table.add_row("distance to the least-squares solution", f"weights {gaps[0]:.1e}, objective {gaps[1]:.1e}")
     table.add_row("run", os.path.relpath(run_dir))

@@ -15,6 +15,7 @@ from trainlab.build import build, build_net, target
 from trainlab.errors import InputError
 from trainlab.models.weight_budget import WeightBudget
 from trainlab.objective import Loss
+from trainlab.stored import options_of
 
 SPARE, SPARE_VALUES = 2, 2**22  # a constructor may make a layer twice, and an example to measure sizes with
 
@@ -68,7 +69,7 @@ def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
     """The network that a checkpoint holds, with its weights, on the CPU. name: what the user called it."""
     values = sum(weight.numel() for weight in saved.weights.values())
     too_large = InputError(f"ckpt={name} describes a larger network than it has weights for; it is damaged.")
-    with WeightBudget(SPARE * values + SPARE_VALUES, lambda: too_large):
+    with options_of(f"ckpt={name}"), WeightBudget(SPARE * values + SPARE_VALUES, lambda: too_large):
         net = build_net(
             saved.config.model, tuple(saved.facts.input_shape), len(saved.facts.classes), weights_follow=True
         )
@@ -79,19 +80,26 @@ def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
 def read_trained(name: str) -> Trained:
     """name: a checkpoint, or a run directory, whose best one is meant. Raises InputError."""
     saved = checkpoint.read(name, prefer="best")
-    cfg = saved.config
-    shape = saved.facts.input_shape
     net = network_of(saved, name)
-    augmentation = None
-    if len(shape) == 3:
-        stored = saved.facts.stored or shape[-1]
-        if stored > 2 * shape[-1] or len(saved.facts.mean or shape[:1]) != shape[0]:
-            raise InputError(f"ckpt={name} has images of {stored} pixels for inputs of {shape[-1]}; it is damaged.")
-        least = target("model", cfg.model).min_size
-        augmentation = build(
-            "aug", cfg.aug, stored=stored, min_size=least, size=shape[-1], reflections=cfg.data.reflections
+    with options_of(f"ckpt={name}"):
+        loss, augmentation = build("loss", saved.config.loss), augmentation_of(saved, name)
+    return Trained(saved, saved.config, net.eval(), loss, augmentation)
+
+
+def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
+    """As the run tested with it, its mean set; None for points. Raises InputError."""
+    cfg, shape = saved.config, saved.facts.input_shape
+    if len(shape) != 3:
+        return None
+    stored, mean = saved.facts.stored or shape[-1], saved.facts.mean
+    if mean is None:
+        raise InputError(f"ckpt={name} does not say which mean was subtracted from its images; train it again.")
+    if stored > 2 * shape[-1] or len(mean) != shape[0]:
+        raise InputError(
+            f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of {shape[-1]} and "
+            f"{shape[0]}; it is damaged."
         )
-        if saved.facts.mean is None:
-            raise InputError(f"ckpt={name} does not say which mean was subtracted from its images; train it again.")
-        augmentation.mean = torch.tensor(saved.facts.mean)
-    return Trained(saved, cfg, net.eval(), build("loss", cfg.loss), augmentation)
+    least = target("model", cfg.model).min_size
+    made = build("aug", cfg.aug, stored=stored, min_size=least, size=shape[-1], reflections=cfg.data.reflections)
+    made.mean = torch.tensor(mean)
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import netrc
 import os
 import secrets
@@ -22,6 +23,7 @@ from trainlab.layers import Layer
 from trainlab.sweeps.point import Point
 
 REACH_SECONDS = 3.0  # how long to try for W&B's server before recording offline
+LONGEST_GROUP = 128  # characters that W&B takes
 
 
 def start(
@@ -46,6 +48,8 @@ def start(
     if mode in ("auto", "online"):
         mode = "online" if has_account() else "offline"  # without a key wandb.init would ask for one
     os.environ.setdefault("WANDB_SILENT", "true")  # what it has to say is said in one line at the end
+    # A library of W&B's closes twice as the process ends, on Python 3.14, and says so.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
             run = wandb.init(
@@ -53,12 +57,12 @@ def start(
                 id=identity(run_dir),
                 resume="allow" if attempt == "online" else None,  # offline records of one id are one run once uploaded
                 name=f"{run_dir.parent.name}/{run_dir.name}" if sweep is None else run_dir.name,
-                group=sweep.sweep if sweep else None,
+                group=sweep.sweep[:LONGEST_GROUP] if sweep else None,
                 job_type="sweep" if sweep else "run",
                 dir=str(run_dir),
                 mode=attempt,  # type: ignore[arg-type]
                 tags=list(dict.fromkeys(tags)),
-                config=dict(config) | (sweep.swept if sweep else {}),
+                config=(sweep.swept if sweep else {}) | dict(config),  # model=… leaves model.hidden there
                 settings=wandb.Settings(silent=True, console="off", init_timeout=30),
             )
             for axis in ("epoch", "images_seen"):

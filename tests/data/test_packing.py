@@ -8,8 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ import pytest
 import torch
 from ilsvrc_tree import WNIDS, encoded, make_devkit, make_folders, make_tars, picture, pictures, validation
 from PIL import Image, ImageOps
-from whole_runs import REPOSITORY, command
+from whole_runs import command, small_disk, start_command
 
 from trainlab.data import imagenet, packing
 from trainlab.data.ilsvrc import list_images
@@ -312,19 +310,14 @@ def test_too_small_a_disk_is_refused_before_anything_is_packed(tree, tmp_path, m
 @pytest.mark.slow
 def test_a_disk_that_fills_up_is_a_sentence_and_the_rest_can_follow(tree, packed, tmp_path, monkeypatch):
     disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
-    try:
+    with small_disk(disk, "128k") as resize:
         with pytest.raises(RunError, match="No space left on device; the same command goes on"):
             pack(list_images(tree), disk / "out", SMALL, on_bad_image="skip", workers=1)
-        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+        resize("4m")
         pack(list_images(tree), disk / "out", SMALL, on_bad_image="skip", workers=1)
         assert files(disk / "out") == files(packed)
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_folders_that_are_something_else_are_refused(tree, packed, tmp_path):
@@ -360,18 +353,20 @@ def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize(("asked", "status", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGHUP, 75, "SIGHUP")])
+def test_stopped_by_the_terminal_it_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, asked, status, name):
+    """The terminal sends its signals to the workers, too."""
     source, out = make_folders(tmp_path / "tree", 800), tmp_path / "out"
-    words = [sys.executable, "scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip"]
-    process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = ["scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip"]
+    process = start_command(*words)
     while not (out / "state.json").exists() and process.poll() is None:
         time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, asked)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "error: stopped by Ctrl-C; the same command goes on where it was.\n"
+    assert process.returncode == status
+    assert err == f"error: stopped by {name}; the same command goes on where it was.\n"
     assert not (out / "set.json").exists()
-    done = command(*words[1:])
+    done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "is as it was packed" in command("scripts/pack_images.py", "--verify", str(out)).stdout
 
@@ -379,7 +374,7 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path):
 @pytest.mark.slow
 def test_the_script_packs_checks_and_says_what_is_wrong(tree, tmp_path):
     script, out = "scripts/pack_images.py", str(tmp_path / "out")
-    done = command(script, str(tree), out, "--size", "72", "--on-bad-image", "skip")
+    done = command(script, str(tree), out, "--size", "72", "--on-bad-image", "skip", cold=True)
     assert done.returncode == 0, done.stderr
     assert "2 pictures could not be decoded and were left out" in done.stdout
     assert "is as it was packed: 66 train, 12 val, 2 left out" in command(script, "--verify", out).stdout

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from trainlab.figures import confusion_matrix
+from trainlab.figures.confusion import confusion_matrix
 from trainlab.figures.style import BLUE, PALE, VERMILLION
 
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]

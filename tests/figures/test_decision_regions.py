@@ -7,7 +7,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.contour import ContourSet
 
-from trainlab.figures import decision_regions
+from trainlab.figures.points import decision_regions
 from trainlab.figures.style import BLUE, VERMILLION
 
 EXTENT = (-2.0, 3.0, -1.0, 1.5)

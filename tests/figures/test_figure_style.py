@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from matplotlib.textpath import TextPath
 from PIL import Image
 
-from trainlab.figures import save
 from trainlab.figures.style import (
     BLUE,
     DIVERGING,
@@ -21,6 +20,7 @@ from trainlab.figures.style import (
     new_figure,
     number,
     percent,
+    save,
     shorten,
     styled,
 )

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainlab.figures import first_layer
+from trainlab.figures.filters import first_layer
 
 
 def images(figure):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainlab.figures import learning_curves
+from trainlab.figures.curves import learning_curves
 
 
 def lines(axes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainlab.figures import worst_mistakes
+from trainlab.figures.mistakes import worst_mistakes
 
 
 def mistakes(count, channels=1, size=8, name="Ankle boot"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole_runs import REPOSITORY, Run, command
+from whole_runs import REPOSITORY, Run, command, processes_in
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +21,8 @@ QUICK = ("logger=csv", "trainer=cpu", "trainer.max_epochs=3")
 
 
 def sweep(folder: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return command("train.py", "-m", f"hydra.sweep.dir={folder}", *overrides, **environment)
+    """Cold: nothing that a warm parent has is imported by the command itself, and its points have their own."""
+    return command("train.py", "-m", f"hydra.sweep.dir={folder}", *overrides, cold=True, **environment)
 
 
 def points(folder: Path) -> dict[str, Path]:
@@ -122,18 +124,6 @@ def test_killed_and_interrupted_it_goes_on_and_ends_with_the_same_bits(tmp_path)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def processes_in(folder: Path) -> list[str]:
-    """Those that have a file of the folder open."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            names = [os.readlink(file) for file in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        found += [process.name for name in names if name.startswith(str(folder))]
-    return found
-
-
 def test_a_point_that_is_named_twice_runs_once(tmp_path):
     done = sweep(tmp_path, "seed=0,0", *QUICK)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -153,6 +143,33 @@ def test_stopped_while_the_points_are_being_made_it_ends_at_once(tmp_path, after
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "SIGKILL" not in out, f"after {time.monotonic() - asked:.0f} s"
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["closed", "closed under nohup"])
+def test_a_closed_terminal_ends_a_sweep_as_sigterm_does(tmp_path, ignored):
+    """The terminal's processes all hear of it, the parent of the points among them."""
+    typed = ("model=mlp", "seed=0,1", "logger=csv", "trainer=cpu", "trainer.threads=1")
+    typed += ("trainer.max_epochs=4",) if ignored else ("trainer.max_epochs=500",)
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path}", *typed],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignored else None,
+    )
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGHUP)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == (0 if ignored else 75), out
+    assert ("2 of 2 points are finished" if ignored else "stopped by SIGHUP; the same command goes on") in out
+    for file in tmp_path.glob("*/metrics.csv"):
+        ended = json.loads((file.parent / "status.json").read_text())
+        assert ended["state"] == ("finished" if ignored else "interrupted")
+        assert ignored or "stopped by SIGTERM" in ended["error"], "it was asked, and has saved"
+    assert not processes_in(tmp_path)
 
 
 def test_two_sweeps_do_not_share_a_directory(tmp_path):
@@ -207,9 +224,10 @@ def test_slurms_jobs_on_this_machine_are_requeued_after_a_signal(tmp_path):
     deadline = time.monotonic() + 90
     while not list(tmp_path.glob("*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    listed = subprocess.run(["pgrep", "-f", f"submitit.core._submit {tmp_path}"], capture_output=True, text=True)
-    for pid in listed.stdout.split():
-        os.kill(int(pid), signal.SIGUSR2)  # what SLURM sends when a job is preempted
+    for listed in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if f"submitit.core._submit\0{tmp_path}" in listed.read_text():
+                os.kill(int(listed.parent.name), signal.SIGUSR2)  # what SLURM sends when a job is preempted
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
     log = next(tmp_path.glob("*/log.txt")).read_text()

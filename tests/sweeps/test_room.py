@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from trainlab.errors import InputError
 from trainlab.sweeps import pool
 from trainlab.sweeps.launch import Processes, check_settings
+from trainlab.sweeps.point import FAILED, Status, read_point
 
 
 @pytest.fixture
@@ -65,6 +68,119 @@ def test_the_cpu_leaves_the_gpus_alone(machine):
     assert room(accelerator="cpu", points=2).slots == [{}, {}]
 
 
+@pytest.mark.parametrize(
+    ("n_jobs", "devices", "cores", "memory", "sentence"),
+    [
+        (
+            1000,
+            1,
+            2,
+            64e9,
+            "1000 points at a time are more than this machine with its 2 cores can hold; .*n_jobs=8 at most",
+        ),
+        (9, 1, 2, 64e9, "n_jobs=8 at most"),
+        (3, 4, 2, 64e9, "3 points at a time, each of 4 processes, are more than .*n_jobs=2 at most"),
+        (8, 1, 2, 2e9, "8 points at a time are more than .* 2.0 GB of free memory can hold; .*n_jobs=5 at most"),
+        (2, 1, 2, 1e6, "n_jobs=1 at most"),
+    ],
+)
+def test_more_points_than_cores_or_memory_can_hold_are_refused(machine, n_jobs, devices, cores, memory, sentence):
+    machine(gpus=0, cores=cores, memory=memory)
+    with pytest.raises(InputError, match=sentence):
+        room(n_jobs=n_jobs, devices=devices)
+
+
+def test_some_more_points_than_cores_are_allowed(machine):
+    machine(gpus=0, cores=2)
+    dealt = room(n_jobs=4)
+    assert (len(dealt.slots), dealt.threads) == (4, 1)
+    machine(gpus=0, cores=2, memory=float("inf"))
+    assert len(room(n_jobs=8).slots) == 8
+
+
+def test_a_gpu_is_not_shared_by_more_points_than_the_cores_can_hold(machine):
+    machine(gpus=1, cores=2)
+    with pytest.raises(InputError, match="100 points at a time are more than"):
+        room(gpus_per_job=0.01)
+
+
+def test_nothing_is_begun_where_there_is_no_room(machine, composed, tmp_path):
+    machine(gpus=0, cores=2)
+    sweep, batch = composed(tmp_path / "sweep", "seed=0,1", settings=Processes(n_jobs=1000))
+    with pytest.raises(InputError, match="1000 points at a time"):
+        sweep.launch(batch, 0)
+    assert [path.name for path in sweep.folder.iterdir()] == [".lock"]
+
+
+def test_one_point_that_needs_a_gpu_is_enough(machine, composed, tmp_path):
+    machine(gpus=0)
+    sweep, batch = composed(tmp_path, "trainer=cpu,gpu")
+    with pytest.raises(InputError, match="no CUDA device"):
+        sweep.launch(batch, 0)
+
+
+def test_a_point_goes_on_with_the_threads_that_it_was_started_with(composed, tmp_path):
+    """How many there are for each depends on the memory that is free; the last bits depend on them."""
+    sweep, batch = composed(tmp_path, "seed=0,1,2,3,4")
+    jobs = []
+    for number, overrides in enumerate(batch):
+        job, point = sweep.prepare(overrides, number)
+        sweep.set_out(job, point, threads=3)
+        assert job.threads == read_point(job.folder).threads == 3
+        jobs.append(job)
+    going_on, finished, failed, old, new = (job.folder for job in jobs)
+    for folder in (going_on, old):
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints/last.ckpt").touch()
+    (finished / "results.json").write_text('{"best": 0.1, "monitor": "val/loss"}')
+    Status(FAILED, "a reason").write(failed)
+    said = json.loads((old / "point.json").read_text())
+    del said["threads"]  # as it was written before there were any
+    (old / "point.json").write_text(json.dumps(said))
+    threads = {}
+    for number, overrides in enumerate(batch):
+        job, point = sweep.prepare(overrides, number)
+        sweep.set_out(job, point, threads=1)
+        threads[job.folder] = (job.threads, read_point(job.folder).threads)
+    assert threads == {going_on: (3, 3), finished: (3, 3), failed: (1, 1), old: (1, 1), new: (1, 1)}
+
+
+def test_an_array_is_as_large_as_its_largest_point(composed, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from trainlab.sweeps.slurm import Cluster
+
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def parameters(*typed: str, **settings) -> dict:
+        cluster = Cluster(**settings)
+        sweep, batch = composed(tmp_path, *typed, settings=cluster)
+        jobs = [sweep.prepare(overrides, number)[0] for number, overrides in enumerate(batch)]
+        return cluster.executor(jobs).parameters
+
+    largest = parameters("trainer=ddp", "trainer.devices=1,4,2", "trainer.nodes=3,1")
+    assert (largest["nodes"], largest["gpus_per_node"]) == (3, 4)
+    assert parameters("trainer=cpu,gpu")["gpus_per_node"] == 1, "the first needs none"
+    assert parameters("trainer=cpu", "seed=0,1")["gpus_per_node"] == 0
+    assert parameters("trainer.devices=1,4", gpus_per_node=2)["gpus_per_node"] == 2
+
+
+def test_a_machine_that_a_point_does_not_need_leaves_it_alone(tmp_path, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    from trainlab.sweeps.slurm import PointJob
+
+    class There:
+        node = 1
+
+    monkeypatch.setattr(submitit, "JobEnvironment", There)
+    point = PointJob(tmp_path / "none", [], nodes=1, threads=1)
+    assert point() == 0
+    There.node = 0
+    with pytest.raises(FileNotFoundError):  # it would begin, in a folder that is not there
+        point()
+
+
 def test_more_than_there_is_ends_in_a_sentence(machine):
     machine(gpus=2)
     with pytest.raises(InputError, match=r"n_jobs=3 .* more than the 2 GPUs"):
@@ -79,6 +195,8 @@ def test_more_than_there_is_ends_in_a_sentence(machine):
     [
         ({"n_jobs": "two"}, "n_jobs=two cannot be used: it should be 'auto' or a valid integer."),
         ({"n_jobs": 0}, "n_jobs=0 cannot be used: it should be 'auto' or greater than or equal to 1."),
+        ({"gpus_per_job": float("inf")}, "gpus_per_job=inf cannot be used: it should be 'auto' or a finite number."),
+        ({"gpus_per_job": 0}, "gpus_per_job=0 cannot be used: it should be 'auto' or greater than or equal to 0.01."),
         ({"rerun": "perhaps"}, "rerun=perhaps cannot be used: it should be a valid boolean."),
         ({"jobs": 2}, "there is no option hydra.launcher.jobs; there are rerun, n_jobs, gpus_per_job."),
     ],

@@ -155,7 +155,7 @@ def test_any_numbers_against_numpy(values):
 
 @pytest.mark.slow
 def test_the_script_prints_and_writes(sweep):
-    done = command("scripts/report.py", str(sweep), "--table")
+    done = command("scripts/report.py", str(sweep), "--table", cold=True)
     assert done.returncode == 0, done.stderr
     assert "12.00 ± 2.83 %" in done.stdout
     assert "failed: " in done.stdout

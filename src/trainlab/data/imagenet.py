@@ -57,7 +57,11 @@ def load(
             f"data.size={size} is asked for, and {folder} was packed at {found.size} pixels; leave data.size out, or "
             "pack anew."
         )
-    sets = {name: ImageSet(PackedImages(found, name), labels(found, name), found.classes) for name in found.counts}
+    sets = {
+        name: ImageSet(PackedImages(found, name), labels(found, name), found.classes)
+        for name, n in found.counts.items()
+        if n
+    }
     splits = split(
         sets["train"],
         test=sets.get("val", sets.get("test")),

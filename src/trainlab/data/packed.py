@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import simplejpeg
 import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from torch import Tensor
 
 from trainlab.errors import InputError, RunError
@@ -32,6 +33,33 @@ SET = "set.json"
 FORMAT = 2
 BLOCK = 256  # pictures to a checksum
 MAPPED = 2**27  # bytes that are read before the mapping lets go of them
+LARGEST = 8192  # side of a picture in pixels: 200 MB
+
+
+class PartFile(BaseModel):
+    """Of one part, in set.json."""
+
+    model_config = ConfigDict(strict=True)
+    count: NonNegativeInt
+    bytes: NonNegativeInt
+    checksums: list[int]
+    whole_files: dict[Literal["labels", "ends"], int]
+    skipped: list[str]
+
+
+class SetFile(BaseModel):
+    """set.json, as anybody may have written it."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    size: Annotated[int, Field(ge=1, le=LARGEST)]
+    store: Literal["raw", "jpeg"]
+    classes: Annotated[list[str], Field(min_length=1)]
+    mean: Annotated[list[float], Field(min_length=3, max_length=3)]
+    covariance: Annotated[
+        list[Annotated[list[float], Field(min_length=3, max_length=3)]], Field(min_length=3, max_length=3)
+    ]
+    splits: dict[Literal["train", "val", "test"], PartFile]
+    checksum: int
 
 
 @dataclass(frozen=True)
@@ -89,29 +117,59 @@ def read_packed(folder: Path) -> Packed:
     if form != FORMAT:
         raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}; pack again.")
     try:
-        splits = said["splits"]
-        found = Packed(
-            folder,
-            int(said["size"]),
-            said["store"],
-            tuple(said["classes"]),
-            {name: s["count"] for name, s in splits.items()},
-            {name: s["bytes"] for name, s in splits.items()},
-            {name: s["checksums"] for name, s in splits.items()},
-            {f"{name}.{kind}": crc for name, s in splits.items() for kind, crc in s["whole_files"].items()},
-            said["checksum"] == checksum_of(said),
-            [bad for s in splits.values() for bad in s["skipped"]],
-            Colours(torch.tensor(said["mean"]), torch.tensor(said["covariance"], dtype=torch.float64)),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{folder / SET} is damaged ({type(error).__name__}: {error}); pack again.") from None
+        told = SetFile.model_validate(said)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{folder / SET} is damaged ({key}: {problem['msg']}); pack again.") from error
+    splits: dict[str, PartFile] = {str(name): part for name, part in told.splits.items()}
+    found = Packed(
+        folder,
+        told.size,
+        told.store,
+        tuple(told.classes),
+        {name: part.count for name, part in splits.items()},
+        {name: part.bytes for name, part in splits.items()},
+        {name: part.checksums for name, part in splits.items()},
+        {f"{name}.{kind}": crc for name, part in splits.items() for kind, crc in part.whole_files.items()},
+        told.checksum == checksum_of(said),
+        [bad for part in splits.values() for bad in part.skipped],
+        Colours(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
+    )
+    if not found.counts.get("train"):
+        raise InputError(f"{folder / SET} is damaged (it has no training pictures); pack again.")
     for name in splits:
         for kind, expected in found.lengths(name).items():
             path = folder / f"{name}.{kind}"
             there = path.stat().st_size if path.is_file() else 0
             if there != expected:
                 raise InputError(f"{path} has {there:,} bytes and not {expected:,}; pack the images again.")
+        check_lengths(found, name)
     return found
+
+
+def check_lengths(packed: Packed, name: str) -> None:
+    """Raises InputError for a part whose pictures are not where set.json says, or not of its size."""
+    wrong = ""
+    if packed.store == "raw":
+        if packed.bytes[name] != packed.counts[name] * 3 * packed.size**2:
+            wrong = f"{packed.bytes[name]:,} bytes are not {packed.counts[name]:,} pictures"
+    elif packed.counts[name]:
+        ends = np.fromfile(packed.folder / f"{name}.ends", dtype=np.int64)
+        lengths = np.diff(ends, prepend=0)
+        if lengths.min() < 1 or ends[-1] != packed.bytes[name]:
+            wrong = f"{name}.ends is not in order"
+        else:
+            with open(packed.folder / f"{name}.images", "rb") as file:
+                header = file.read(int(lengths[0]))
+            try:
+                height, width = simplejpeg.decode_jpeg_header(header)[:2]
+            except ValueError:
+                height = width = 0
+            if (height, width) != (packed.size, packed.size):
+                wrong = f"the first picture is not a JPEG of {packed.size}×{packed.size} pixels"
+    if wrong:
+        raise InputError(f"{packed.folder} is damaged ({name}: {wrong}); pack the images again.")
 
 
 class PackedImages:
@@ -218,8 +276,11 @@ class PackedImages:
 
 
 def labels(packed: Packed, name: str) -> Tensor:
-    """int64 (N,)."""
-    return torch.from_numpy(np.fromfile(packed.folder / f"{name}.labels", dtype=np.int32).astype(np.int64))
+    """int64 (N,). Raises InputError for one that is no class."""
+    found = torch.from_numpy(np.fromfile(packed.folder / f"{name}.labels", dtype=np.int32).astype(np.int64))
+    if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):
+        raise InputError(f"{packed.folder / f'{name}.labels'} has labels that are no class; pack the images again.")
+    return found
 
 
 def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
@@ -229,8 +290,9 @@ def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
         if zlib.crc32((packed.folder / name).read_bytes()) != crc:
             wrong.append(name)
     for name, count in packed.counts.items():
-        found = labels(packed, name)
-        if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):
+        try:
+            labels(packed, name)
+        except InputError:
             wrong.append(f"{name}: labels that are no class")
         ends = np.arange(1, count + 1) * 3 * packed.size**2
         if packed.store == "jpeg":

@@ -34,7 +34,7 @@ from trainlab.data.packed import BLOCK, FORMAT, SET, checksum_of
 from trainlab.data.pictures import decode
 from trainlab.errors import InputError, RunError
 from trainlab.memory import gigabytes
-from trainlab.signals import SIGNALS, end_with
+from trainlab.signals import FROM_THE_TERMINAL, SIGNALS, end_with
 
 STATE = "state.json"
 SAMPLE = 64  # pictures by which the size of a JPEG set is guessed
@@ -319,11 +319,13 @@ def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
 
 
 def _context() -> Any:
+    """Forks, which have the imports already. All are made before the pool starts its thread; the only others at that
+    moment are numpy's and scipy's for matrices, which OpenBLAS itself ends before a fork and starts when needed."""
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 def _worker(parent: int) -> None:
-    """A worker ends with its parent, and leaves Ctrl-C to it."""
+    """A worker ends with its parent, and leaves Ctrl-C and a closed terminal to it."""
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in FROM_THE_TERMINAL else signal.SIG_DFL)
     end_with(parent)

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from trainlab.errors import InputError
+from trainlab.memory import free_memory, gigabytes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 
@@ -115,13 +116,13 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
             raise InputError(f"data.{name}={value} is not one of {allowed[0]} and {allowed[1]}.")
     if size < 1:
         raise InputError(f"data.size={size} must be at least 1 pixel.")
-    try:
-        images = np.empty((len(paths), channels, size, size), dtype=np.uint8)
-    except MemoryError:
-        gigabytes = len(paths) * channels * size * size / 1e9
+    needed = len(paths) * channels * size * size
+    if needed > free_memory():
         raise InputError(
-            f"{len(paths)} images at data.size={size} need {gigabytes:.0f} GB of memory; set a smaller data.size."
-        ) from None
+            f"{len(paths)} images at data.size={size} need {gigabytes(needed)} of memory, and only "
+            f"{gigabytes(free_memory())} are free; set a smaller data.size."
+        )
+    images = np.empty((len(paths), channels, size, size), dtype=np.uint8)
 
     def read(index: int) -> bool:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,9 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        with styled():
+        with styled(), warnings.catch_warnings():
+            # Letters that the font has not are drawn as boxes; nothing is to be done about that at each of them.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             # Without the version of matplotlib inside, equal figures are equal files.
             figure.savefig(unfinished, dpi=dpi, format="png", metadata={"Software": None})
         os.replace(unfinished, path)

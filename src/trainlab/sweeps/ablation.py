@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trainlab.run_directory import LARGEST
+from trainlab.sweeps.names import shown
 from trainlab.sweeps.table import SEED, Group, show
 
 WHOLE = "none"  # the choice of conf/ablation that takes nothing away
@@ -77,8 +79,8 @@ def _row(
 
 def _difference(g: Group, metric: str, whole: Group, whole_metric: str) -> tuple[float, float]:
     """Seed by seed, in points; mean and sample standard deviation."""
-    ours = {run.results[SEED]: run.results[metric] for run in g.finished if metric in run.results}
-    theirs = {run.results[SEED]: run.results[whole_metric] for run in whole.finished if whole_metric in run.results}
+    ours = {run.results.get(SEED): run.results[metric] for run in g.finished if metric in run.results}
+    theirs = {run.results.get(SEED): run.results[whole_metric] for run in whole.finished if whole_metric in run.results}
     found = [100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
     mean = statistics.fmean(found) if found else math.nan
     return mean, statistics.stdev(found) if len(found) > 1 else math.nan
@@ -87,12 +89,14 @@ def _difference(g: Group, metric: str, whole: Group, whole_metric: str) -> tuple
 def change(g: Group) -> str:
     """As its YAML says it; its name where it says nothing."""
     said = next((run.config.get("ablation.change") for run in g.runs if run.config), None)
-    return str(said or g.choices["ablation"])
+    return said if isinstance(said, str) and said else shown(g.choices["ablation"])
 
 
 def _published(g: Group, where: str) -> tuple[float, float]:
-    said = next((run.config.get(f"ablation.{where}") for run in g.runs if run.config), None) or [None, None]
-    top1, top5 = (math.nan if value is None else float(value) for value in said)
+    said = next((run.config.get(f"ablation.{where}") for run in g.runs if run.config), None)
+    if not isinstance(said, list) or len(said) != 2:
+        return math.nan, math.nan
+    top1, top5 = (float(v) if isinstance(v, int | float) and abs(v) < LARGEST else math.nan for v in said)
     return top1, top5
 
 

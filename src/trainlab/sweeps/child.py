@@ -14,7 +14,8 @@ import traceback
 from multiprocessing.connection import wait
 from pathlib import Path
 
-# What a run imports, once for all points. The parent only imports: it must not compute (threads do not survive a fork).
+# What a run imports, once for all points. The parent only imports: it must not compute, so that at a fork
+# it has no thread but its own (OpenBLAS ends those of numpy and scipy by itself before a fork).
 import sklearn.datasets
 import sklearn.model_selection  # noqa: F401
 import torch
@@ -24,13 +25,17 @@ from omegaconf import DictConfig
 
 import trainlab.training  # noqa: F401
 from trainlab.command import run
+from trainlab.lean_imports import import_lightning
 from trainlab.ranks import UNEXPECTED
 from trainlab.signals import end_with
 
-ASKING = (signal.SIGTERM, signal.SIGUSR1)
+import_lightning()
+
+ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 # A signal to the whole group of processes ends the points, which save; this parent ends with the launcher. Blocked and
-# not ignored, so that one that comes to a point before it can hear waits until it can.
+# not ignored, so that one that comes to a point before it can hear waits until it can, and SIGHUP is to the points what
+# it was to the launcher, ignored or not.
 signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
 
 
@@ -38,7 +43,7 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
     """Run it as Hydra runs a job, its output going to `log`; ends the process with the run's status."""
     status = UNEXPECTED
     try:
-        for number in (*ASKING, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
         os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the launcher alone, which passes it on

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from trainlab.duration import duration
 from trainlab.run_directory import read_rows
+from trainlab.sweeps.names import shown
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW
 from trainlab.sweeps.pool import RUNNING, Job
 
@@ -28,12 +29,12 @@ class Display:
 
     def __init__(self, folder: Path, jobs: Sequence[Job], at_a_time: int) -> None:
         self.folder, self.jobs = folder, jobs
-        self.out = Console(highlight=False, markup=False, soft_wrap=True)
+        self.out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.live = Live(console=self.out, auto_refresh=False) if self.out.is_terminal else None
-        self.before = {job.name: job.status.state for job in jobs}
+        self.before: dict[str, str] = {job.name: job.status.state for job in jobs}
         self.said: set[str] = set()
         self.refreshed = 0.0
-        known = Counter(self.before.values())
+        known: Counter[str] = Counter(self.before.values())
         parts = [f"{len(jobs)} points, {at_a_time} at a time"]
         parts += [f"{known[state]} {what}" for state, what in STATES_BEFORE.items() if known[state]]
         self.heading = " · ".join(parts)
@@ -77,16 +78,16 @@ class Display:
     def table(self) -> Table:
         """As many rows as the terminal has room for: what runs first, then what went wrong."""
         room = max(3, self.out.height - 7)
-        shown = sorted(self.jobs, key=lambda job: ORDER.index(job.status.state))[:room]
+        kept = sorted(self.jobs, key=lambda job: ORDER.index(job.status.state))[:room]
         table = Table(title=f"{self.done()} of {len(self.jobs)} points are done", title_justify="left")
         for heading in (*self.jobs[0].swept, "state", "epoch", "validation error", "time left"):
             table.add_column(heading, justify="left" if heading == "state" else "right")
-        for job in [job for job in self.jobs if job in shown]:
+        for job in [job for job in self.jobs if job in kept]:
             epoch, error, left = progress(job)
-            state = "waiting" if job.status.state == NEW else job.status.state
+            state: str = "waiting" if job.status.state == NEW else job.status.state
             state += " (before)" if not job.ran and job.status.state == FINISHED else ""
             table.add_row(
-                *map(str, job.swept.values()),
+                *map(shown, job.swept.values()),
                 state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),
                 f"{epoch}/{job.config.trainer.max_epochs}",
                 "–" if error is None else f"{error:.2%}",
@@ -124,6 +125,6 @@ def progress(job: Job) -> tuple[int, float | None, float | None]:
     epoch = int(rows[-1]["epoch"])
     error = next((row["val/top1_error"] for row in reversed(rows) if "val/top1_error" in row), None)
     left = None
-    if job.status.state == RUNNING:
+    if job.status.state == RUNNING and "training_seconds" in rows[-1]:
         left = rows[-1]["training_seconds"] / epoch * (job.config.trainer.max_epochs - epoch)
     return epoch, error, left

@@ -7,9 +7,11 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.errors import HydraException
 from hydra.types import HydraContext
@@ -21,27 +23,36 @@ from trainlab.commit import commit
 from trainlab.config import check
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.run_directory import only_one, read_results
+from trainlab.signals import outlast_terminal
 from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
-from trainlab.sweeps.names import point_name, swept_keys
+from trainlab.sweeps.names import point_name, swept_keys, task_overrides
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, Point
 from trainlab.sweeps.pool import Job, make_room, run_jobs
 
 SWEEP = "sweep.json"
 
-# Runs the jobs that are not finished, calling what it is given whenever something may have changed; returns the
-# signal that stopped it, or None.
-Runner = Callable[[Callable[[], None]], int | None]
+
+@dataclass(frozen=True)
+class Plan:
+    """How jobs are to be run. at_a_time: points; threads: CPU threads of each that is not told otherwise. run: runs
+    the jobs that are not finished, calling what it is given whenever something may have changed, and returns the signal
+    that stopped it, or None.
+    """
+
+    at_a_time: int
+    threads: int
+    run: Callable[[Callable[[], None]], int | None]
 
 
 class Settings(BaseModel):
     """What every launcher has; the YAML files of conf/hydra/launcher explain the options."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     rerun: bool = False
 
-    def plan(self, jobs: Sequence[Job]) -> tuple[int, Runner]:
-        """How many at a time, and what runs them. Raises InputError where the machine has no room for that."""
+    def plan(self, jobs: Sequence[Job]) -> Plan:
+        """Raises InputError where the machine has no room for what is asked for."""
         raise NotImplementedError
 
 
@@ -49,18 +60,19 @@ class Processes(Settings):
     """hydra/launcher=processes: on this machine."""
 
     n_jobs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    gpus_per_job: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    gpus_per_job: Literal["auto"] | Annotated[float, Field(ge=0.01)] = "auto"
 
-    def plan(self, jobs: Sequence[Job]) -> tuple[int, Runner]:
+    def plan(self, jobs: Sequence[Job]) -> Plan:
         trainers = [job.config.trainer for job in jobs]
+        asked = {trainer.accelerator for trainer in trainers}
         room = make_room(
             self.n_jobs,
             self.gpus_per_job,
             points=len(jobs),
             devices=max(trainer.devices for trainer in trainers),
-            accelerator=trainers[0].accelerator,
+            accelerator=next(name for name in ("gpu", "auto", "cpu") if name in asked),
         )
-        return len(room.slots), functools.partial(run_jobs, jobs, room.slots, room.threads)
+        return Plan(len(room.slots), room.threads, functools.partial(run_jobs, jobs, room.slots))
 
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -108,33 +120,44 @@ class Sweep:
     """One command's sweep; a sweeper like Optuna's launches it in several batches."""
 
     def __init__(self, context: HydraContext, config: DictConfig, settings: Settings) -> None:
+        """Raises InputError for values that the sweeper cannot go through."""
         self.context, self.config, self.settings = context, config, settings
         self.folder = Path(config.hydra.sweep.dir).resolve()
         self.keys = swept_keys(config)
         self.commit = commit()
         self.jobs: list[Job] = []
         self.is_basic = config.hydra.sweeper._target_.endswith("BasicSweeper")
+        for override in OverridesParser.create().parse_overrides(task_overrides(config)):
+            if self.is_basic and override.is_interval_sweep():
+                raise InputError(
+                    f"{override.input_line} is a range to draw values from, which hydra/sweeper=optuna does; or list "
+                    "the values."
+                )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run the points of `batch`. Raises InputError for a configuration that is wrong, before any is run."""
+        outlast_terminal()
         self.folder.mkdir(parents=True, exist_ok=True)
         with only_one(self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."):
-            prepared = [self.prepare(list(overrides), first + index) for index, overrides in enumerate(batch)]
-            names = [job.name for job, _, _ in prepared]
-            prepared = list({job.name: (job, point, folder) for job, point, folder in prepared}.values())
-            jobs = [job for job, _, _ in prepared]  # a point that is named twice runs once
-            for _, point, folder in prepared:
-                folder.mkdir(parents=True, exist_ok=True)
-                point.write(folder)
+            named: dict[str, tuple[Job, Point]] = {}  # a point that is named twice runs once
+            names = []
+            for index, overrides in enumerate(batch):
+                job, point = self.prepare(list(overrides), first + index)
+                same, _ = named.setdefault(job.name, (job, point))
+                if sorted(same.overrides) != sorted(job.overrides):
+                    raise InputError(
+                        f"the points {' '.join(same.overrides)} and {' '.join(job.overrides)} would both be called "
+                        f"{job.name}; run them as sweeps of their own, each with a hydra.sweep.dir=…."
+                    )
+                names.append(job.name)
+            jobs = [job for job, _ in named.values()]
+            plan = self.settings.plan(jobs)
+            for job, point in named.values():
+                self.set_out(job, point, plan.threads)
             self.jobs += jobs
-            described = {"overrides": list(self.config.hydra.overrides.task), "swept": self.keys}
-            write_whole(
-                self.folder / SWEEP,
-                json.dumps({**described, "points": {job.name: job.swept for job in self.jobs}}, indent=1) + "\n",
-            )
-            at_a_time, run = self.settings.plan(jobs)
-            with Display(self.folder, jobs, at_a_time) as display:
-                stopped = run(display.look)
+            self.write()
+            with Display(self.folder, jobs, plan.at_a_time) as display:
+                stopped = plan.run(display.look)
         display.summary(stopped)
         UNFINISHED.extend(job for job in jobs if job.status.state != FINISHED)
         found = {job.name: job for job in jobs}
@@ -145,33 +168,57 @@ class Sweep:
             for job, overrides in zip((found[name] for name in names), batch, strict=True)
         ]
 
-    def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point, Path]:
-        """Compose and check a point, find out what its directory holds, and say what is to be said about that."""
+    def write(self) -> None:
+        """sweep.json, which says which points there are. Raises InputError where it cannot be written."""
+        described = {"overrides": task_overrides(self.config), "swept": self.keys}
+        listed = {job.name: job.swept for job in self.jobs}
+        try:
+            write_whole(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from None
+
+    def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point]:
+        """Compose and check a point. Raises InputError."""
         config = self.context.config_loader.load_sweep_config(self.config, overrides)
-        mine = filter_overrides(overrides)
-        choices = config.hydra.runtime.choices
-        swept = {key: choices[key] if key in choices else OmegaConf.select(config, key) for key in self.keys}
-        name = point_name(swept, mine)
-        folder = self.folder / name
-        with open_dict(config):
-            config.hydra.job.id, config.hydra.job.num = name, number
-            config.hydra.sweep.dir, config.hydra.sweep.subdir = str(self.folder), name
-            if config.ckpt is None or points.own_checkpoint(folder):
-                config.ckpt = "auto"
+        mine = list(filter_overrides(overrides))
         plain = OmegaConf.to_container(
             OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True
         )
         assert isinstance(plain, dict)
         check(plain)  # type: ignore[arg-type]
+        choices = config.hydra.runtime.choices
+        swept = {key: choices[key] if key in choices else _plain(OmegaConf.select(config, key)) for key in self.keys}
+        name = point_name(swept, mine)
+        with open_dict(config):
+            config.hydra.job.id, config.hydra.job.num = name, number
+            config.hydra.sweep.dir, config.hydra.sweep.subdir = str(self.folder), name
         point = Point(self.folder.name, swept, mine, plain, self.commit)  # type: ignore[arg-type]
-        job = Job(name, folder, swept, mine, config, self.context)
-        job.status = self.look_at(folder, point)
-        return job, point, folder
+        return Job(name, self.folder / name, swept, mine, config, self.context), point
+
+    def set_out(self, job: Job, point: Point, threads: int) -> None:
+        """Find out what the point's directory holds, and write down there what is to be run, as which it goes on."""
+        job.status = self.look_at(job.folder, point)
+        before = points.read_point(job.folder)
+        if job.status.state in (FINISHED, INTERRUPTED) and before is not None and before.threads is not None:
+            job.threads = before.threads
+        elif job.status.state != FINISHED:
+            job.threads = threads
+        with open_dict(job.config):
+            if job.config.ckpt is None or points.own_checkpoint(job.folder):
+                job.config.ckpt = "auto"
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            replace(point, threads=job.threads).write(job.folder)
+        except OSError as error:
+            raise InputError(f"{job.folder} cannot be written ({error.strerror}).") from None
 
     def look_at(self, folder: Path, point: Point) -> points.Status:
         """What is there already: finished, interrupted (it will go on) or new. Moves away what is to be run anew."""
-        status, before = points.state_of(folder), points.read_point(folder)
-        why = ""
+        status, before, why = points.state_of(folder), None, ""
+        try:
+            before = points.load_point(folder)
+        except InputError:
+            why = f"its {points.POINT} is damaged"
         if status.state in (FINISHED, INTERRUPTED) and before is not None:
             changes = point.differences(before)
             if changes:
@@ -193,6 +240,10 @@ class Sweep:
             print(f"{folder.name}: runs anew, because {why}; what was there is in {away.parent.name}/{away.name}.")
             return points.Status(NEW)
         return status
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _short(commit: str | None) -> str:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from trainlab.atomic import write_whole
 from trainlab.errors import InputError
-from trainlab.run_directory import own_checkpoint, read_results
+from trainlab.run_directory import LARGEST, Threads, own_checkpoint, read_json, read_results
+from trainlab.sweeps.names import shown
 
 POINT, STATUS, LOG = "point.json", "status.json", "log.txt"
 NOT_COMPARED = ("ckpt", "logger")  # of a configuration: what does not change the numbers
-FINISHED, INTERRUPTED, FAILED, NEW = "finished", "interrupted", "failed", "new"
+FINISHED: Literal["finished"] = "finished"
+INTERRUPTED: Literal["interrupted"] = "interrupted"
+FAILED: Literal["failed"] = "failed"
+NEW: Literal["new"] = "new"
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,18 @@ class Point:
 
     sweep: the name of the sweep's directory. swept: value by option, of the options that the sweep varies.
     overrides: what distinguishes it from conf/train.yaml. config: all of it, resolved. commit: of the code.
+    threads: CPU threads that it was started with, for all its processes together. A sum over more threads has other
+    last bits, and how many a point gets depends on the memory that is free; a point that goes on gets these again. None
+    where it is not known, as in directories that are older than this.
     """
 
+    __pydantic_config__ = ConfigDict(strict=True)
     sweep: str
     swept: dict[str, Any]
     overrides: list[str]
     config: dict[str, Any]
     commit: str | None
+    threads: Threads | None = None
 
     def write(self, folder: Path) -> None:
         write_whole(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
@@ -39,22 +51,38 @@ class Point:
         """ "key: theirs → ours" for each option that `other` had differently."""
         ours, theirs = flat(self.config), flat(other.config)
         keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED]
-        return [f"{key}: {theirs.get(key)} → {ours.get(key)}" for key in keys if ours.get(key) != theirs.get(key)]
+        changed = [key for key in keys if alike(ours.get(key)) != alike(theirs.get(key))]
+        return [f"{key}: {shown(theirs.get(key))} → {shown(ours.get(key))}" for key in changed]
+
+
+def load_point(folder: Path) -> Point | None:
+    """None where no sweep has been. Raises InputError where what it left is damaged."""
+    return read_json(folder / POINT, TypeAdapter(Point))
 
 
 def read_point(folder: Path) -> Point | None:
-    """None where no sweep has been, or what it left is not readable."""
-    try:
-        return Point(**json.loads((folder / POINT).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
+    """The same, with None also where it is damaged."""
+    with suppress(InputError):
+        return load_point(folder)
+    return None
+
+
+def alike(value: Any) -> str:
+    """The same text for what counts as the same value: 0 and 0.0, and what comes back from JSON as something else."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(sorted(f"{key}: {alike(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(alike, value)) + "]"
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53:
+        return repr(float(value) + 0.0)  # not −0.0
+    return repr(value)
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"reg": {"l2": 0}} → {"reg.l2": 0}."""
     values: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             values |= flat(value, f"{prefix}{key}.")
         else:
             values[f"{prefix}{key}"] = value
@@ -65,12 +93,18 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 class Status:
     """How the last attempt at a point ended. In its directory as status.json."""
 
-    state: str
+    __pydantic_config__ = ConfigDict(strict=True)
+    state: Literal["finished", "interrupted", "failed", "new", "running"]
     error: str = ""
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=0, lt=LARGEST)] = 0.0
 
     def write(self, folder: Path) -> None:
         write_whole(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load_status(folder: Path) -> Status | None:
+    """None where no attempt has ended. Raises InputError where the file is damaged."""
+    return read_json(folder / STATUS, TypeAdapter(Status))
 
 
 def state_of(folder: Path) -> Status:
@@ -80,10 +114,9 @@ def state_of(folder: Path) -> Status:
     """
     if read_results(folder) is not None:
         return Status(FINISHED)
-    try:
-        said = Status(**json.loads((folder / STATUS).read_text()))
-    except (OSError, ValueError, TypeError):
-        said = Status(NEW)
+    said = Status(NEW)
+    with suppress(InputError):
+        said = load_status(folder) or said
     if said.state == FAILED:
         return said
     return Status(INTERRUPTED, said.error) if own_checkpoint(folder) else Status(NEW, said.error)
@@ -94,7 +127,8 @@ def set_aside(folder: Path) -> Path:
     away = folder.parent / "set_aside"
     try:
         away.mkdir(exist_ok=True)
-        number = 1 + max((int(old.suffix[1:]) for old in away.glob(f"{folder.name}.*")), default=0)
+        numbers = [old.suffix[1:] for old in away.glob(f"{folder.name}.*")]
+        number = 1 + max((int(old) for old in numbers if old.isdecimal()), default=0)
         return Path(shutil.move(folder, away / f"{folder.name}.{number}"))
     except OSError as error:
         raise InputError(f"{folder} cannot be moved to {away} ({error.strerror or error}).") from None

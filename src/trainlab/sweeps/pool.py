@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from trainlab.errors import RESUME_ME, InputError
+from trainlab.memory import free_memory
 from trainlab.run_directory import read_results
 from trainlab.signals import noted
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATUS, Status
@@ -28,7 +29,9 @@ from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATU
 GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
 LOOK_SECONDS = 0.25
 MEMORY_OF_A_RUN = 2e9  # bytes, a generous guess
-RUNNING = "running"
+MEMORY_OF_A_SMALL_RUN = 0.4e9  # bytes: what a perceptron's takes beside what it shares with its parent
+RUNS_OF_A_CORE = 4  # beyond that they only take turns
+RUNNING: Literal["running"] = "running"
 UNKNOWN = 255  # what multiprocessing says when the forkserver has died; no point ends so by itself
 
 
@@ -57,6 +60,7 @@ class Job:
     config: DictConfig  # composed, Hydra's own part included
     context: HydraContext
     status: Status = field(default_factory=lambda: Status(NEW))
+    threads: int | None = None  # for its processes together
     resumed: bool = False
     ran: bool = False  # by this command
     process: Any = None
@@ -64,13 +68,11 @@ class Job:
     started: float = 0.0
 
 
-def run_jobs(
-    jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], threads: int, look: Callable[[], None]
-) -> int | None:
+def run_jobs(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
     """Run those that are not finished, one in each slot at a time; returns the signal that stopped it, or None.
 
-    slots: the environment that each gives its points (CUDA_VISIBLE_DEVICES). threads: of each. `look` is called
-    whenever something may have changed.
+    slots: the environment that each gives its points (CUDA_VISIBLE_DEVICES). `look` is called whenever something
+    may have changed.
     """
     method = multiprocessing.get_context("forkserver")
     waiting = [job for job in jobs if job.status.state != FINISHED]
@@ -83,7 +85,7 @@ def run_jobs(
             while waiting and free and not asked:
                 job = waiting.pop(0)
                 job.slot = free.pop(0)
-                _start(job, method, slots[job.slot], threads)
+                _start(job, method, slots[job.slot])
                 running.append(job)
                 look()
             if asked and killed_at == float("inf"):
@@ -100,11 +102,11 @@ def run_jobs(
     return asked[0] if asked else None
 
 
-def _start(job: Job, method: Any, environment: Mapping[str, str], threads: int) -> None:
+def _start(job: Job, method: Any, environment: Mapping[str, str]) -> None:
     job.resumed = job.status.state == INTERRUPTED
     job.status, job.ran, job.started = Status(RUNNING), True, time.monotonic()
     (job.folder / STATUS).unlink(missing_ok=True)
-    arguments = (job.config, job.context, job.folder / LOG, threads, dict(environment))
+    arguments = (job.config, job.context, job.folder / LOG, job.threads, dict(environment))
     job.process = method.Process(target=run_point, args=arguments)
     job.process.start()
 
@@ -153,15 +155,18 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
     """Deal out GPUs, cores and memory. Raises InputError for more than there is.
 
     n_jobs="auto": one for each dealt-out share of the GPUs, or, without GPUs, one for each `devices` cores, as far
-    as the memory goes. gpus_per_job="auto" is `devices`; below 1, so many points share a GPU.
+    as the memory goes. gpus_per_job="auto" is `devices`; below 1, so many points share a GPU. A number that the cores
+    or the memory cannot hold is refused whatever number of points there is.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = [] if accelerator == "cpu" else visible_gpus()
     if not gpus:
         if accelerator == "gpu":
             raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
-        most = max(1, min(points, cores // devices, int(free_memory() // (MEMORY_OF_A_RUN * devices))))
+        most = max(1, int(min(points, cores // devices, free_memory() / (MEMORY_OF_A_RUN * devices))))
         jobs = most if n_jobs == "auto" else int(n_jobs)
+        if n_jobs != "auto":
+            refuse_more_than_there_is(jobs, devices, cores)
         return Room([{} for _ in range(jobs)], max(1, cores // jobs))
     share = devices if gpus_per_job == "auto" else float(gpus_per_job)
     if share < 1:
@@ -174,7 +179,22 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
             f"hydra.launcher.n_jobs={n_jobs} with {share:g} GPUs each is more than the {len(gpus)} GPUs there are; "
             "use fewer, or hydra.launcher.gpus_per_job=0.5 to let two share one."
         )
+    if n_jobs != "auto" or gpus_per_job != "auto":
+        refuse_more_than_there_is(jobs, devices, cores)
     return Room([{"CUDA_VISIBLE_DEVICES": ",".join(place)} for place in places[:jobs]], max(1, cores // jobs))
+
+
+def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:
+    """Raises InputError for more points at a time than this machine can hold, with the number that it can."""
+    by_cores, memory = RUNS_OF_A_CORE * cores // devices, free_memory()
+    most = max(1, int(min(by_cores, memory / (MEMORY_OF_A_SMALL_RUN * devices))))
+    if jobs > most:
+        there = f"{cores} cores" if by_cores == most else f"{memory / 1e9:.1f} GB of free memory"
+        each = f", each of {devices} processes," if devices > 1 else ""
+        raise InputError(
+            f"{jobs} points at a time{each} are more than this machine with its {there} can hold; "
+            f"use hydra.launcher.n_jobs={most} at most, or auto."
+        )
 
 
 def visible_gpus() -> list[str]:
@@ -186,12 +206,3 @@ def visible_gpus() -> list[str]:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
     return [str(i) for i, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
-
-
-def free_memory() -> float:
-    """Bytes; unknown counts as plenty."""
-    try:
-        with open("/proc/meminfo") as file:
-            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return float("inf")

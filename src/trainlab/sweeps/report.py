@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -16,11 +17,13 @@ from trainlab.atomic import write_whole
 from trainlab.errors import InputError
 from trainlab.figures import sweep as figures
 from trainlab.figures.ablation import worth
-from trainlab.figures.style import save
-from trainlab.run_directory import read_rows
-from trainlab.sweeps import ablation, plane
-from trainlab.sweeps.point import FAILED, FINISHED
+from trainlab.figures.style import save, shorten
+from trainlab.run_directory import LARGEST, read_rows
+from trainlab.sweeps import ablation
+from trainlab.sweeps.names import clean, shown
+from trainlab.sweeps.point import FAILED, FINISHED, alike
 from trainlab.sweeps.table import (
+    DAMAGED,
     Group,
     Run,
     as_csv,
@@ -30,14 +33,17 @@ from trainlab.sweeps.table import (
     distinct,
     gather,
     group,
+    has_regions,
     heading,
     ordered,
+    place_of,
     race,
     sentences,
 )
 from trainlab.terminal import console
 
 MOST_CURVES = 10
+LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of a curve's name
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -88,7 +94,7 @@ def report(arguments: Sequence[str]) -> None:
             terminal.print(f"left out, the same run as another: {os.path.relpath(run.folder)}", soft_wrap=True)
         for run in runs:
             if run.state != FINISHED:
-                why = f": {run.error}" if run.error and run.state == FAILED else ""
+                why = f": {printable(run.error)}" if run.error and run.state in (FAILED, DAMAGED) else ""
                 terminal.print(f"{run.state}: {os.path.relpath(run.folder)}{why}", soft_wrap=True)
     drawn = draw(group(runs), out / "figures")
     if options.table in (None, "text"):
@@ -113,8 +119,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def with_reference(run: Run) -> Run:
     """scikit-learn's error beside ours, for networks on points of the plane."""
-    if not plane.has_regions(run):
+    if not has_regions(run):
         return run
+    from trainlab.sweeps import plane  # loads torch, which other reports need not wait for
+
     error = plane.reference_error(run)
     return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
 
@@ -127,10 +135,10 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
     drawn = {}
     groups = [g for g in groups if g.finished]
     choices = groups[0].choices
-    numeric = [k for k in choices if all(isinstance(g.choices[k], int | float) for g in groups)]
-    numeric = [k for k in numeric if len({g.choices[k] for g in groups}) > 1]
+    numeric = [k for k in choices if all(is_amount(g.choices[k]) for g in groups)]
+    numeric = [k for k in numeric if len({alike(g.choices[k]) for g in groups}) > 1]
     for key in numeric:
-        drawn[f"error_against_{key.replace('.', '_')}"] = against(key, groups)
+        drawn[f"error_against_{clean(key.replace('.', '_'))}"] = against(key, groups)
     monitored = "train/top1_error" if "target" in runs[0].results else "val/top1_error"
     if not any(monitored in row for row in read_rows(runs[0].folder)):
         monitored = "train/top1_error"
@@ -141,14 +149,22 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
         drawn["ablation"] = figure_of_ablation(ablation.rows_of(groups))
     if len(racing) <= MOST_CURVES:
         natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
-        drawn["curves"] = figures.curves_of(
-            {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
-            {named(g): [curve(run, monitored) for run in g.finished] for g in natural},
-            target=runs[0].results.get("target"),
-            ordered=len(choices) == 1 and bool(numeric),
-        )
-    if all(plane.has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
-        drawn["decision_regions"] = plane.figure(runs, "data", next(k for k in choices if k != "data"))
+        names = [named(g) for g in natural]
+        short = [shorten(name, LONGEST_NAME) for name in names]
+        names = short if len(set(short)) == len(set(names)) else names
+        curves = {name: [curve(run, monitored) for run in g.finished] for name, g in zip(names, natural, strict=True)}
+        if any(epochs for of_group in curves.values() for epochs, _ in of_group):
+            drawn["curves"] = figures.curves_of(
+                {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
+                curves,
+                target=runs[0].results.get("target"),
+                ordered=len(choices) == 1 and bool(numeric),
+            )
+    if all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
+        from trainlab.sweeps import plane
+
+        regions = plane.figure(runs, "data", next(k for k in choices if k != "data"))
+        drawn |= {"decision_regions": regions} if regions else {}
     paths = []
     for name, drawing in drawn.items():
         paths.append(folder / f"{name}.png")
@@ -169,7 +185,7 @@ def figure_of_ablation(rows: Sequence[ablation.Row]) -> figures.Figure:
 
 def against(key: str, groups: Sequence[Group]) -> figures.Figure:
     """Errors and weight norms against the values of option `key`; a line for each combination of the others."""
-    values = sorted({g.choices[key] for g in groups})
+    values = sorted({alike(g.choices[key]): g.choices[key] for g in groups}.values(), key=place_of)
     others = list(dict.fromkeys(label(g, without=key) for g in groups))
     metrics = {"test/top1_error": "test"}
     if len(others) == 1:
@@ -178,8 +194,8 @@ def against(key: str, groups: Sequence[Group]) -> figures.Figure:
             metrics.pop("best")
 
     def series(metric: str, other: str, name: str) -> figures.Series:
-        found = {g.choices[key]: g for g in groups if label(g, without=key) == other}
-        some = [found.get(value) for value in values]
+        found = {alike(g.choices[key]): g for g in groups if label(g, without=key) == other}
+        some = [found.get(alike(value)) for value in values]
         return figures.Series(
             name,
             [g.mean(metric) if g else float("nan") for g in some],
@@ -189,18 +205,44 @@ def against(key: str, groups: Sequence[Group]) -> figures.Figure:
     errors = [series(metric, other, other or name) for other in others for metric, name in metrics.items()]
     norms = [series("weight_norm", other, other) for other in others]
     seeds = max(len(g.finished) for g in groups)
-    return figures.errors_against(key, values, errors, norms, runs=seeds)
+    ticks = [
+        value if isinstance(value, int | float) else drawable(shorten(shown(value), LONGEST_TICK)) for value in values
+    ]
+    return figures.errors_against(drawable(key), ticks, errors, norms, runs=seeds)
+
+
+def is_amount(value: Any) -> bool:
+    """Whether values like this have an order that a figure's axis can show: numbers, lists of them, and null."""
+    if isinstance(value, list):
+        return all(map(is_amount, value))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST)
 
 
 def label(g: Group, without: str = "") -> str:
     """ "relu, optim.lr=0.03": values that are words stand for themselves."""
     said = {key: value for key, value in g.choices.items() if key != without}
-    return ", ".join(
-        value if isinstance(value, str) else f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in said.items()
+    return drawable(
+        ", ".join(
+            shown(value)
+            if isinstance(value, str)
+            else f"{key}={value:g}"
+            if isinstance(value, float)
+            else f"{key}={shown(value)}"
+            for key, value in said.items()
+        )
     )
 
 
+def drawable(text: str) -> str:
+    """For a figure, where what stands between two dollars would be a formula."""
+    return text.replace("$", r"\$")
+
+
+def printable(text: str) -> str:
+    """Without what moves a terminal's cursor or colours it."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
-    rows = [row for row in read_rows(run.folder) if metric in row]
+    rows = [row for row in read_rows(run.folder) if abs(row.get(metric, math.nan)) < LARGEST]
     return [row["epoch"] for row in rows], [row[metric] for row in rows]

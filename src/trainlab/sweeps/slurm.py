@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainlab.commit import REPOSITORY
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.run_directory import own_checkpoint
 from trainlab.signals import noted
-from trainlab.sweeps.launch import Runner, Settings
+from trainlab.sweeps.launch import Plan, Settings
+from trainlab.sweeps.names import typed
 from trainlab.sweeps.point import FINISHED, INTERRUPTED, LOG, Status
 from trainlab.sweeps.pool import RUNNING, Job, end
 
@@ -29,31 +29,34 @@ SAVE_SECONDS = 90.0  # for a run that was asked to stop
 class PointJob:
     """What a job does, on each of its machines: the point's own command, its output in the point's log.
 
+    nodes: machines that the point needs; on more it leaves the rest alone. threads: see `Point`.
     submitit pickles it, and calls `checkpoint` when SLURM says that the time is up.
     """
 
-    def __init__(self, folder: Path, overrides: Sequence[str], nodes: int) -> None:
-        self.folder, self.overrides, self.nodes = folder, list(overrides), nodes
+    def __init__(self, folder: Path, overrides: Sequence[str], nodes: int, threads: int) -> None:
+        self.folder, self.overrides, self.nodes, self.threads = folder, list(overrides), nodes, threads
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
         """The exit status of the run."""
-        environment = dict(os.environ)
-        if self.nodes > 1:
-            import submitit
+        import submitit
 
-            job = submitit.JobEnvironment()
+        job = submitit.JobEnvironment()
+        if job.node >= self.nodes:
+            return 0
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        if self.nodes > 1:
             meet = submitit.helpers.TorchDistributedEnvironment()
             environment |= {"MASTER_ADDR": meet.master_addr, "MASTER_PORT": str(meet.master_port)}
             environment |= {"NODE_RANK": str(job.node)}
         named = any(o.startswith("ckpt=") for o in self.overrides)  # to begin from; once begun it goes on with its own
         own = [
-            f"hydra.run.dir={self.folder}",
+            f"hydra.run.dir={typed(str(self.folder))}",
             *([] if named and not own_checkpoint(self.folder) else ["ckpt=auto"]),
         ]
         with open(self.folder / LOG, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(REPOSITORY / "train.py"), *self.overrides, *own],
+                [sys.executable, "-m", "trainlab", *self.overrides, *own],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -72,7 +75,7 @@ class PointJob:
             deadline = time.monotonic() + SAVE_SECONDS
             while not has_ended(self.process.pid) and time.monotonic() < deadline:
                 time.sleep(0.1)
-        return submitit.helpers.DelayedSubmission(PointJob(self.folder, self.overrides, self.nodes))
+        return submitit.helpers.DelayedSubmission(PointJob(self.folder, self.overrides, self.nodes, self.threads))
 
 
 class Cluster(Settings):
@@ -89,15 +92,16 @@ class Cluster(Settings):
     partition: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
-    def plan(self, jobs: Sequence[Job]) -> tuple[int, Runner]:
-        return min(self.n_jobs, len(jobs)), functools.partial(self.run, jobs)
+    def plan(self, jobs: Sequence[Job]) -> Plan:
+        """A point's threads are those of its machine's CPUs, also where SLURM would give it more."""
+        return Plan(min(self.n_jobs, len(jobs)), self.cpus_per_task, functools.partial(self.run, jobs))
 
     def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
         """Submit those that are not finished and wait for them; Ctrl-C cancels them, and what they saved stays."""
         waiting = [job for job in jobs if job.status.state != FINISHED]
         if not waiting:
             return None
-        executor = self.executor(waiting[0])
+        executor = self.executor(waiting)
         with noted() as asked:
             with executor.batch():
                 submitted = [(job, executor.submit(self.point(job))) for job in waiting]
@@ -119,32 +123,34 @@ class Cluster(Settings):
         return asked[0] if asked else None
 
     def point(self, job: Job) -> PointJob:
-        return PointJob(job.folder, job.overrides, job.config.trainer.nodes)
+        return PointJob(job.folder, job.overrides, job.config.trainer.nodes, job.threads or self.cpus_per_task)
 
-    def executor(self, job: Job) -> Any:
-        """Raises InputError where submitit or SLURM is not there."""
+    def executor(self, jobs: Sequence[Job]) -> Any:
+        """For one array of all jobs, each as large as the largest needs: in arrays of their own there would be n_jobs
+        of each size at a time. Raises InputError where submitit or SLURM is not there.
+        """
         try:
             import submitit
         except ModuleNotFoundError:
             raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from None
-        trainer = job.config.trainer
+        trainers = [job.config.trainer for job in jobs]
+        sweep = jobs[0].folder.parent
         gpus = self.gpus_per_node
         if gpus is None:
-            gpus = 0 if trainer.accelerator == "cpu" or self.cluster == "local" else trainer.devices
+            on_gpus = [] if self.cluster == "local" else [t.devices for t in trainers if t.accelerator != "cpu"]
+            gpus = max(on_gpus, default=0)
         try:
-            executor = submitit.AutoExecutor(
-                job.folder.parent / "slurm", cluster=self.cluster, slurm_max_num_timeout=self.requeue
-            )
+            executor = submitit.AutoExecutor(sweep / "slurm", cluster=self.cluster, slurm_max_num_timeout=self.requeue)
         except RuntimeError as error:
             raise InputError(
                 f"hydra/launcher=slurm finds no SLURM here ({str(error).splitlines()[0]}); run it on the cluster, "
                 "or try it with hydra.launcher.cluster=local."
             ) from None
         executor.update_parameters(
-            name=job.folder.parent.name,
+            name=sweep.name,
             timeout_min=self.timeout_min,
             tasks_per_node=1,
-            nodes=trainer.nodes,
+            nodes=max(trainer.nodes for trainer in trainers),
             cpus_per_task=self.cpus_per_task,
             gpus_per_node=gpus,
             **({"mem_gb": self.mem_gb} if self.mem_gb else {}),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,20 +12,38 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
 from trainlab.errors import InputError
-from trainlab.run_directory import CONFIG, read_results
+from trainlab.run_directory import CONFIG, LARGEST, load_results, load_rows, read_json
+from trainlab.stored import load_config
 from trainlab.sweeps.launch import SWEEP
-from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, NOT_COMPARED, POINT, flat, read_point, state_of
+from trainlab.sweeps.names import shown
+from trainlab.sweeps.point import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NEW,
+    NOT_COMPARED,
+    POINT,
+    Point,
+    alike,
+    flat,
+    load_point,
+    load_status,
+    state_of,
+)
 
-MISSING = "missing"
+MISSING, DAMAGED = "missing", "damaged"
 SEED = "seed"
+LONGEST_NAME = 255  # bytes, of a file system
 NOT_A_CHOICE = (*NOT_COMPARED, SEED)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, finished or not. config: flat, resolved; swept: the options its sweep varies."""
+    """One run, finished or not. error: of one that failed, or what is damaged. config: flat, resolved; swept: the
+    options its sweep varies. What is in them comes from files: it is data, of any type."""
 
     folder: Path
     state: str
@@ -51,7 +67,7 @@ class Group:
     def values(self, metric: str) -> list[float]:
         """Of the finished runs that have it."""
         found = [run.results.get(metric) for run in self.finished]
-        return [float(value) for value in found if isinstance(value, int | float) and math.isfinite(value)]
+        return [float(value) for value in found if isinstance(value, int | float) and abs(value) < LARGEST]
 
     def mean(self, metric: str) -> float:
         """NaN where no run has it."""
@@ -91,23 +107,56 @@ def gather(folders: Sequence[Path]) -> list[Run]:
     return list(runs.values())
 
 
+class Listed(BaseModel):
+    """sweep.json, as far as it is read."""
+
+    model_config = ConfigDict(strict=True)
+    points: dict[str, dict[str, Any]]
+
+    @field_validator("points")
+    @classmethod
+    def _inside(cls, points: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in points:
+            if name in ("", ".", "..") or "/" in name or "\0" in name or len(name.encode()) > LONGEST_NAME:
+                raise ValueError(f"{name[:80]!r} is no name of a point, which is that of a folder in the sweep's")
+        return points
+
+
 def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
     """The swept values of each point, by name. Raises InputError."""
     try:
-        return dict(json.loads(sweep.read_text())["points"])
-    except (OSError, ValueError, TypeError, KeyError):
-        raise InputError(f"{sweep} is damaged; the sweep's command writes it anew.") from None
+        listed = read_json(sweep, TypeAdapter(Listed))
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}; the sweep's command writes it anew.") from None
+    return listed.points if listed else {}
 
 
 def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
     """swept: what its sweep says of it, for a directory that is not there any more."""
-    point, status, results = read_point(run_dir), state_of(run_dir), read_results(run_dir)
-    config: dict[str, Any] = point.config if point else {}
-    if point is None and (run_dir / CONFIG).is_file():
-        with contextlib.suppress(Exception):  # damaged: yaml and OmegaConf have many errors; the run is still shown
-            config = OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG), resolve=True)  # type: ignore[assignment]
+    point: Point | None = None
+    config: dict[str, Any] = {}
+    try:
+        point, results = load_point(run_dir), load_results(run_dir)
+        config = point.config if point else config_of(run_dir)
+        if results is None:
+            load_status(run_dir)
+        load_rows(run_dir)
+    except InputError as error:
+        return Run(run_dir, DAMAGED, str(error), flat(config), point.swept if point else swept, {})
+    status = state_of(run_dir)
     state = MISSING if status.state == NEW else status.state
     return Run(run_dir, state, status.error, flat(config), point.swept if point else swept, results or {})
+
+
+def config_of(run_dir: Path) -> dict[str, Any]:
+    """The configuration that lies in a run's directory, resolved; {} where none lies there. Raises InputError."""
+    cfg = load_config(run_dir / CONFIG)
+    return {} if cfg is None else OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def has_regions(run: Run) -> bool:
+    """Whether it is a finished run on points of the plane, which can be drawn."""
+    return run.config.get("data.name") in ("moons", "circles", "linear") and bool(run.results)
 
 
 def choices_of(runs: Sequence[Run]) -> list[str]:
@@ -120,7 +169,7 @@ def choices_of(runs: Sequence[Run]) -> list[str]:
     if len(swept) > 1 or swept == {()}:
         known = [run.config for run in runs if run.config]
         everything = dict.fromkeys(key for config in known for key in config)
-        differs = [key for key in everything if len({_alike(config.get(key)) for config in known}) > 1]
+        differs = [key for key in everything if len({alike(config.get(key)) for config in known}) > 1]
         groups = [key.removesuffix(".name") for key in differs if key.endswith(".name")]
         values = [key for key in differs if key.split(".")[0] not in (*groups, "recipe", "describe")]
         if "ablation" in groups:
@@ -131,7 +180,7 @@ def choices_of(runs: Sequence[Run]) -> list[str]:
 
 def _follows(key: str, chosen: str, configs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the value of `chosen` settles that of `key`."""
-    pairs = {(_alike(config.get(chosen)), _alike(config.get(key))) for config in configs}
+    pairs = {(alike(config.get(chosen)), alike(config.get(key))) for config in configs}
     return len(pairs) == len({of for of, _ in pairs})
 
 
@@ -141,14 +190,9 @@ def group(runs: Sequence[Run]) -> list[Group]:
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
         choices = {key: run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name"))) for key in keys}
-        alike = tuple(_alike(value) for value in choices.values())
-        groups.setdefault(alike, Group(choices)).runs.append(run)
+        same = tuple(alike(value) for value in choices.values())
+        groups.setdefault(same, Group(choices)).runs.append(run)
     return list(groups.values())
-
-
-def _alike(value: Any) -> str:
-    """The same for 0 and 0.0."""
-    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
 
 
 def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -157,7 +201,7 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     again = []
     for run in sorted(runs, key=lambda run: run.state != FINISHED):
         told = {k: v for k, v in run.config.items() if k.split(".")[0] not in NOT_COMPARED}
-        name = repr(sorted((key, _alike(value)) for key, value in told.items())) if told else str(run.folder)
+        name = repr(sorted((key, alike(value)) for key, value in told.items())) if told else str(run.folder)
         if name in kept:
             again.append(run)
         else:
@@ -171,26 +215,34 @@ def default_metrics(groups: Sequence[Group]) -> list[str]:
     names = ["best", "test/top1_error", "test/top1_error_tencrop", "sklearn/top1_error"]
     if "target" in there:
         names = ["epoch", "training_seconds", *names]
-    if any(run.results["monitor"].endswith("loss") for g in groups for run in g.finished):
+    if any(run.results.get("monitor", "").endswith("loss") for g in groups for run in g.finished):
         names.remove("best")
     return [name for name in names if name in there]
 
 
 def ordered(groups: Sequence[Group], by: str) -> list[Group]:
     """Ascending by a metric's mean or by a choice; groups without it come last. Data sets stay apart."""
-    sets = list(dict.fromkeys(str(g.choices.get("data")) for g in groups))
+    sets = list(dict.fromkeys(shown(g.choices.get("data")) for g in groups))
 
-    def key(g: Group) -> tuple[int, int, Any]:
-        return (sets.index(str(g.choices.get("data"))), *value(g))
-
-    def value(g: Group) -> tuple[int, Any]:
-        if by in g.choices:
-            value = g.choices[by]
-            return (0, float(value)) if isinstance(value, int | float) else (1, str(value))
-        mean = g.mean(by)
-        return (2, 0.0) if math.isnan(mean) else (0, mean)
+    def key(g: Group) -> tuple[int, Any]:
+        place = place_of(g.choices[by]) if by in g.choices else place_of(g.mean(by))
+        return sets.index(shown(g.choices.get("data"))), place
 
     return sorted(groups, key=key)
+
+
+def place_of(value: Any) -> tuple[int, Any]:
+    """Where a value stands among others of any kind: numbers, lists by their first values, words, truths, null, the
+    rest, and what is not a number."""
+    if isinstance(value, bool):
+        return 3, value
+    if isinstance(value, int | float):
+        return (6, 0) if math.isnan(value) else (0, value)
+    if isinstance(value, list):
+        return 1, [place_of(item) for item in value]
+    if isinstance(value, str):
+        return 2, value
+    return (4, 0) if value is None else (5, shown(value))
 
 
 def show(metric: str, mean: float, deviation: float) -> str:
@@ -218,7 +270,7 @@ def cells(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], l
     head = [*keys, *(heading(metric, groups) for metric in metrics), "n", *(["not finished"] if unfinished else [])]
     rows = []
     for g in groups:
-        row = [str(g.choices[key]) for key in keys]
+        row = [shown(g.choices[key]) for key in keys]
         row += [show(metric, g.mean(metric), g.deviation(metric)) for metric in metrics]
         row += [str(len(g.finished)), *([g.unfinished] if unfinished else [])]
         rows.append(row)
@@ -234,13 +286,13 @@ def as_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
     """For programs: means, sample standard deviations and counts in columns of their own, fractions as they are."""
     out = io.StringIO()
     names = [f"{metric}:{what}" for metric in metrics for what in ("mean", "deviation")]
-    states = (FINISHED, FAILED, INTERRUPTED, MISSING)
+    states = (FINISHED, FAILED, INTERRUPTED, MISSING, DAMAGED)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*groups[0].choices, *names, *states])
     for g in groups:
         numbers = [value for metric in metrics for value in (g.mean(metric), g.deviation(metric))]
         writer.writerow(
-            [*g.choices.values()]
+            [shown(value) for value in g.choices.values()]
             + ["" if math.isnan(value) else repr(value) for value in numbers]
             + [sum(run.state == state for run in g.runs) for state in states]
         )
@@ -267,15 +319,15 @@ def race(groups: Sequence[Group]) -> tuple[str, list[Contender]] | None:
     if len(keys) != 1 or not racing:
         return None
     contenders = []
-    for name in dict.fromkeys(str(g.choices[keys[0]]) for g in racing):
-        side = [g for g in racing if str(g.choices[keys[0]]) == name]
+    for name in dict.fromkeys(shown(g.choices[keys[0]]) for g in racing):
+        side = [g for g in racing if shown(g.choices[keys[0]]) == name]
         best = min(side, key=lambda g: (not _all_reached(g), g.mean("epoch"), g.mean("training_seconds")))
         contenders.append(Contender(name, best, _all_reached(best)))
     return keys[0], sorted(contenders, key=lambda c: (not c.reached, c.best.mean("epoch")))
 
 
 def _all_reached(g: Group) -> bool:
-    return all(run.results["target_reached"] for run in g.finished) and not g.unfinished
+    return all(run.results.get("target_reached") for run in g.finished) and not g.unfinished
 
 
 def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
@@ -285,14 +337,14 @@ def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
         results = c.best.finished[0].results
         measured_on = {"train": "training", "val": "validation"}[results["monitor"].split("/")[0]]
         goal = f"{100 * results['target']:g} % {measured_on} error"
-        rate = f" with optim.lr={c.best.choices['optim.lr']}" if "optim.lr" in c.best.choices else ""
+        rate = f" with optim.lr={shown(c.best.choices['optim.lr'])}" if "optim.lr" in c.best.choices else ""
         if not c.reached:
             said.append(f"{key}={c.name}{rate} did not reach {goal} with every seed")
             continue
         epochs, seconds = (show(m, c.best.mean(m), c.best.deviation(m)) for m in ("epoch", "training_seconds"))
         text = f"{key}={c.name}{rate} reaches {goal} after {epochs} epochs, {seconds} s"
         if c is not first:
-            ratios = [c.best.mean(m) / first.best.mean(m) for m in ("epoch", "training_seconds")]
+            ratios = [c.best.mean(m) / (first.best.mean(m) or math.nan) for m in ("epoch", "training_seconds")]
             text += f": {ratios[0]:.2f} × the epochs and {ratios[1]:.2f} × the seconds of {first.name}"
         said.append(text)
     return said
