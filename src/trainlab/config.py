@@ -6,8 +6,10 @@ no entry here; what stands here is what several share or what can be told at onc
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -17,6 +19,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    TypeAdapter,
     ValidationError,
     create_model,
 )
@@ -31,11 +34,36 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
+Schedule = Literal["constant", "cosine", "plateau"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Init = Literal["paper", "kaiming", "xavier", "torch", "zero"]
+Monitor = Literal["val/loss", "val/top1_error", "val/top5_error", "train/loss", "train/top1_error", "train/top5_error"]
+
+
+class Recipe(Group):
+    lr: PositiveFloat
+    epochs: PositiveInt
+    schedule: Schedule
+    precision: Precision
+
+
+class Describe(Group):
+    image_shape: list[PositiveInt]
+    classes: PositiveInt
+
+
+class Ablation(Group):
+    name: str
+    change: str = ""
+    paper: list[float | None] = []
+    logs: list[float | None] = []
+
+
 class Model(Group):
     name: str
     activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     output_activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
-    init: Literal["paper", "kaiming", "xavier", "torch", "zero"] = "torch"
+    init: Init = "torch"
     dropout: Share = 0.0
 
 
@@ -65,7 +93,7 @@ class Optim(Group):
     name: str
     lr: PositiveFloat
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    schedule: Literal["constant", "cosine", "plateau"]
+    schedule: Schedule
     plateau_patience: NonNegativeInt = 5
     plateau_drops: NonNegativeInt | None = None
     bias_lr: PositiveFloat | None = None
@@ -103,12 +131,16 @@ class Data(Group):
     split_seed: Seed
     root: str | None = None
     reflections: bool
+    packed: str | None = None
     size: PositiveInt | None = None
+    channels: Literal[1, 3] = 3
+    classes: PositiveInt = 2
     n_samples: Annotated[int, Field(ge=10)] = 100
     noise: NonNegativeFloat = 0.0
     on_bad_image: Literal["error", "skip"] = "error"
     store: Literal["raw", "jpeg"] = "raw"
     download: bool = False
+    initial_weights: Init = "kaiming"
 
 
 class Trainer(Group):
@@ -118,13 +150,13 @@ class Trainer(Group):
     devices: PositiveInt
     nodes: PositiveInt
     max_epochs: PositiveInt
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Precision
     channels_last: Literal["auto"] | bool
     compile: bool
     capture: bool
     threads: Literal["auto"] | PositiveInt
     validate_every: PositiveInt
-    monitor: str
+    monitor: Monitor
     patience: PositiveInt | None
     target: PositiveFloat | None
     save_minutes: PositiveFloat
@@ -138,7 +170,8 @@ class Logger(Group):
 
 class Config(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
-    reg: Reg  # before the model, which takes its dropout from here
+    recipe: Recipe | None = None  # before what takes its values from here, so that a wrong one is named where it stands
+    reg: Reg
     model: Model
     optim: Optim
     aug: Aug
@@ -146,6 +179,8 @@ class Config(BaseModel):
     data: Data
     trainer: Trainer
     logger: Logger
+    describe: Describe | None = None
+    ablation: Ablation | None = None
     seed: Seed
     ckpt: str | None
     profile: bool
@@ -190,9 +225,6 @@ def check(config: dict[str, Any]) -> None:
         for what, there in refuse_with_capture.items():
             if there:
                 raise InputError(f"trainer.capture=true replays steps and does not go with {what}; leave one out.")
-    metrics = [f"{split}/{name}" for split in ("val", "train") for name in ("loss", "top1_error", "top5_error")]
-    if checked.trainer.monitor not in metrics:
-        raise InputError(f"trainer.monitor={checked.trainer.monitor} is unknown; use one of {', '.join(metrics)}.")
 
 
 def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | None:
@@ -203,17 +235,98 @@ def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | N
     model = config.get("model")
     name = model.get("name") if isinstance(model, dict) else None
     with_model = create_model("Config", __base__=Config, model=(MODELS.get(str(name), Model), ...))
+    return check_options(with_model, config, complete=complete)
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def check_options(
+    kind: type[Options], values: Mapping[str, Any], *, prefix: str = "", complete: bool = True
+) -> Options | None:
+    """`values` as a `kind`; None where some are missing and that is allowed (not `complete`).
+
+    prefix: what comes before an option's name, as in "hydra.launcher.". Raises InputError for a value of another kind
+    than its option takes, and for an option that is not there.
+    """
     try:
-        return with_model.model_validate(config)
+        return kind.model_validate(values)
     except ValidationError as problems:
         wrong = [problem for problem in problems.errors() if complete or problem["type"] != "missing"]
         if not wrong:
             return None
-        problem = wrong[0]
-        key = ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier())
-        key = re.sub(r"\.(float|int|bool|str)$", "", key)
-        if problem["type"] == "missing":
-            raise InputError(f"{key} is missing from the configuration.") from None
-        what = problem["msg"].replace("Input should", "it should")
-        what = what if what.startswith("it should") else what[:1].lower() + what[1:]
-        raise InputError(f"{key}={problem['input']} cannot be used: {what}.") from None
+        raise _refusal(kind, values, wrong[0]["type"], wrong[0]["loc"], prefix) from None
+
+
+def _refusal(kind: type[BaseModel], values: Any, problem: str, place: Sequence[str | int], prefix: str) -> InputError:
+    """The sentence about the option at `place` of `kind`, for pydantic's `problem` with it."""
+    option: str = ""
+    annotation: Any = kind
+    for part in place:
+        model = next((one for one in (annotation, *get_args(annotation)) if _is_model(one)), None)
+        if model is None:  # inside of the option's value: a kind that it can be, or an item of a list
+            break
+        option = f"{option}.{part}".lstrip(".")
+        if problem == "extra_forbidden":
+            return InputError(f"there is no option {prefix}{option}; there are {', '.join(model.model_fields)}.")
+        if problem == "missing" and part not in values:
+            return InputError(f"{prefix}{option} is missing from the configuration.")
+        field = model.model_fields[str(part)]
+        annotation, values = Annotated[field.annotation, field] if field.metadata else field.annotation, values[part]
+    return InputError(wrong_value(f"{prefix}{option}", values, annotation))
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def wrong_value(option: str, value: Any, annotation: Any) -> str:
+    """The sentence that `value` is none of the kinds of value that an option of type `annotation` takes."""
+    kinds = kinds_of(TypeAdapter(annotation).json_schema())
+    either = f"{', '.join(kinds[:-1])} or {kinds[-1]}" if kinds[1:] else kinds[0]
+    hint = ""
+    if isinstance(value, float) and not math.isfinite(value):
+        either = either.replace("a number", "a finite number")
+    elif isinstance(value, float) and value.is_integer() and "a whole number" in either:
+        hint = f"; a whole number is written without a point: {option}={int(value)}"
+    elif "text" in kinds and isinstance(value, int | float):
+        hint = f"; as text it is written \"{option}='{as_typed(value)}'\""
+    return f"{option}={as_typed(value)} cannot be used: it should be {either}{hint}."
+
+
+def kinds_of(schema: Mapping[str, Any]) -> list[str]:
+    """What a JSON schema allows, each kind of value in words."""
+    if "anyOf" in schema:
+        return [kind for one in schema["anyOf"] for kind in kinds_of(one)]
+    for values in (schema.get("enum"), [schema["const"]] if "const" in schema else None):
+        if values is not None:
+            return [f"'{value}'" if isinstance(value, str) else as_typed(value) for value in values]
+    bounds = (
+        ("minimum", "of at least"),
+        ("exclusiveMinimum", "greater than"),
+        ("maximum", "of at most"),
+        ("exclusiveMaximum", "less than"),
+    )
+    if schema.get("type") == "integer" and "exclusiveMinimum" in schema:
+        schema = {**schema, "minimum": schema["exclusiveMinimum"] + 1}
+        del schema["exclusiveMinimum"]
+    limits = " and".join(f" {words} {schema[key]:.17g}" for key, words in bounds if key in schema)
+    match schema.get("type"):
+        case "integer":
+            return [f"a whole number{limits}"]
+        case "number":
+            return [f"a number{limits}"]
+        case "boolean":
+            return ["true", "false"]
+        case "null":
+            return ["null"]
+        case "string":
+            return ["text"]
+        case "array":
+            return [f"a list in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
+    return ["a group of options"]
+
+
+def as_typed(value: Any) -> str:
+    """As it is written in a command."""
+    return str(value) if isinstance(value, str | float) else json.dumps(value, default=str)
