@@ -180,12 +180,17 @@ import json, os, sys, threading
 import torch
 print(json.dumps([
     [name for name in ("torch", "lightning", "hydra") if name not in sys.modules],
-    [name for name in ("trainlab", "wandb", "conftest") if name in sys.modules],
+    [name for name in sys.modules if name.startswith(("trainlab.", "wandb", "conftest"))],
     threading.active_count(), torch.cuda.is_initialized(), torch.distributed.is_initialized(),
+    [name for name in sys.modules if name in ("trainlab", "torch")], os.environ.get("GOMP_SPINCOUNT"),
 ]))
 """
     out, _ = start("loaded", tmp_path, code).communicate(timeout=60)
-    assert json.loads(out) == [[], [], 1, False, False]
+    *found, order, spins = json.loads(out)
+    assert found == [[], [], 1, False, False]
+    assert order == ["trainlab", "torch"], "what the package sets for torch's libraries comes before them"
+    said = start("cold", tmp_path, "import os, trainlab; print(os.environ.get('GOMP_SPINCOUNT'))").communicate()[0]
+    assert f"{spins}\n" == said
 
 
 def test_what_is_read_at_once_needs_a_cold_start():
