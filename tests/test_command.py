@@ -6,9 +6,11 @@ import pytest
 from omegaconf import OmegaConf
 from whole_runs import command
 
-from trainlab.command import CONF, GROUPS, check_command_line, compose_run
+from trainlab.command import CONF, GROUPS, check_command_line, compose_run, compose_sweep, values_of
+from trainlab.errors import InputError
 from trainlab.help import GROUPS as EXPLAINED
 from trainlab.help import help_text
+from trainlab.sweeps.names import sweep_name
 
 WRONG = {
     # what is typed: what the sentence must say
@@ -78,6 +80,28 @@ WRONG = {
     "hydra.run.dir=/dev/null/run": "cannot be written",
     "-m reg.l2=0,-1": "reg.l2=-1",
     "-m model=perceptron,mpl": "did you mean model=mlp",
+    "trainer=cpu trainer.devices=100000": "trainer.devices=100000 is more than",
+    "-m trainer=cpu trainer.devices=1,100000": "trainer.devices=100000 is more than",
+    "trainer.threads=100000": "trainer.threads=100000 is more than",
+    "hydra.run.dir=": "hydra.run.dir= needs a folder",
+    "-m seed=0,1 hydra.sweep.dir=": "hydra.sweep.dir= needs a folder",
+    "hydra.run.dir=null": "hydra.run.dir=null cannot be used",
+    "hydra.run.dir=${oc.env:NOSUCH}": "hydra.run.dir=${oc.env:NOSUCH} cannot be looked up (Environment variable",
+    "hydra.run.dir='${oc.env:NOSUCH}/x'": "hydra.run.dir=${oc.env:NOSUCH}/x cannot be looked up",
+    "hydra.run.dir=${nowhere.is}": "hydra.run.dir=${nowhere.is} cannot be looked up (Interpolation key 'nowhere.is'",
+    "hydra.run.dir=${hydra.job.id}": "hydra.job.id is only known later",
+    "hydra.run.dir=${hydra.run.dir}": "hydra.run.dir=${hydra.run.dir} cannot be looked up",
+    "hydra.output_subdir=${nosuch:1}": "hydra.output_subdir=${nosuch:1} cannot be looked up (Unsupported interpolation",
+    "hydra.launcher.n_jobs=${oc.env:NOSUCH}": "hydra.launcher.n_jobs=${oc.env:NOSUCH} cannot be looked up",
+    "-m seed=0,1 hydra.sweep.dir=${oc.env:NOSUCH}": "hydra.sweep.dir=${oc.env:NOSUCH} cannot be looked up",
+    "-m seed=0,1 hydra.sweep.subdir=${oc.env:NOSUCH}": "hydra.sweep.subdir=${oc.env:NOSUCH} cannot be looked up",
+    "optim.lr=${oc.env:NOSUCH}": "optim.lr=${oc.env:NOSUCH} cannot be looked up",
+    "optim.lr=${optim.lr}": "optim.lr=${optim.lr} cannot be looked up (Recursive",
+    "optim.lr=${oc.decode:'['}": "optim.lr=${oc.decode:'['} cannot be looked up",
+    "optim.lr=${run_stamp:1}": "optim.lr=${run_stamp:1} cannot be looked up",
+    "optim.lr=${now:%Q}": "optim.lr=%Q cannot be used",
+    "optim.lr='${oc.env'": "optim.lr='${oc.env' cannot be used",
+    "data.val_fraction=${data.root} data=image_folder": "data.root has to be given",
 }
 
 
@@ -93,6 +117,40 @@ def test_a_mistake_ends_in_one_sentence_and_status_2(typed, capsys):
     assert WRONG[typed] in err
 
 
+def test_what_is_typed_for_a_script_is_read_as_hydra_reads_it(monkeypatch):
+    monkeypatch.setenv("SOMEWHERE", "/there")
+    given = values_of(["a='x, y=[z]'", "b=[1,'2, 3']", "hydra.run.dir='${oc.env:SOMEWHERE}/run'", "c=null", "d=1e-3"])
+    assert given == {"a": "x, y=[z]", "b": [1, "2, 3"], "hydra.run.dir": "/there/run", "c": None, "d": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("data.root=a,b", "data.root=a,b are several values; give one, in quotes if a comma is part of it."),
+        ("seed=range(3)", "seed=range(3) are several values"),
+        ("data.root=glob(*)", "are several values"),
+        ("~data.root", "takes an option away"),
+        ("data.root='${oc.env:NOSUCH}'", "data.root=${oc.env:NOSUCH} cannot be looked up"),
+        ("data.root=a(b", "cannot read 'data.root=a(b'"),
+    ],
+)
+def test_what_a_script_cannot_use_is_a_sentence(word, sentence):
+    with pytest.raises(InputError) as error:
+        values_of([word])
+    assert sentence in str(error.value)
+
+
+def test_several_values_are_not_one_run():
+    with pytest.raises(InputError, match="model=mlp,alexnet are several values"):
+        compose_run(["model=mlp,alexnet"])
+
+
+def test_the_directory_of_a_sweep_is_the_one_that_hydra_takes():
+    words = ["experiment=l2_sweep", "seed=0,1", "reg.l2=0.1"]
+    assert compose_sweep(words).sweep.dir == f"runs/sweeps/{sweep_name(words)}"
+    assert compose_sweep([*words, "hydra.sweep.dir='a, b/${reg.name}'"]).sweep.dir == "a, b/l2"
+
+
 def test_a_mistake_leaves_no_run_directory(tmp_path, capsys):
     with pytest.raises(SystemExit):
         check_command_line([f"hydra.run.dir={tmp_path}/run", "optim.lr=-1"])
@@ -100,8 +158,6 @@ def test_a_mistake_leaves_no_run_directory(tmp_path, capsys):
 
 
 def test_full_error_shows_the_traceback(monkeypatch):
-    from trainlab.errors import InputError
-
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(InputError):
         check_command_line(["optim.lr=-1"])

@@ -6,13 +6,14 @@ import argparse
 import atexit
 import functools
 import gc
+import operator
 import os
 import re
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,16 +21,20 @@ from typing import Any, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from trainlab.conf_folder import CONF
 from trainlab.config import check
-from trainlab.errors import InputError, RunError, StoppedError
+from trainlab.errors import InputError, RunError, StoppedError, TakenError
+from trainlab.footprint import MADE, Footprint, is_first, restore_all, undo_all
+from trainlab.room import refuse_more_than_there_is_room_for
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
 from trainlab.signals import heard_by, outlast_terminal, stop_at_once
 from trainlab.sweeps.names import sweep_name
@@ -52,7 +57,7 @@ Result = TypeVar("Result")
 def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
     """A user's mistake ends `command` with one sentence and status 2, a failed run with one and status 1.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    After status 2 nothing is left of what the command made on the disk. HYDRA_FULL_ERROR=1 shows the traceback instead.
     """
 
     @functools.wraps(command)
@@ -60,6 +65,10 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
         try:
             return command(*args, **kwargs)
         except (InputError, RunError, StoppedError) as error:
+            if isinstance(error, TakenError):
+                restore_all()
+            elif error.status == InputError.status:
+                undo_all()
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
             if os.environ.get("RANK", "0") == "0":
@@ -67,6 +76,10 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
             else:  # of torchrun, which ends rank 0 as soon as another ends: all fail together, and rank 0 says so
                 time.sleep(2)
             sys.exit(error.status)
+        except SystemExit as end:  # a process of the run has told the mistake
+            if end.code == InputError.status:
+                undo_all()
+            raise
         except KeyboardInterrupt:
             print("error: stopped by Ctrl-C.", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
@@ -111,9 +124,9 @@ def run(cfg: DictConfig) -> float:
 def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     outlast_terminal()
-    first = os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"  # it holds it for all
+    refuse_more_than_there_is_room_for(cfg.trainer)
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
-    lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if first else nullcontext()
+    lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
     with lock, heard_by(stop_at_once):
         gc.disable()  # looking for garbage among all that torch brings along takes a second; `train` enables it again
         from trainlab.lean_imports import import_lightning
@@ -189,17 +202,21 @@ def check_command_line(arguments: list[str]) -> None:
             raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
     if sweep and not options:
         leave_torchrun()
-        first = compose_run(points(overrides)[0], checked=False).hydra
-        if any(override.key_or_group == "hydra.sweep.dir" for override in parse(overrides)):
-            make_run_directory(Path(first.sweep.dir), "hydra.sweep.dir")
-        params = first.sweeper.get("params") or {}
+        compose_run(points(overrides)[0], checked=False)  # what is misspelt is told with the right word
+        whole = compose_sweep(overrides)
+        params = whole.sweeper.get("params") or {}
+        here = whole.runtime.choices["hydra/launcher"] == "processes"
         for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
-            compose_run(point)
+            cfg = compose_run(point)
+            if here:
+                refuse_more_than_there_is_room_for(cfg.trainer)
+        make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
     elif not sweep:
         cfg = compose_run(overrides)
         agree_with_torchrun(cfg, overrides)
         if not options:
-            run_dir = Path(cfg.hydra.run.dir)
+            refuse_more_than_there_is_room_for(cfg.trainer)
+            run_dir = folder_of("hydra.run.dir", cfg.hydra.run.dir)
             refuse_occupied(run_dir, cfg.ckpt)
             make_run_directory(run_dir)
 
@@ -238,7 +255,7 @@ def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
     """The processes are those that the configuration says, and write into one directory. Raises InputError."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    named = any(override.startswith("hydra.run.dir=") for override in overrides)
+    named = any(override.key_or_group == "hydra.run.dir" for override in parse(overrides))
     if os.environ["TORCHELASTIC_RUN_ID"] == "none" and not named:
         raise InputError(
             "torchrun's processes need one run directory: add hydra.run.dir=…, or --standalone to torchrun."
@@ -288,34 +305,113 @@ def parse(overrides: list[str]) -> list[Override]:
             except HydraException:
                 raise InputError(
                     f"cannot read '{override}'; write option=value, and put quotes around a value with "
-                    "spaces or brackets: \"option='some value'\"."
+                    "other signs than letters, digits and /.-_+: \"option='some, value'\"."
                 ) from None
         raise
 
 
 def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
     """The configuration of a run from conf/train.yaml and `overrides`. Raises InputError for what is wrong."""
+    for override in parse(overrides):
+        if override.is_sweep_override():
+            raise InputError(_several(override))
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         find_misspelt(overrides)
-        try:
+        with composing():
             cfg = compose("train", overrides=overrides, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, AssertionError) as error:  # assertions of OmegaConf's
-            raise InputError(_unknown_choice(str(error)) or _first_line(error)) from error
-    run = without_hydra(cfg)
+    look_up(cfg, but=["hydra.sweep"])
     try:
-        plain = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
+        plain = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key or "an option"
         raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
-    except InterpolationToMissingValueError as error:
-        key = str(error).splitlines()[0].rpartition(": ")[2].rstrip(".")
-        raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
-    except OmegaConfBaseException as error:
-        raise InputError(_first_line(error)) from None
     if checked:
         assert isinstance(plain, dict)
         check(plain)  # type: ignore[arg-type]
     return cfg
+
+
+def compose_sweep(overrides: list[str]) -> DictConfig:
+    """Hydra's part of a sweep's configuration: its directory, launcher and sweeper. Raises InputError."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"), composing():
+        found = GlobalHydra.instance().hydra
+        assert found is not None
+        cfg = found.compose_config("train", overrides, run_mode=RunMode.MULTIRUN, from_shell=False)
+    look_up(cfg, but=["hydra.run", *(str(key) for key in cfg if key != "hydra")])
+    return cfg.hydra
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Inside, what Hydra and OmegaConf cannot put together is an InputError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, AssertionError) as error:  # assertions of OmegaConf's
+        merging = re.match("Error merging override (.*)", str(error))
+        if merging and error.__cause__ is not None:
+            raise InputError(f"{merging[1]} cannot be used ({reason_of(error.__cause__)}).") from error
+        raise InputError(_unknown_choice(str(error)) or f"{reason_of(error)}.") from error
+
+
+# Of hydra.*: texts in which ${…} need not mean anything
+HYDRAS_NOTES = ("hydra.runtime", "hydra.overrides", "hydra.job.override_dirname", "hydra.help", "hydra.hydra_help")
+AT_ONCE = ("hydra.run.dir", "hydra.sweep.dir")  # the rest of hydra.* may refer to what Hydra learns as it runs
+
+
+def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
+    """Raises InputError for the first interpolation that leads nowhere. but: parts that are not used."""
+
+    def walk(node: Any, path: tuple[Any, ...]) -> None:
+        option = ".".join(map(str, path))
+        if option in (*HYDRAS_NOTES, *but):
+            return
+        if isinstance(node, dict | list):
+            for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+                walk(inner, (*path, key))
+        if not isinstance(node, str) or "${" not in node:
+            return
+        try:
+            functools.reduce(operator.getitem, path, cfg)
+        except InterpolationToMissingValueError as error:
+            missing = str(error).splitlines()[0].rpartition(": ")[2].rstrip(".")
+            if not missing.startswith("hydra."):
+                raise InputError(f"{missing} has to be given: add {missing}=… to the command.") from None
+            if path[0] != "hydra" or option in AT_ONCE:
+                raise InputError(f"{option}={node} cannot be looked up ({missing} is only known later).") from None
+        except (OmegaConfBaseException, RecursionError) as error:
+            raise InputError(
+                f"{option}={node} cannot be looked up ({reason_of(error)}); give a value in its place."
+            ) from None
+
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    for group in sorted(plain, key="hydra".__eq__):  # Hydra's own at the end, which may refer to the others
+        walk(plain[group], (group,))
+
+
+def reason_of(error: BaseException) -> str:
+    """What OmegaConf or Hydra says, on one line."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", first).strip('"').rstrip(".")
+
+
+def values_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """What a script's words option=value say, as Hydra reads them: plain values by option.
+
+    Raises InputError for a word that cannot be read, for several values (a,b), and for ~option.
+    """
+    given: dict[str, Any] = {}
+    for override in parse(list(overrides)):
+        if override.is_sweep_override():
+            raise InputError(_several(override))
+        if override.is_delete():
+            raise InputError(f"{override.input_line} takes an option away; write option=value.")
+        given[override.key_or_group] = override.value()
+    look_up(OmegaConf.create(given))
+    return OmegaConf.to_container(OmegaConf.create(given), resolve=True)  # type: ignore[return-value]
+
+
+def _several(override: Override) -> str:
+    return f"{override.input_line} are several values; give one, in quotes if a comma is part of it."
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
@@ -386,12 +482,24 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
     return names + [name for key in node for name in _keys(node[key], f"{prefix}{key}.")]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") + "."
+def folder_of(option: str, name: Any) -> Path:
+    """Raises InputError where the option names none."""
+    if name in (None, ""):
+        raise InputError(f"{option}= needs a folder.")
+    return Path(str(name))
 
 
 def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
-    """Make it and write to it once: better to know now than after the training. Raises InputError."""
+    """Make it and write to it once: better to know now than after the training. Raises InputError.
+
+    It is gone again if this command turns out to be a mistake.
+    """
+    try:
+        MADE[:] = [Footprint(path)]
+    except OSError as error:
+        raise InputError(
+            f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
+        ) from None
     probe = path / ".writable"
     try:
         path.mkdir(parents=True, exist_ok=True)

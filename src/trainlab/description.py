@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainlab.build import build_data, build_net, target
-from trainlab.command import compose_run
+from trainlab.command import compose_run, parse
 from trainlab.layers import layers
 from trainlab.terminal import console, layer_table
 
@@ -15,7 +15,7 @@ def describe(overrides: list[str]) -> None:
     or, when ``data=…`` is typed, what that data gives. Raises InputError.
     """
     cfg = compose_run(overrides)
-    if "describe" in cfg and not any(override.startswith("data=") for override in overrides):
+    if "describe" in cfg and not any(override.key_or_group == "data" for override in parse(overrides)):
         shape, classes = tuple(cfg.describe.image_shape), cfg.describe.classes
     else:
         data = build_data(cfg, min_size=target("model", cfg.model).min_size)

@@ -7,13 +7,14 @@ from typing import Any
 
 import lightning as L
 import torch
+from hydra.core.override_parser.types import Override, ValueType
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from trainlab import checkpoint
 from trainlab.build import FETCHES, build, build_data, target
 from trainlab.classifier import Classifier
-from trainlab.command import GROUPS, compose_run, find_misspelt, parse
+from trainlab.command import GROUPS, compose_run, find_misspelt, parse, values_of
 from trainlab.config import check_values
 from trainlab.errors import InputError
 from trainlab.hardware import choose_hardware
@@ -34,15 +35,11 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     always is. Raises InputError.
     """
     quieten_libraries()
-    given = [o for o in overrides if o.startswith("ckpt=")]
-    names = given[0].removeprefix("ckpt=").split(",") if len(given) == 1 else []
-    if names and names[0].startswith("[") and names[-1].endswith("]"):
-        names[0], names[-1] = names[0][1:], names[-1].removesuffix("]")
-    if not all(names) or not names:
-        raise InputError("name a checkpoint or run directory to evaluate, or several: ckpt=runs/…, ckpt=[a,b,c].")
-    every = [checkpoint.read(name.strip(), prefer="best") for name in names]
+    words = parse(list(overrides))
+    names = checkpoints_of([word for word in words if word.key_or_group == "ckpt"])
+    every = [checkpoint.read(name, prefer="best") for name in names]
     name, saved = names[0], every[0]
-    typed = [o for o in overrides if not o.startswith("ckpt=")]
+    typed = [word.input_line or "" for word in words if word.key_or_group != "ckpt"]
     cfg = changed(saved.config, typed)
 
     hardware = choose_hardware(
@@ -109,6 +106,26 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     return metrics
 
 
+def checkpoints_of(given: Sequence[Override]) -> list[str]:
+    """The names in ``ckpt=a``, ``ckpt=a,b`` or ``ckpt=[a,b]``, as Hydra reads them, quotes and all.
+
+    Raises InputError for what names none.
+    """
+    if len(given) != 1 or given[0].is_delete():
+        raise InputError("name a checkpoint or run directory to evaluate, or several: ckpt=runs/…, ckpt=[a,b,c].")
+    (word,) = given
+    if word.value_type in (ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+        word = parse([f"ckpt=[{','.join(word.sweep_string_iterator())}]"])[0]
+    named = values_of([word.input_line or ""])["ckpt"]
+    names = named if isinstance(named, list) else [named]
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise InputError(
+            f"{given[0].input_line} names no checkpoint; write ckpt=runs/…, or several as ckpt=[a,b,c], in quotes what "
+            "is no plain word."
+        )
+    return names
+
+
 def network(one: checkpoint.Saved, first: checkpoint.Saved) -> nn.Module:
     """The network of a checkpoint. Raises InputError for one that cannot stand beside the first."""
     if one.facts.classes != first.facts.classes or one.facts.input_shape != first.facts.input_shape:
@@ -121,7 +138,7 @@ def network(one: checkpoint.Saved, first: checkpoint.Saved) -> nn.Module:
 
 def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
     """The run's configuration with whole groups (aug=tencrop) or single values (data.root=…) replaced."""
-    given = parse(overrides)
+    given, values = parse(overrides), values_of(overrides)
     for override in given:
         if override.key_or_group.partition(".")[0] not in CHANGEABLE:
             raise InputError(
@@ -140,6 +157,6 @@ def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
         if OmegaConf.select(cfg, key, default=KeyError) is KeyError:
             find_misspelt([override.input_line or ""])
             raise InputError(f"{key} is no option of this checkpoint's run.")
-        OmegaConf.update(cfg, key, override.value())
+        OmegaConf.update(cfg, key, values[key])
     check_values(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     return cfg

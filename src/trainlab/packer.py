@@ -17,6 +17,7 @@ from trainlab.data.packed import read_packed, verify
 from trainlab.data.packing import Form, bytes_needed, pack
 from trainlab.duration import duration
 from trainlab.errors import InputError, RunError
+from trainlab.footprint import undone_on_a_mistake
 from trainlab.memory import gigabytes
 from trainlab.run_directory import only_one
 from trainlab.signals import noted, outlast_terminal, stopped
@@ -44,18 +45,19 @@ def pack_images(arguments: Sequence[str]) -> None:
         raise InputError(f"--workers {options.workers} must be at least 1.")
     out = Path(options.out)
     listing = list_images(Path(options.source))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
-    with only_one(out, or_else=f"{out} is being packed by another command."):
-        pack_in_sight(
-            listing,
-            out,
-            Form(options.size, options.store, options.quality),
-            on_bad_image=options.on_bad_image,
-            workers=options.workers,
-        )
+    with undone_on_a_mistake(out):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
+        with only_one(out, or_else=f"{out} is being packed by another command."):
+            pack_in_sight(
+                listing,
+                out,
+                Form(options.size, options.store, options.quality),
+                on_bad_image=options.on_bad_image,
+                workers=options.workers,
+            )
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

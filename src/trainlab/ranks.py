@@ -172,5 +172,6 @@ def judge(ended: list[tuple[int, int]], world_size: int, run_dir: Path) -> None:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     lines = lines or ["it said nothing"]
     sentence = lines[-1].removeprefix("error: ").rstrip(".")
-    error = {InputError.status: InputError, RunError.status: RunError}.get(status, RunError)
-    raise error(f"process {rank} of {world_size} failed: {sentence}; all it said is in {rank_log(run_dir, rank)}.")
+    if status == InputError.status:  # that is all it said, and the log goes with the rest of the mistake
+        raise InputError(f"process {rank} of {world_size} failed: {sentence}.")
+    raise RunError(f"process {rank} of {world_size} failed: {sentence}; all it said is in {rank_log(run_dir, rank)}.")

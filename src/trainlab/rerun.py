@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from trainlab.atomic import write_whole
 from trainlab.build import FETCHES, target
-from trainlab.command import RUN_STAMP, make_run_directory, parse, refuse_occupied, run_in
+from trainlab.command import RUN_STAMP, folder_of, make_run_directory, refuse_occupied, run_in, values_of
 from trainlab.config import check
 from trainlab.errors import InputError
 from trainlab.run_directory import CONFIG, read_results
@@ -27,7 +27,7 @@ def rerun(run_dir: str, overrides: Sequence[str]) -> None:
     Raises InputError.
     """
     file = Path(run_dir) / CONFIG
-    given = {o.key_or_group: o.value() for o in parse(list(overrides))}
+    given = values_of(overrides)
     for key in given:
         if key not in ("hydra.run.dir", *WHERE_THE_DATA_ARE):
             can_be = ", ".join(["hydra.run.dir", *WHERE_THE_DATA_ARE])
@@ -46,9 +46,7 @@ def rerun(run_dir: str, overrides: Sequence[str]) -> None:
         # How many threads add up a sum changes its last bits; a sweep deals out fewer than a single run takes.
         cfg.trainer.threads = (read_results(Path(run_dir)) or {}).get("threads", cfg.trainer.threads)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    if given.get("hydra.run.dir", "new") in (None, ""):
-        raise InputError("hydra.run.dir= needs a folder.")
-    new = Path(str(given.get("hydra.run.dir", f"runs/{cfg.model.name}_{cfg.data.name}/{RUN_STAMP}")))
+    new = folder_of("hydra.run.dir", given.get("hydra.run.dir", f"runs/{cfg.model.name}_{cfg.data.name}/{RUN_STAMP}"))
     refuse_occupied(new, None)
     make_run_directory(new)
     (new / CONFIG).parent.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ from trainlab.data.image_set import SKIPPED, ImageSet, Splits, split
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
 from trainlab.data.packing import Form
 from trainlab.errors import InputError
+from trainlab.footprint import undone_on_a_mistake
 from trainlab.packer import pack_in_sight
 from trainlab.run_directory import only_one
 
@@ -77,10 +78,11 @@ def pack_once(source: Path, folder: Path, form: Form, on_bad_image: str) -> None
     if is_packed(folder):
         return
     listing = list_images(source)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from None
-    with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
-        if not is_packed(folder):
-            pack_in_sight(listing, folder, form, on_bad_image=on_bad_image)
+    with undone_on_a_mistake(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from None
+        with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
+            if not is_packed(folder):
+                pack_in_sight(listing, folder, form, on_bad_image=on_bad_image)
