@@ -1,10 +1,10 @@
 """Python scripts without the seconds in which a new interpreter imports torch: forks of a parent that has the imports.
 
 `Popen` is used like subprocess.Popen; whole_runs.command and start_command choose between the two. Each process of
-pytest has a parent of its own. That imports third-party packages and does nothing else: none of trainlab's modules is in
-it and no number is computed, so that a script finds what a new interpreter finds after those imports. The fork has the
-arguments, folder, environment, input and output that it is given, a group of processes of its own, and ends as any
-interpreter ends. When pytest ends, however it ends, the parent kills what it has running and ends too.
+pytest has a parent of its own. That imports third-party packages and does nothing else: no module of trainlab is in it
+(but the bare package) and no number is computed, so that a script finds what a new interpreter finds after those
+imports. The fork has the arguments, folder, environment, input and output that it is given, a group of processes of its
+own, and ends as any interpreter ends. When pytest ends, however it ends, the parent kills what it has running and ends.
 
 Start a script cold, with sys.executable, where the test is about
 
@@ -41,9 +41,9 @@ import numpy as np
 
 LOOK_SECONDS = 0.005  # how often the parent looks whether a script has ended
 ENVIRONMENT = dict(os.environ)  # before the tests, and what they import, add to it; the parent's
-# What runs import: first the package itself, which tells the C libraries that torch is about to load how to wait, then
-# others. Not what does more at its import than define things: threads and CUDA would not survive the fork, and W&B makes
-# a folder, which the first script to end would take from the others.
+# What runs import: first the package itself, which tells OpenMP how to wait before torch loads it. Not what does more
+# at its import than define things: threads and CUDA would not survive the fork, and W&B makes a folder, which the first
+# script to end would take from the others.
 PRELOADED = (
     "trainlab",
     "hydra",
