@@ -89,6 +89,9 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
 
 def main() -> None:
     """``python train.py …``, all of it; ends the process."""
+    typed = sys.argv[1:]
+    # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second.
+    sys.argv[1:] = sorted(typed, key=lambda word: word not in ("-m", "--multirun"))
     show_help(sys.argv[1:])
     check_command_line(sys.argv[1:])
     with quick_exit():
