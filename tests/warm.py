@@ -147,7 +147,8 @@ def serve(requests: socket.socket) -> str:
         _, files, *_ = socket.recv_fds(requests, 1, 4)
         if not files:  # pytest has ended
             for pid in running:
-                os.killpg(pid, signal.SIGKILL)
+                with contextlib.suppress(OSError):  # it has just ended
+                    os.killpg(pid, signal.SIGKILL)
             os._exit(0)
         *streams, there = files
         reports = socket.socket(fileno=there)
