@@ -10,6 +10,7 @@ import os
 import pickle
 import pkgutil
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,11 @@ WRONG: tuple[Any, ...] = (3, -1.5, "x", None, [], {}, [[[[1]]]], 10**30, True, {
 
 def modules() -> list[types.ModuleType]:
     found = pkgutil.walk_packages(trainlab.__path__, "trainlab.")
-    return [importlib.import_module(module.name) for module in found if module.name != "trainlab.__main__"]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        return [importlib.import_module(module.name) for module in found if module.name != "trainlab.__main__"]
+    finally:  # the parent of a sweep's points blocks signals when it is imported, and the tests' processes inherit that
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def dotted_names() -> Iterator[str]:
