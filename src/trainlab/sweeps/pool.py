@@ -20,6 +20,7 @@ from typing import Any, Literal
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from trainlab import room
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.memory import free_memory
 from trainlab.run_directory import read_results
@@ -29,8 +30,6 @@ from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATU
 GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
 LOOK_SECONDS = 0.25
 MEMORY_OF_A_RUN = 2e9  # bytes, a generous guess
-MEMORY_OF_A_SMALL_RUN = 0.4e9  # bytes: what a perceptron's takes beside what it shares with its parent
-RUNS_OF_A_CORE = 4  # beyond that they only take turns
 RUNNING: Literal["running"] = "running"
 UNKNOWN = 255  # what multiprocessing says when the forkserver has died; no point ends so by itself
 
@@ -158,7 +157,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
     as the memory goes. gpus_per_job="auto" is `devices`; below 1, so many points share a GPU. A number that the cores
     or the memory cannot hold is refused whatever number of points there is.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = room.cores()
     gpus = [] if accelerator == "cpu" else visible_gpus()
     if not gpus:
         if accelerator == "gpu":
@@ -186,8 +185,8 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
 
 def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:
     """Raises InputError for more points at a time than this machine can hold, with the number that it can."""
-    by_cores, memory = RUNS_OF_A_CORE * cores // devices, free_memory()
-    most = max(1, int(min(by_cores, memory / (MEMORY_OF_A_SMALL_RUN * devices))))
+    by_cores, memory = room.PROCESSES_OF_A_CORE * cores // devices, free_memory()
+    most = max(1, int(min(by_cores, memory / (room.MEMORY_OF_A_PROCESS * devices))))
     if jobs > most:
         there = f"{cores} cores" if by_cores == most else f"{memory / 1e9:.1f} GB of free memory"
         each = f", each of {devices} processes," if devices > 1 else ""
