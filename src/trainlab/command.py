@@ -319,9 +319,13 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
         if override.is_sweep_override():
             raise InputError(_several(override))
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        find_misspelt(overrides)
-        with composing():
-            cfg = compose("train", overrides=overrides, return_hydra_config=True)
+        check_choices(overrides)
+        try:
+            with composing():
+                cfg = compose("train", overrides=overrides, return_hydra_config=True)
+        except InputError:
+            find_misspelt(overrides)
+            raise
     look_up(cfg, but=["hydra.sweep"])
     try:
         plain = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
@@ -422,23 +426,27 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-def find_misspelt(overrides: list[str]) -> None:
-    """Raises InputError, with the nearest right word, for a group, a choice or a key that is not there."""
-    good, rest = [], []
+def check_choices(overrides: list[str]) -> None:
+    """Raises InputError, with the nearest right word, for a group left out or a choice that is not there."""
     for override in parse(overrides):
         key = override.key_or_group
-        if key in GROUPS and override.is_delete():
+        if key not in GROUPS:
+            continue
+        if override.package is not None:
+            raise InputError(f"{override.input_line} would put a choice elsewhere; a group has one: write {key}=….")
+        if override.is_delete():
             raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
-        if key in GROUPS:
-            choice = override.value()
-            if not isinstance(choice, str) or choice not in GROUPS[key]:
-                if key == "experiment" and choice is None:
-                    continue
-                raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
-            good.append(override.input_line or "")
-        elif not (key == "hydra" or key.startswith(("hydra.", "hydra/"))):
-            rest.append(override)
-    known = _keys(OmegaConf.to_container(compose("train", overrides=good)))
+        choice = override.value()
+        if (not isinstance(choice, str) or choice not in GROUPS[key]) and (key, choice) != ("experiment", None):
+            raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
+
+
+def find_misspelt(overrides: list[str]) -> None:
+    """Raises InputError, with the nearest right word, for a key that is not there. The choices are right."""
+    parsed = parse(overrides)
+    chosen = [override.input_line or "" for override in parsed if override.key_or_group in GROUPS]
+    known = _keys(OmegaConf.to_container(compose("train", overrides=chosen)))
+    rest = [o for o in parsed if not (o.key_or_group in GROUPS or re.match(r"hydra($|[./])", o.key_or_group))]
     for override in rest:
         key = override.key_or_group
         if override.is_add() or override.is_force_add() or key in known:

@@ -1,8 +1,8 @@
 """Lightning without what a run never uses of it: half of the seconds between a command and its first step.
 
 `import lightning` takes twice as long as `import torch` (1.7 s and 4.1 s of CPU on two cores), nearly all of it for
-torchmetrics' domains (images, audio, text, with torchvision and scipy) and for torch's compiler. Leave the call out
-and everything works as before, later.
+torchmetrics' domains (images, audio, text, with torchvision and scipy), what its metrics draw with, and torch's
+compiler. Leave the call out and everything works as before, later.
 """
 
 from __future__ import annotations
@@ -59,6 +59,14 @@ def _torchmetrics_without_domains() -> None:
     package._logger = logging.getLogger("torchmetrics")  # type: ignore[attr-defined]
     package.__getattr__ = load_all  # type: ignore[method-assign]
     sys.modules["torchmetrics"] = package
+    # What Metric.plot draws with would import matplotlib.
+    plot: Any = ModuleType("torchmetrics.utilities.plot")
+    plot._AX_TYPE = plot._PLOT_OUT_TYPE = object
+    plot.plot_single_or_multi_val = lambda *shown, **how: importlib.import_module(
+        plot.__name__
+    ).plot_single_or_multi_val(*shown, **how)
+    sys.modules[plot.__name__] = plot
     importlib.import_module("torchmetrics.utilities")  # before the next, which it needs
     package.Metric = importlib.import_module("torchmetrics.metric").Metric  # type: ignore[attr-defined]
     package.MetricCollection = importlib.import_module("torchmetrics.collections").MetricCollection  # type: ignore[attr-defined]
+    del sys.modules[plot.__name__]

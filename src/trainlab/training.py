@@ -26,7 +26,6 @@ from trainlab.build import build, build_data, build_net, target
 from trainlab.captured_step import CudaGraphs
 from trainlab.classifier import Classifier
 from trainlab.errors import InputError, RunError, StoppedError
-from trainlab.figures.run import draw_figures
 from trainlab.guards import FlatGradient, NonFiniteLoss, Threads, ValidateAtTheEnd
 from trainlab.hardware import choose_hardware, choose_steps_together, choose_threads, compile_net
 from trainlab.history import History
@@ -248,6 +247,8 @@ def train(cfg: DictConfig, run_dir: Path, *, watching: Sequence[Callback] = ()) 
                 results |= {"monitor": "train/loss", "best": results["train/loss"]}
             if trainer.is_global_zero:
                 assert classifier.predictions is not None
+                from trainlab.figures.run import draw_figures  # matplotlib is not needed before
+
                 figures = draw_figures(
                     run_dir / "figures",
                     title=f"{cfg.model.name} on {cfg.data.name}",

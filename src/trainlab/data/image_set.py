@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainlab.data.packed import PackedImages
+from trainlab.data.stratified import stratified
 from trainlab.errors import InputError
 
 
@@ -106,8 +107,8 @@ def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor
     if fraction == 0:
         return everything, everything[:0]
     try:
-        kept, away = _stratified(labels, fraction, seed)
-    except ValueError:  # too few for scikit-learn: it wants two of every class, and on each side one of every class
+        kept, away = stratified(labels.numpy(), float(fraction), seed)
+    except ValueError:  # too few of some class, or in all
         counts = np.bincount(labels.numpy())
         counts[counts == 1] = 0  # nothing can be cut from these
         most = int(np.maximum(counts - 1, 0).sum())
@@ -124,14 +125,6 @@ def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor
         away = _draw(labels, numbers, seed)
         kept = np.setdiff1d(everything.numpy(), away)
     return torch.from_numpy(kept).sort().values, torch.from_numpy(away).sort().values
-
-
-def _stratified(labels: Tensor, part: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two sides as scikit-learn cuts them, `part` (a fraction or a number) on the second. Raises ValueError."""
-    from sklearn.model_selection import train_test_split
-
-    everything = np.arange(len(labels))
-    return train_test_split(everything, test_size=part, random_state=seed, stratify=labels.numpy())
 
 
 def deal_out(counts: np.ndarray, number: int, *, least: np.ndarray, most: np.ndarray, seed: int) -> np.ndarray:
@@ -203,7 +196,7 @@ def fewer(sets: Splits, train_examples: int | None) -> Splits:
             "one; set it to at least that."
         )
     try:
-        _, kept = _stratified(labels, train_examples, seed=0)
+        _, kept = stratified(labels.numpy(), train_examples, seed=0)
     except ValueError:  # a class with one example, or fewer left out than there are classes
         kept = _draw(labels, deal_out(counts, train_examples, least=np.minimum(counts, 1), most=counts, seed=0), seed=0)
     return replace(sets, train=sets.train.take(torch.from_numpy(kept).sort().values))
