@@ -11,13 +11,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab.command import in_sentences
+from trainlab.config import check_options
+
+PREFIX = "hydra.launcher."
 
 
 class _Launcher(Launcher):
     """What both have in common. The heavy imports wait until a sweep is really run."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = OmegaConf.to_container(OmegaConf.create(settings))
+        self.settings: Any = OmegaConf.to_container(OmegaConf.create(settings))
 
     @in_sentences
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -39,10 +42,10 @@ class ProcessesLauncher(_Launcher):
     """Every point a fresh process on this machine; conf/hydra/launcher/processes.yaml has the options."""
 
     def checked(self) -> Any:
-        from trainlab.sweeps.launch import Processes, check_settings
+        from trainlab.sweeps.launch import Processes
         from trainlab.sweeps.pool import warm_up
 
-        settings = check_settings(Processes, self.settings)  # type: ignore[arg-type]
+        settings = check_options(Processes, self.settings, prefix=PREFIX)
         warm_up()
         return settings
 
@@ -51,7 +54,6 @@ class SlurmLauncher(_Launcher):
     """Every point a job of a SLURM cluster; conf/hydra/launcher/slurm.yaml has the options."""
 
     def checked(self) -> Any:
-        from trainlab.sweeps.launch import check_settings
         from trainlab.sweeps.slurm import Cluster
 
-        return check_settings(Cluster, self.settings)  # type: ignore[arg-type]
+        return check_options(Cluster, self.settings, prefix=PREFIX)

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
 from trainlab.conf_folder import CONF
+from trainlab.config import wrong_value
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.memory import free_memory, gigabytes
@@ -88,8 +89,7 @@ def check_arguments(group: str, call: Callable[..., Any], values: dict[str, Any]
         try:
             TypeAdapter(hints[key], config=strict).validate_python(values[key])
         except ValidationError as error:
-            problem = error.errors()[0]["msg"].replace("Input should", "it should")
-            raise InputError(f"{group}.{key}={values[key]} cannot be used: {problem}.") from error
+            raise InputError(wrong_value(f"{group}.{key}", values[key], hints[key])) from error
 
 
 def build_data(

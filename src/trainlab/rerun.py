@@ -19,15 +19,18 @@ from trainlab.stored import load_config
 WHERE_THE_DATA_ARE = ("data.root", "data.packed", "data.download")  # of another machine, so that they may be given
 
 
-def rerun(run_dir: str, overrides: Sequence[str]) -> None:
-    """Train and test as `run_dir` was, in a new directory; on the same machine the metrics are the same bits.
+def rerun(arguments: Sequence[str]) -> None:
+    """Train and test as a run was, in a new directory; on the same machine the metrics are the same bits.
 
-    overrides: hydra.run.dir, where to write, and where the data are. Any other is refused: it would be another run.
+    arguments: its directory, then hydra.run.dir, where to write, and where the data are. Any other option is refused:
+    it would be another run.
     What is not there is not downloaded or packed unless that is asked for here: the file may be anybody's.
     Raises InputError.
     """
+    if not arguments:
+        raise InputError("which run? python scripts/rerun.py RUN_DIR [hydra.run.dir=…].")
+    run_dir, given = arguments[0], values_of(arguments[1:])
     file = Path(run_dir) / CONFIG
-    given = values_of(overrides)
     for key in given:
         if key not in ("hydra.run.dir", *WHERE_THE_DATA_ARE):
             can_be = ", ".join(["hydra.run.dir", *WHERE_THE_DATA_ARE])

@@ -52,7 +52,7 @@ def call(command: str, words: list[str]) -> str:
         "evaluate": ("trainlab.evaluation", "evaluate", lambda f: f(words)),
         "predict": ("trainlab.prediction", "predict", lambda f: f(words)),
         "report": ("trainlab.sweeps.report", "report", lambda f: f(words)),
-        "rerun": ("trainlab.rerun", "rerun", lambda f: f(words[0], words[1:])),
+        "rerun": ("trainlab.rerun", "rerun", lambda f: f(words)),
         "train": ("guarded", "train", lambda f: f(words)),
         "packed": ("guarded", "packed", lambda f: f(words[0])),
     }

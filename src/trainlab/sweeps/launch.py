@@ -6,17 +6,17 @@ import functools
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from trainlab.atomic import write_whole
 from trainlab.commit import commit
@@ -73,23 +73,6 @@ class Processes(Settings):
             accelerator=next(name for name in ("gpu", "auto", "cpu") if name in asked),
         )
         return Plan(len(room.slots), room.threads, functools.partial(run_jobs, jobs, room.slots))
-
-
-Kind = TypeVar("Kind", bound=Settings)
-
-
-def check_settings(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
-    """Raises InputError for an option that is not there or has a wrong value."""
-    try:
-        return kind(**values)
-    except ValidationError as problems:
-        problem = problems.errors()[0]
-        key = f"hydra.launcher.{problem['loc'][0]}"
-        if problem["type"] == "extra_forbidden":
-            raise InputError(f"there is no option {key}; there are {', '.join(kind.model_fields)}.") from None
-        same = [p["msg"] for p in problems.errors() if p["loc"][0] == problem["loc"][0]]  # of each kind that it can be
-        said = [message.removeprefix("Input should be ") for message in same]
-        raise InputError(f"{key}={problem['input']} cannot be used: it should be {' or '.join(said)}.") from None
 
 
 class PointReturn(JobReturn):

@@ -1,0 +1,32 @@
+"""What every script here does first."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+try:
+    from trainlab.command import in_sentences
+except ModuleNotFoundError as missing:
+    print(
+        f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "
+        "then use .venv/bin/python (or `source .venv/bin/activate`).",
+        file=sys.stderr,
+    )
+    sys.exit(2)
+
+
+@in_sentences
+def start(module: str, function: str, *, usage: str | None = None, lightning: bool = False) -> None:
+    """Call it with the words of the command line.
+
+    usage: printed for --help by those that have no options of argparse's. lightning: imported first, and leanly.
+    """
+    if usage and ({"--help", "-h"} & {*sys.argv[1:]}):
+        print(usage)
+        return
+    if lightning:
+        from trainlab.lean_imports import import_lightning
+
+        import_lightning()
+    getattr(import_module(module), function)(sys.argv[1:])
