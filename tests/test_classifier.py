@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from trainlab.classifier import Classifier
+from trainlab.classifier import Classifier, Recipe
 from trainlab.models.mlp import MLP
 from trainlab.objective import L2, CrossEntropy
-from trainlab.optim import optimiser
+from trainlab.optim import make_optimizer
 
 
 @pytest.mark.parametrize("after", [None, 0, 1])
@@ -15,8 +15,9 @@ def test_the_first_layer_can_be_frozen_and_the_others_go_on(after):
     """In epoch 0, with momentum and L2, which would move it without a gradient."""
     torch.manual_seed(0)
     net = MLP((4,), 3, hidden=[5])
-    classifier = Classifier(net, CrossEntropy(), L2(examples=1), lambda n: None, classes=3, freeze_first_after=after)
-    optimizer = optimiser(net, lr=0.1, momentum=0.9, l2_coefficient=0.01)
+    recipe = Recipe(L2(examples=1), lambda n: None, freeze_first_after=after)
+    classifier = Classifier(net, CrossEntropy(), recipe, classes=3)
+    optimizer = make_optimizer(net, lr=0.1, momentum=0.9, weight_decay=0.01)
     first, last = [m for m in net.modules() if isinstance(m, nn.Linear)]
     before = [p.detach().clone() for p in (first.weight, first.bias, last.weight)]
     for _ in range(2):

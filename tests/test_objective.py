@@ -13,7 +13,7 @@ from trainlab.models.convnet import ConvNet
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import L2, CrossEntropy, HalfMSE, weights_and_biases
-from trainlab.optim import optimiser
+from trainlab.optim import make_optimizer
 
 
 def outputs_and_labels(n: int = 50, classes: int = 7, scale: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +98,7 @@ def test_frozen_parameters_are_left_alone():
 @given(st.floats(0, 100), st.integers(1, 10_000))
 def test_the_sum_form_is_the_mean_form_of_strength_over_n(strength, examples):
     mean = L2(strength / examples, "mean", examples=examples)
-    assert L2(strength, "sum", examples=examples).coefficient == mean.coefficient
+    assert L2(strength, "sum", examples=examples).weight_decay == mean.weight_decay
 
 
 def test_penalty_is_numpys():
@@ -129,8 +129,8 @@ def test_a_step_follows_the_gradient_of_the_explicit_penalty(form, momentum):
     gradients = torch.autograd.grad(data_term() + penalty, list(net.parameters()))
     expected = [p.detach() - 0.1 * g for p, g in zip(net.parameters(), gradients, strict=True)]
 
-    strength = L2(0.8, form, examples=20).coefficient
-    optimizer = optimiser(net, lr=0.1, momentum=momentum, l2_coefficient=strength)
+    strength = L2(0.8, form, examples=20).weight_decay
+    optimizer = make_optimizer(net, lr=0.1, momentum=momentum, weight_decay=strength)
     data_term().backward()
     optimizer.step()
     for found, wanted in zip(net.parameters(), expected, strict=True):
@@ -143,6 +143,6 @@ def test_l2_does_not_touch_the_biases(momentum):
     for p in net.parameters():
         torch.nn.init.ones_(p)
         p.grad = torch.zeros_like(p)
-    optimiser(net, lr=0.1, momentum=momentum, l2_coefficient=0.5).step()
+    make_optimizer(net, lr=0.1, momentum=momentum, weight_decay=0.5).step()
     for p in net.parameters():
         assert p.unique().tolist() == pytest.approx([0.95 if p.ndim > 1 else 1.0])

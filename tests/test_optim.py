@@ -6,15 +6,15 @@ from torch import nn
 
 from trainlab.errors import InputError
 from trainlab.models.perceptron import Perceptron
-from trainlab.optim import GradientDescent, Momentum, optimiser, schedule
+from trainlab.optim import GradientDescent, Momentum, Schedule, make_optimizer
 
 LR = 0.2
 
 
 def rates(name: str, steps: int, updates: int) -> list[float]:
     """The step size of each update under a schedule that moves after each."""
-    optimizer = optimiser(Perceptron((2,), 2), lr=LR)
-    scheduler = schedule(name, optimizer, steps)
+    optimizer = make_optimizer(Perceptron((2,), 2), lr=LR)
+    scheduler = Schedule(name).of(optimizer, steps)
     found = []
     for _ in range(updates):
         found.append(optimizer.param_groups[0]["lr"])
@@ -24,14 +24,14 @@ def rates(name: str, steps: int, updates: int) -> list[float]:
 
 
 def test_plain_descent_has_no_momentum():
-    optimizer = optimiser(Perceptron((2,), 2), lr=LR)
+    optimizer = make_optimizer(Perceptron((2,), 2), lr=LR)
     assert type(optimizer) is GradientDescent
     assert optimizer.defaults["momentum"] == 0
 
 
 def test_every_trained_parameter_is_in_one_group():
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
-    held = [p for group in optimiser(net, lr=LR, l2_coefficient=0.1).param_groups for p in group["params"]]
+    held = [p for group in make_optimizer(net, lr=LR, weight_decay=0.1).param_groups for p in group["params"]]
     assert sorted(map(id, held)) == sorted(map(id, net.parameters()))
 
 
@@ -40,7 +40,7 @@ def test_plain_descent_is_numpys():
     before = [p.detach().numpy().copy() for p in net.parameters()]
     for p in net.parameters():
         p.grad = torch.randn_like(p)
-    optimiser(net, lr=LR).step()
+    make_optimizer(net, lr=LR).step()
     for p, old in zip(net.parameters(), before, strict=True):
         assert p.detach().numpy() == pytest.approx(old - LR * p.grad.numpy())
 
@@ -80,7 +80,7 @@ def test_each_group_has_its_own_step_size():
 
 
 def test_constant_is_no_schedule():
-    assert schedule("constant", optimiser(Perceptron((2,), 2), lr=LR), 10) is None
+    assert Schedule("constant").of(make_optimizer(Perceptron((2,), 2), lr=LR), 10) is None
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
@@ -104,8 +104,8 @@ def test_cosine_starts_at_the_step_size_and_stays_positive(steps):
 
 def plateau(errors: list[float]) -> list[float]:
     """The step size after each epoch."""
-    optimizer = optimiser(Perceptron((2,), 2), lr=LR)
-    scheduler, found = schedule("plateau", optimizer, 100), []
+    optimizer = make_optimizer(Perceptron((2,), 2), lr=LR)
+    scheduler, found = Schedule("plateau").of(optimizer, 100), []
     for error in errors:
         scheduler.step(error)
         found.append(optimizer.param_groups[0]["lr"])
@@ -121,8 +121,8 @@ def test_plateau_keeps_the_step_size_while_the_error_falls():
 
 
 def test_plateau_changes_both_groups():
-    optimizer = optimiser(Perceptron((2,), 2), lr=LR, momentum=0.9)
-    scheduler = schedule("plateau", optimizer, 100)
+    optimizer = make_optimizer(Perceptron((2,), 2), lr=LR, momentum=0.9)
+    scheduler = Schedule("plateau").of(optimizer, 100)
     for _ in range(7):
         scheduler.step(0.5)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([LR / 10] * 2)
@@ -130,7 +130,7 @@ def test_plateau_changes_both_groups():
 
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(InputError, match=r"optim\.schedule=linear"):
-        schedule("linear", optimiser(Perceptron((2,), 2), lr=LR), 10)
+        Schedule("linear").of(make_optimizer(Perceptron((2,), 2), lr=LR), 10)
 
 
 def test_biases_can_have_a_step_size_of_their_own():
@@ -138,7 +138,7 @@ def test_biases_can_have_a_step_size_of_their_own():
     before = [p.detach().clone() for p in net.parameters()]
     for p in net.parameters():
         p.grad = torch.ones_like(p)
-    optimizer = optimiser(net, lr=0.1, momentum=0.9, bias_lr=0.02)
+    optimizer = make_optimizer(net, lr=0.1, momentum=0.9, bias_lr=0.02)
     optimizer.step()
     torch.testing.assert_close(net.weight, before[0] - 0.1)
     torch.testing.assert_close(net.bias, before[1] - 0.02)

@@ -42,7 +42,7 @@ def step(profiler, clock, together=1):
     for _ in range(together):
         with profiler.profile("forward"):
             clock[0] += 8
-        with profiler.profile("optimiser"):
+        with profiler.profile("optimizer"):
             pass
     with profiler.profile(CALLBACK):
         clock[0] += 16
@@ -58,7 +58,7 @@ def test_the_parts_add_up_to_the_step(clock, steps):
         step(profiler, clock)
     rows = {part: (milliseconds, share) for part, milliseconds, share in profiler.table()}
     seconds = {"data": 1, "transfer": 2, "augmentation": 4, "forward": 8, "logging": 16, "the rest": 32}
-    expected = dict.fromkeys(["backward", "optimiser", "metrics"], 0) | seconds | {"the whole step": 63}
+    expected = dict.fromkeys(["backward", "optimizer", "metrics"], 0) | seconds | {"the whole step": 63}
     assert {part: milliseconds for part, (milliseconds, _) in rows.items()} == {
         k: 1000 * s for k, s in expected.items()
     }
@@ -110,7 +110,7 @@ def test_asking_for_a_profile_changes_no_number(train):
         printed = re.search(rf"│ {row['part']} +│ +([\d.]+)", asked.out)
         assert float(printed[1]) == pytest.approx(float(row["milliseconds"]), abs=6e-4)
     events = json.loads((asked.folder / "profile/trace.json").read_text())["traceEvents"]
-    for part in ("transfer", "augmentation", "forward", "backward", "optimiser", "metrics"):
+    for part in ("transfer", "augmentation", "forward", "backward", "optimizer", "metrics"):
         of_part = [e for e in events if e.get("name") == part and e.get("cat") == "user_annotation"]
-        assert len(of_part) >= (profiling.TRACED if part in ("forward", "backward", "optimiser", "metrics") else 1)
+        assert len(of_part) >= (profiling.TRACED if part in ("forward", "backward", "optimizer", "metrics") else 1)
     assert not (plain.folder / "profile").exists()

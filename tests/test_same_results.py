@@ -107,7 +107,9 @@ def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision
     for together in (1, 5):
         this = job(["model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}"])
         this.data.together = together
-        classifier = Classifier(this.net, this.loss, L2(examples=1), lambda _, this=this: this.optimiser(), classes=10)
+        classifier = Classifier(
+            this.net, this.loss, L2(examples=1), lambda _, this=this: this.make_optimizer(), classes=10
+        )
         trainer = bare_trainer(tmp_path, max_epochs=2, precision=this.hardware.precision)
         trainer.fit(classifier, this.data)
         assert trainer.num_training_batches == -(-this.data.train_batches // together)

@@ -213,7 +213,6 @@ def test_a_bad_image_by_name_or_skipped_and_counted(train, tmp_path):
         (["ckpt=/nonexistent.ckpt"], "does not exist"),
         (["+model.depth=3"], "depth"),
         (["trainer=gpu"], "CUDA"),
-        (["trainer=cpu", "trainer.capture=true"], "trainer.capture=true needs a GPU"),
     ],
 )
 def test_mistakes_that_only_the_run_can_find(train, typed, sentence):

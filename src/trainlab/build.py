@@ -9,25 +9,16 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
-from functools import cache, partial
+from functools import cache
 from typing import Any, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from torch import nn
 
 from trainlab.conf_folder import CONF
 from trainlab.config import wrong_value
-from trainlab.data.module import ImageData
 from trainlab.errors import InputError
-from trainlab.memory import free_memory, gigabytes
-from trainlab.models.weight_budget import WeightBudget
-
-# Arguments that let a source write files or use the network, and the options by which a command asks for that
-FETCHES = {"download": "data.download", "pack": "data.packed"}
-BYTES_OF_A_WEIGHT = 12  # float32, its gradient and its velocity
 
 
 @cache
@@ -90,56 +81,3 @@ def check_arguments(group: str, call: Callable[..., Any], values: dict[str, Any]
             TypeAdapter(hints[key], config=strict).validate_python(values[key])
         except ValidationError as error:
             raise InputError(wrong_value(f"{group}.{key}", values[key], hints[key])) from error
-
-
-def build_data(
-    cfg: DictConfig,
-    *,
-    min_size: int = 1,
-    input_size: int | None = None,
-    channels_last: bool = False,
-    may_fetch: bool = True,
-) -> ImageData:
-    """The data module. min_size: the least side the network takes; input_size: the exact one it was made for.
-
-    may_fetch: whether a source may download or pack what is not there; not where a file chose it.
-    """
-    augmentation = partial(build, "aug", cfg.aug, min_size=min_size, size=input_size, reflections=cfg.data.reflections)
-    return ImageData(
-        source(cfg, may_fetch=may_fetch),
-        augmentation,
-        batch_size=cfg.data.batch_size,
-        train_examples=cfg.data.get("train_examples"),
-        seed=cfg.seed,
-        channels_last=channels_last,
-    )
-
-
-def source(cfg: DictConfig, *, may_fetch: bool) -> Callable[[], Any]:
-    """What reads the sets, to be called without arguments."""
-    fetches = inspect.signature(target("data", cfg.data.load)).parameters.keys() & FETCHES.keys()
-    return partial(build, "data", cfg.data.load, **({} if may_fetch else dict.fromkeys(fetches, False)))
-
-
-def build_net(
-    node: DictConfig, input_shape: tuple[int, ...], classes: int, *, weights_follow: bool = False
-) -> nn.Module:
-    """The network for images of `input_shape` (C, H, W), or points (F,), and so many classes.
-
-    weights_follow: from a checkpoint, so that published ones need not be had. Raises InputError, before the memory
-    is asked for, for a network that the machine cannot hold.
-    """
-    if len(input_shape) == 1 and target("model", node).min_size > 1:
-        raise InputError(f"model={node.name} needs images and this data are points; use model=perceptron or model=mlp.")
-    if weights_follow and node.get("weights"):
-        node = OmegaConf.merge(node, {"weights": None, "standardised": True})  # type: ignore[assignment]
-    free = free_memory()
-
-    def too_large() -> InputError:
-        return InputError(
-            f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are free, "
-            f"{BYTES_OF_A_WEIGHT} bytes for each weight; make it smaller."
-        )
-
-    with WeightBudget(free / BYTES_OF_A_WEIGHT, too_large) if free < float("inf") else nullcontext():
-        return build("model", node, image_shape=input_shape, classes=classes)

@@ -310,6 +310,12 @@ class Best(ModelCheckpoint):
         if validates(trainer):
             super().on_train_epoch_end(trainer, pl_module)
 
+    def put_back(self, net: nn.Module) -> int:
+        """Give `net` the best weights; returns after how many epochs they were that."""
+        chosen = read(self.best_model_path)
+        put_weights(net, chosen, self.best_model_path)
+        return chosen.progress.epochs
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         new = Path(str(self.dirpath)) / "best.ckpt"
         # Beside first: after a move another run may have the old name.

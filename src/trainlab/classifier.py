@@ -1,4 +1,4 @@
-"""The LightningModule: a network, its objective, its optimiser and its errors."""
+"""The LightningModule: a network, its objective, its optimizer and its errors."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from trainlab.augment import CENTRE_VIEW
-from trainlab.captured_step import CapturedStep, Graphs
 from trainlab.checkpoint import KEY, Facts, Progress
 from trainlab.data.batches import Batch
 from trainlab.errors import RunError
 from trainlab.metrics import Errors
 from trainlab.objective import L2, Loss, weights_and_biases
-from trainlab.optim import GradientDescent
-from trainlab.optim import schedule as make_schedule
+from trainlab.optim import CONSTANT, GradientDescent, Schedule, train_step
 from trainlab.profiling import untimed
 
 
@@ -37,50 +35,49 @@ class Predictions:
     confidence: Tensor
 
 
-class Classifier(L.LightningModule):
-    """Trains `net` on J = loss + L2 and counts its mistakes.
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; one that is only tested does without.
 
-    optimiser: given the network, the torch optimiser (the gradient of L2 is part of its step).
-    plateau_patience, plateau_drops: of the schedule "plateau"; after so many drops of the learning rate the next stall
-    ends the run. freeze_first_after: the first layer stays as it is after so many epochs.
-    views: how many views of an image the data module serves at test time. The scores of all are averaged, and
-    the centre alone is the "one view" beside them.
+    optimizer: given the network, the torch optimizer (the gradient of L2 is part of its step).
+    freeze_first_after: the first layer stays as it is after so many epochs.
+    monitor: the value of the epoch's row that the schedule "plateau" watches.
     facts: what goes into the checkpoints besides the weights.
     timed: `with timed(part):` stands around each part of a training step.
     compiled: the network for whole training batches, made by torch.compile.
-    graphs: in which the steps on whole training batches are captured; None for steps as they are. Nothing can look
-    into such a step: hooks before the optimiser's update find the gradients of another.
+    """
+
+    l2: L2
+    optimizer: Callable[[nn.Module], GradientDescent]
+    schedule: Schedule = CONSTANT
+    freeze_first_after: int | None = None
+    monitor: str = "val/top1_error"
+    facts: Facts | None = None
+    timed: Callable[[str], AbstractContextManager[Any]] = untimed
+    compiled: Callable[[Tensor], Tensor] | None = None
+
+
+class Classifier(L.LightningModule):
+    """Trains `net` on J = loss + L2 and counts its mistakes.
+
+    views: how many views of an image the data module serves at test time. The scores of all are averaged, and
+    the centre alone is the "one view" beside them.
     """
 
     def __init__(
         self,
         net: nn.Module,
         loss: Loss,
-        l2: L2,
-        optimiser: Callable[[nn.Module], GradientDescent],
+        recipe: Recipe | None = None,
         *,
         classes: int,
-        schedule: str = "constant",
-        plateau_patience: int = 5,
-        plateau_drops: int | None = None,
-        freeze_first_after: int | None = None,
-        monitor: str = "val/top1_error",
         views: int = 1,
         seed: int = 0,
-        facts: Facts | None = None,
-        timed: Callable[[str], AbstractContextManager[Any]] = untimed,
-        compiled: Callable[[Tensor], Tensor] | None = None,
-        graphs: Graphs | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step is written out below; Lightning's own costs a small net 0.2 ms
-        self.net, self.loss, self.l2 = net, loss, l2
-        self.make_optimiser, self.schedule, self.monitor = optimiser, schedule, monitor
-        self.plateau_patience, self.plateau_drops = plateau_patience, plateau_drops
-        self.freeze_first_after = freeze_first_after
-        self.views, self.seed, self.facts, self.timed, self.compiled = views, seed, facts, timed, compiled
-        self.graphs = graphs
-        self.captured: CapturedStep | None = None
+        self.net, self.loss, self._recipe = net, loss, recipe
+        self.views, self.seed = views, seed
         self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
         self.validation: dict[str, Tensor] = {}
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
@@ -101,11 +98,9 @@ class Classifier(L.LightningModule):
             super().__setattr__(name, value)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.make_optimiser(self.net)
-        if self.graphs is not None:
-            self.captured = CapturedStep(self.net, self.loss, optimizer, self.graphs)
+        optimizer = self.recipe.optimizer(self.net)
         steps = (self.trainer.max_epochs or 0) * self.trainer.datamodule.train_batches  # type: ignore[attr-defined]
-        scheduler = make_schedule(self.schedule, optimizer, steps, self.plateau_patience)
+        scheduler = self.recipe.schedule.of(optimizer, steps)
         if scheduler is None:
             return optimizer
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -119,6 +114,11 @@ class Classifier(L.LightningModule):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.net(inputs)
+
+    @property
+    def recipe(self) -> Recipe:
+        assert self._recipe is not None, "a classifier without a recipe can be tested, not trained"
+        return self._recipe
 
     # Training
 
@@ -154,62 +154,48 @@ class Classifier(L.LightningModule):
         return torch.stack([self.step(inputs, labels, batch) for inputs, labels in parts])
 
     def step(self, inputs: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        """One step of gradient descent; returns the loss of before it."""
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
+        """One step of gradient descent; returns the loss before it."""
         whole = len(inputs) == batch.step_size
-        if self.captured is not None and whole:
-            outputs, loss = self.captured(inputs, labels, optimizer.step)
-            self.follow_schedule()
-        else:
-            outputs, loss = self.written_out(inputs, labels, batch, optimizer, whole)
+
+        def global_mean(loss: Tensor) -> None:
+            # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt out.
+            self.manual_backward(loss * (batch.size * self.trainer.world_size / batch.global_size))
+
+        outputs, loss = train_step(
+            partial(self.outputs, whole=whole),
+            self.loss,
+            self.optimizers(),
+            inputs,
+            labels,
+            backward=Tensor.backward if self.trainer.world_size == 1 else global_mean,
+            timed=self.recipe.timed,
+        )
+        if self.scheduler is not None:
+            self.scheduler.step()
         if batch.size:
-            with self.timed("metrics"):
+            with self.recipe.timed("metrics"):
                 self.meter("train").collect(outputs, labels, loss)
         self.batches_done += 1
         return loss
 
-    def written_out(
-        self, inputs: Tensor, labels: Tensor, batch: Batch, optimizer: LightningOptimizer, whole: bool
-    ) -> tuple[Tensor, Tensor]:
-        """The step as the lecture writes it; the outputs and the loss of before it, without gradients."""
-        with self.timed("forward"):
-            outputs = self.outputs(inputs, whole)
-            loss = self.loss(outputs, labels)
-        with self.timed("backward"):
-            optimizer.zero_grad()
-            if self.trainer.world_size == 1:
-                loss.backward()
-            else:
-                # DDP averages the ranks' gradients; this makes it the mean over the global batch, however it was dealt
-                # out.
-                self.manual_backward(loss * (batch.size * self.trainer.world_size / batch.global_size))
-        with self.timed("optimiser"):
-            optimizer.step()
-            self.follow_schedule()
-        return outputs.detach(), loss.detach()
-
-    def follow_schedule(self) -> None:
-        if self.scheduler is not None:
-            self.scheduler.step()
-
     def outputs(self, inputs: Tensor, whole: bool) -> Tensor:
         """float (B, K). The odd batch at the end of an epoch is not worth compiling for."""
-        if self.compiled is None or not whole:
+        if self.recipe.compiled is None or not whole:
             return self.net(inputs)
         torch.compiler.cudagraph_mark_step_begin()
-        return self.compiled(inputs).clone()  # a CUDA graph writes the next step's outputs into the same memory
+        return self.recipe.compiled(inputs).clone()  # a CUDA graph writes the next step's outputs into the same memory
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.freeze_first_after is not None and self.current_epoch >= self.freeze_first_after:
+        after = self.recipe.freeze_first_after
+        if after is not None and self.current_epoch >= after:
             first = next(m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear))
             for parameter in first.parameters():
-                parameter.grad = None  # the optimiser passes over it, L2 and momentum included
+                parameter.grad = None  # the optimizer passes over it, L2 and momentum included
 
     def on_train_epoch_end(self) -> None:
         values = self.finish("train")
         weights = weights_and_biases(self.net)[0]
-        values["train/objective"] = values["train/loss"] + self.l2.penalty(weights)
+        values["train/objective"] = values["train/loss"] + self.recipe.l2.penalty(weights)
         size = torch.stack([w.detach().square().sum() for w in weights])
         losses = torch.stack([v for name, v in (values | self.validation).items() if not name.endswith("_error")])
         if not torch.isfinite(losses).all() or not torch.isfinite(size).all():
@@ -218,9 +204,9 @@ class Classifier(L.LightningModule):
         self.row = {name: float(value) for name, value in (values | self.validation).items()}
         self.row["weight_norm"] = float(size.sum().sqrt())
         self.row["lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-        if self.plateau is not None and self.monitor in self.row:
-            self.plateau.step(self.row[self.monitor])
-            if self.plateau_drops is not None and self.drops_so_far() > self.plateau_drops:
+        if self.plateau is not None and self.recipe.monitor in self.row:
+            self.plateau.step(self.row[self.recipe.monitor])
+            if self.recipe.schedule.drops is not None and self.drops_so_far() > self.recipe.schedule.drops:
                 self.trainer.should_stop = True
         self.validation = {}
 
@@ -269,8 +255,8 @@ class Classifier(L.LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.facts is not None:
-            checkpoint[KEY] = self.facts.plain()
+        if self._recipe is not None and self._recipe.facts is not None:
+            checkpoint[KEY] = self._recipe.facts.plain()
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
         ends = self.epoch_ends

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import functools
-import gc
 import operator
 import os
 import re
@@ -34,6 +32,7 @@ from trainlab.conf_folder import CONF
 from trainlab.config import check
 from trainlab.errors import InputError, RunError, StoppedError, TakenError
 from trainlab.footprint import MADE, Footprint, is_first, restore_all, undo_all
+from trainlab.process import keep_freed_memory, no_garbage_collection, quick_exit
 from trainlab.room import refuse_more_than_there_is_room_for
 from trainlab.run_directory import RESULTS, only_one, own_checkpoint, read_results
 from trainlab.signals import heard_by, outlast_terminal, stop_at_once
@@ -120,7 +119,7 @@ def argparse_of_hydra() -> Iterator[None]:
 
 @in_sentences
 def run(cfg: DictConfig) -> float:
-    """One run as Hydra starts it; returns what sweepers compare (see `train`)."""
+    """One run as Hydra starts it; returns what sweepers compare: the least `trainer.monitor`."""
     return run_in(Path(HydraConfig.get().runtime.output_dir), cfg)
 
 
@@ -131,14 +130,15 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
     lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
     with lock, heard_by(stop_at_once):
-        gc.disable()  # looking for garbage among all that torch brings along takes a second; `train` enables it again
-        from trainlab.lean_imports import import_lightning
+        with no_garbage_collection():  # imports torch: only once the choices are known to be right
+            from trainlab.lean_imports import import_lightning
 
-        import_lightning()
-        from trainlab.training import train  # imports torch: only once the choices are known to be right
+            import_lightning()
+            from trainlab.training import train
 
+        keep_freed_memory()
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
-            return train(cfg, run_dir)
+            return train(cfg, run_dir)["best"]
         from trainlab.ranks import run_ranks
 
         run_ranks(
@@ -154,21 +154,6 @@ def exit_status() -> int:
     """Of a sweep that has ended: 1 when a point did not finish."""
     launch = sys.modules.get("trainlab.sweeps.launch")
     return 1 if launch is not None and launch.UNFINISHED else 0
-
-
-@contextmanager
-def quick_exit() -> Iterator[None]:
-    """End the process as `sys.exit` inside asks for, without Python's own end, which frees every object of torch and
-    Lightning one by one: a second or two in which nothing happens."""
-    try:
-        yield
-    except SystemExit as end:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if end.code is None or isinstance(end.code, int):
-            os._exit(end.code or 0)
-        raise
 
 
 def show_help(arguments: list[str]) -> None:

@@ -98,7 +98,7 @@ class Optim(Group):
     plateau_drops: NonNegativeInt | None = None
     bias_lr: PositiveFloat | None = None
     freeze_first_after: NonNegativeInt | None = None
-    tolerance: NonNegativeFloat = 0.0
+    tolerance: NonNegativeFloat | None = None  # of full-batch gradient descent only
 
 
 class Reg(Group):
@@ -153,7 +153,6 @@ class Trainer(Group):
     precision: Precision
     channels_last: Literal["auto"] | bool
     compile: bool
-    capture: bool
     threads: Literal["auto"] | PositiveInt
     validate_every: PositiveInt
     monitor: Monitor
@@ -196,7 +195,7 @@ def check(config: dict[str, Any]) -> None:
             f"reg.dropout={reg.dropout:g} would do nothing: model={model.name} has no hidden dense layer to drop from; "
             "use reg=none or reg=l2."
         )
-    if optim.name == "gd" and data.batch_size is not None:
+    if optim.tolerance is not None and data.batch_size is not None:
         raise InputError(
             f"data.batch_size={data.batch_size} contradicts optim=gd, whose batch is the whole training set; "
             "use optim=sgd for mini-batches."
@@ -214,17 +213,6 @@ def check(config: dict[str, Any]) -> None:
             )
     if checked.trainer.compile and checked.trainer.devices * checked.trainer.nodes > 1:
         raise InputError("trainer.compile=true is for runs of one process; leave it out, or use trainer.devices=1.")
-    if checked.trainer.capture:
-        refuse_with_capture = {
-            "trainer.compile=true": checked.trainer.compile,
-            "several processes": checked.trainer.devices * checked.trainer.nodes > 1,
-            "optim=gd, which looks at the gradient of each step": optim.name == "gd",
-            "optim.freeze_first_after": optim.freeze_first_after is not None,
-            "profile=true": checked.profile,
-        }
-        for what, there in refuse_with_capture.items():
-            if there:
-                raise InputError(f"trainer.capture=true replays steps and does not go with {what}; leave one out.")
 
 
 def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | None:

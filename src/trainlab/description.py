@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainlab.build import build_data, build_net, target
+from trainlab.assembly import build_net, read_data
 from trainlab.command import compose_run, parse
 from trainlab.layers import layers
 from trainlab.terminal import console, layer_table
@@ -18,8 +18,7 @@ def describe(overrides: list[str]) -> None:
     if "describe" in cfg and not any(override.key_or_group == "data" for override in parse(overrides)):
         shape, classes = tuple(cfg.describe.image_shape), cfg.describe.classes
     else:
-        data = build_data(cfg, min_size=target("model", cfg.model).min_size)
-        data.setup()
+        data = read_data(cfg)
         shape, classes = data.input_shape, len(data.classes)
     net = build_net(cfg.model, shape, classes)
     title = f"{cfg.model.name}: input {'×'.join(str(side) for side in (*shape[1:], shape[0]))}, {classes} classes"

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import lightning as L
 import torch
 from hydra.core.override_parser.types import Override, ValueType
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from trainlab import checkpoint
-from trainlab.build import FETCHES, build, build_data, target
+from trainlab.assembly import FETCHES, hardware_for, in_memory_order, read_data
+from trainlab.build import build
 from trainlab.classifier import Classifier
 from trainlab.command import GROUPS, compose_run, find_misspelt, parse, values_of
 from trainlab.config import check_values
+from trainlab.data.module import ImageData
 from trainlab.errors import InputError
-from trainlab.hardware import choose_hardware
 from trainlab.models.ensemble import Ensemble
-from trainlab.objective import L2
-from trainlab.optim import optimiser
+from trainlab.objective import Loss
 from trainlab.terminal import console, result_table
 from trainlab.trained import network_of
-from trainlab.training import quieten_libraries
+from trainlab.trainer import make_test_trainer
 
 CHANGEABLE = ("aug", "data", "trainer", "loss")  # the rest is what the checkpoint was trained with
 
@@ -34,7 +33,6 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     Everything not named is as it was in the run that wrote the checkpoint; the mean that is subtracted
     always is. Raises InputError.
     """
-    quieten_libraries()
     words = parse(list(overrides))
     names = checkpoints_of([word for word in words if word.key_or_group == "ckpt"])
     every = [checkpoint.read(name, prefer="best") for name in names]
@@ -42,20 +40,14 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     typed = [word.input_line or "" for word in words if word.key_or_group != "ckpt"]
     cfg = changed(saved.config, typed)
 
-    hardware = choose_hardware(
-        **{key: cfg.trainer[key] for key in ("accelerator", "precision", "channels_last")},
-        strategy="auto",
-        devices=1,
-        convolutions=target("model", cfg.model).min_size > 1,
-    )
+    hardware = hardware_for(cfg, strategy="auto", devices=1)
     shape = saved.facts.input_shape
-    data = build_data(
+    data = read_data(
         cfg,
         input_size=shape[-1] if len(shape) == 3 else None,
         channels_last=hardware.channels_last,
         may_fetch=any(override.key_or_group in ("data", *FETCHES.values()) for override in parse(typed)),
     )
-    data.setup()
     if list(data.input_shape) != shape or len(data.classes) != len(saved.facts.classes):
         raise InputError(
             f"data={cfg.data.name} gives inputs of {list(data.input_shape)} in {len(data.classes)} classes, and "
@@ -64,46 +56,36 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     if data.augmentation is not None and saved.facts.mean is not None:
         data.augmentation.mean = torch.tensor(saved.facts.mean)
     loss = build("loss", cfg.loss)
-    nets = [network(one, saved) for one in every]
-    net = nets[0]
-    if len(nets) > 1:
-        means = [one.facts.mean for one in every]
-        shifts = [None if m == means[0] else torch.tensor(means[0]) - torch.tensor(m) for m in means]
-        net = Ensemble(nets, loss, shifts)
-    if hardware.channels_last:
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    classifier = Classifier(
-        net,
-        loss,
-        L2(examples=1),
-        lambda n: optimiser(n, lr=1.0),
-        classes=len(data.classes),
-        views=data.test_views,
-    )
-    trainer = L.Trainer(
-        accelerator=hardware.accelerator,
-        devices=1,
-        precision=hardware.precision,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
+    net = in_memory_order(averaged([network(one, saved) for one in every], every, loss), hardware)
+    classifier = Classifier(net, loss, classes=len(data.classes), views=data.test_views)
+    trainer = make_test_trainer(hardware)
     trainer.test(classifier, data, verbose=False)
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()} | {"views": data.test_views}
+    show(every, data, cfg.data.name, hardware.remark, metrics)
+    return metrics
+
+
+def averaged(nets: Sequence[nn.Module], every: Sequence[checkpoint.Saved], loss: Loss) -> nn.Module:
+    """One network whose probabilities are the mean of theirs, each with the mean image that it was trained with."""
+    if len(nets) == 1:
+        return nets[0]
+    means = [one.facts.mean for one in every]
+    shifts = [None if m == means[0] else torch.tensor(means[0]) - torch.tensor(m) for m in means]
+    return Ensemble(nets, loss, shifts)
+
+
+def show(every: Sequence[checkpoint.Saved], data: ImageData, name: str, remark: str, metrics: dict[str, Any]) -> None:
     out = console()
     for one in every:
         out.print(
-            f"{one.path} · epoch {one.progress.epochs} · {one.facts.config['model']['name']} on {cfg.data.name} · "
+            f"{one.path} · epoch {one.progress.epochs} · {one.facts.config['model']['name']} on {name} · "
             f"{len(data.sets.test):,} images",
             soft_wrap=True,
         )
     if len(every) > 1:
         out.print(f"the probabilities of {len(every)} networks are averaged")
-    out.print(*data.remarks[1:], hardware.remark, sep="\n", soft_wrap=True)
+    out.print(*data.remarks[1:], remark, sep="\n", soft_wrap=True)
     out.print(result_table(metrics))
-    return metrics
 
 
 def checkpoints_of(given: Sequence[Override]) -> list[str]:

@@ -38,7 +38,6 @@ OPTIONS = {
     "trainer.max_epochs=10  trainer.patience=5": "how long; stop early when trainer.monitor stalls",
     "trainer.precision=auto|float32|bfloat16": "",
     "trainer.compile=true": "compile the training steps; on a GPU into CUDA graphs",
-    "trainer.capture=true": "replay each training step as one CUDA graph, for small networks on a GPU",
     "hydra.run.dir=…": "where the run is written (runs/MODEL_DATA/…)",
 }
 

@@ -83,10 +83,10 @@ class L2:
     def __init__(self, strength: float = 0.0, form: str = "mean", *, examples: int) -> None:
         if form not in ("mean", "sum"):
             raise InputError(f"reg.form={form} is unknown; use mean or sum.")
-        self.coefficient = strength if form == "mean" else strength / examples
+        self.weight_decay = strength if form == "mean" else strength / examples
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
-        """½ c ‖W‖², beside the mean loss. Its gradient, c·W, is the optimiser's ``weight_decay=coefficient``."""
-        if self.coefficient == 0:
+        """½ c ‖W‖² with c = `weight_decay`, beside the mean loss; the optimizer adds its gradient, c·W."""
+        if self.weight_decay == 0:
             return torch.zeros(())
-        return 0.5 * self.coefficient * torch.stack([w.detach().float().square().sum() for w in weights]).sum()
+        return 0.5 * self.weight_decay * torch.stack([w.detach().float().square().sum() for w in weights]).sum()

@@ -1,9 +1,11 @@
-"""The lecture's optimisers, on top of torch's fused ones, and how the step size changes during training."""
+"""The step of gradient descent, the lecture's optimizers on top of torch's, and the learning rate's schedule."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,41 +15,16 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from trainlab.errors import InputError
 from trainlab.objective import weights_and_biases
 
+NOTHING: AbstractContextManager[None] = nullcontext()
+
 
 class GradientDescent(torch.optim.SGD):
-    """θ ← θ − η ∇J(θ), torch's own, in a form that can also be captured in a CUDA graph."""
+    """θ ← θ − η ∇J(θ): torch's SGD."""
 
-    def step(  # type: ignore[override]
-        self, closure: Callable[[], float] | None = None, update: Callable[[], Any] | None = None
-    ) -> float | None:
-        """update: a replay that does the step; else it is done here, from the gradients as they are."""
-        if update is None:
-            # Without what torch wraps around it for compiled code, which would import the compiler for 1.5 s.
-            with torch.no_grad():
-                return torch.optim.SGD.step.__wrapped__(self, closure)  # type: ignore[attr-defined]
-        if closure is not None:
-            closure()
-        update()
-        return None
-
-    def rates_and_ratios(self) -> list[tuple[float, float]]:
-        """Of each group η, and η of the step before as a multiple of it. To be asked once in each captured step."""
-        return [(float(group["lr"]), 1.0) for group in self.param_groups]
-
-    def step_from_memory(self, rates: list[Tensor], ratios: list[Tensor]) -> None:
-        """A step with η and its ratio, for each group, read from memory (float32 scalars) and not from Python."""
-        known = [group["lr"] for group in self.param_groups]
-        try:
-            for group, rate, ratio in zip(self.param_groups, rates, ratios, strict=True):
-                group["lr"] = rate
-                states = [self.state[p] for p in group["params"] if p in self.state and p.grad is not None]
-                buffers = [state["momentum_buffer"] for state in states if "momentum_buffer" in state]
-                if buffers:
-                    torch._foreach_mul_(buffers, ratio)
-            torch.optim.SGD.step(self)
-        finally:
-            for group, rate in zip(self.param_groups, known, strict=True):
-                group["lr"] = rate
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        # Without what torch wraps around it for compiled code, which would import the compiler for 1.5 s.
+        return torch.optim.SGD.step.__wrapped__(self, closure)  # type: ignore[attr-defined]
 
 
 class Momentum(GradientDescent):
@@ -63,12 +40,10 @@ class Momentum(GradientDescent):
         for group in self.param_groups:
             group["last_lr"] = group["lr"]
 
-    def step(  # type: ignore[override]
-        self, closure: Callable[[], float] | None = None, update: Callable[[], Any] | None = None
-    ) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         changed = [group for group in self.param_groups if group["lr"] != group["last_lr"]]
-        if not changed or update is not None:
-            return super().step(closure, update)
+        if not changed:
+            return super().step(closure)
         momenta = [group["momentum"] for group in changed]
         for group in changed:
             group["momentum"] *= group["last_lr"] / positive(group["lr"])
@@ -78,12 +53,6 @@ class Momentum(GradientDescent):
             for group, momentum in zip(changed, momenta, strict=True):
                 group["momentum"], group["last_lr"] = momentum, float(group["lr"])
 
-    def rates_and_ratios(self) -> list[tuple[float, float]]:
-        found = [(float(group["lr"]), group["last_lr"] / positive(group["lr"])) for group in self.param_groups]
-        for group, (rate, _) in zip(self.param_groups, found, strict=True):
-            group["last_lr"] = rate
-        return found
-
 
 def positive(lr: float) -> float:
     """Raises ValueError for another, as float."""
@@ -92,23 +61,50 @@ def positive(lr: float) -> float:
     return float(lr)
 
 
-def optimiser(
+def train_step(
+    net: Callable[[Tensor], Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimizer: Any,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    backward: Callable[[Tensor], Any] = Tensor.backward,
+    timed: Callable[[str], AbstractContextManager[Any]] = lambda part: NOTHING,
+) -> tuple[Tensor, Tensor]:
+    """One step of gradient descent on J, as the lecture writes it: ŷ = f(x), L(ŷ, y), ∇J, θ ← θ − η∇J.
+
+    inputs: (B, …); labels: int64 (B,). Returns the outputs (B, K) and the loss, both of before the update and without
+    gradients. optimizer: a torch optimizer, or what is used like one. backward: what is done with the loss instead of
+    its `backward()`. timed: `with timed(part):` stands around "forward", "backward" and "optimizer".
+    """
+    with timed("forward"):
+        outputs = net(inputs)
+        value = loss(outputs, labels)
+    with timed("backward"):
+        optimizer.zero_grad()
+        backward(value)
+    with timed("optimizer"):
+        optimizer.step()
+    return outputs.detach(), value.detach()
+
+
+def make_optimizer(
     net: nn.Module,
     *,
     lr: float,
     momentum: float | None = None,
-    l2_coefficient: float = 0.0,
+    weight_decay: float = 0.0,
     bias_lr: float | None = None,
 ) -> GradientDescent:
     """Gradient descent for every trained parameter of `net`; L2 acts on the weights, not on the biases.
 
     Whether this is batch gradient descent or SGD is a matter of the batches it is given. The gradient of the
-    penalty, `l2_coefficient`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning
+    penalty, `weight_decay`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning
     rate, which changes in step with the other.
     """
     weights, biases = weights_and_biases(net)
     groups = [
-        {"params": weights, "weight_decay": l2_coefficient},
+        {"params": weights, "weight_decay": weight_decay},
         {"params": biases, "weight_decay": 0.0, "lr": bias_lr or lr},
     ]
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in net.parameters())
@@ -117,19 +113,28 @@ def optimiser(
     return Momentum(groups, lr=lr, momentum=momentum, fused=fused)
 
 
-def schedule(
-    name: str, optimizer: torch.optim.Optimizer, steps: int, patience: int = 5
-) -> LRScheduler | ReduceLROnPlateau | None:
-    """How η changes over a run of `steps` updates.
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate η changes over a run.
 
     constant: never. cosine: half a cosine from η towards 0, which it does not reach, updated after each step.
-    plateau: ÷10 when the validation error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who
-    did it by hand).
+    plateau: ÷ 10 when the watched error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who did it
+    by hand); after `drops` of them the next stall ends the run.
     """
-    if name == "constant":
-        return None
-    if name == "cosine":
-        return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps - 1) / steps)))
-    if name == "plateau":
-        return ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
-    raise InputError(f"optim.schedule={name} is unknown; use constant, cosine or plateau.")
+
+    name: str = "constant"
+    patience: int = 5
+    drops: int | None = None
+
+    def of(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | ReduceLROnPlateau | None:
+        """torch's scheduler for a run of `steps` updates; None for a constant rate. Raises InputError."""
+        if self.name == "constant":
+            return None
+        if self.name == "cosine":
+            return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps - 1) / steps)))
+        if self.name == "plateau":
+            return ReduceLROnPlateau(optimizer, factor=0.1, patience=self.patience)
+        raise InputError(f"optim.schedule={self.name} is unknown; use constant, cosine or plateau.")
+
+
+CONSTANT = Schedule()

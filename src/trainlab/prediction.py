@@ -15,8 +15,8 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from trainlab import build
 from trainlab.arguments import Arguments
+from trainlab.assembly import source as source_of
 from trainlab.data.ilsvrc import list_images
 from trainlab.data.image_set import ImageSet, passed_over
 from trainlab.data.packed import PackedImages, is_packed, labels, read_packed
@@ -149,7 +149,7 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
     left_out: list[str] = []
     if name == "train":
         with options_of(str(trained.saved.path)):
-            known = build.source(trained.cfg, may_fetch=False)().train
+            known = source_of(trained.cfg, may_fetch=False)().train
     elif not folder.is_dir():
         raise InputError(f"--similar {name} is no folder; give a packed set, a folder of classes, or train.")
     elif is_packed(folder):

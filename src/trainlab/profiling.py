@@ -27,7 +27,7 @@ WARM_UP, TIMED, TRACED = 10, 100, 10  # steps, of each at the least
 WARMING, TIMING, TRACING = "warming up", "timing", "tracing"  # one after the other
 REST = "the rest"  # Lightning's loop and all that has no name of its own
 BATCH_BEGINS, BATCH_ENDS = "train_dataloader_next", "Classifier.on_train_batch_end"
-STEP = "optimiser"  # once in each step, of which a batch may have several
+STEP = "optimizer"  # once in each step, of which a batch may have several
 
 # A part of the step, by the end of the name that Lightning or the classifier gives it
 PARTS = {
@@ -36,7 +36,7 @@ PARTS = {
     "on_after_batch_transfer": "augmentation",
     "forward": "forward",
     "backward": "backward",
-    STEP: "optimiser",
+    STEP: "optimizer",
     "metrics": "metrics",
     "on_train_batch_start": "logging",
     "on_train_batch_end": "logging",

@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
@@ -37,7 +38,7 @@ def environment() -> ClusterEnvironment:
     return TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
 
 
-def run_ranks(train: Callable[[], float], *, devices: int, nodes: int, run_dir: Path) -> None:
+def run_ranks(train: Callable[[], Any], *, devices: int, nodes: int, run_dir: Path) -> None:
     """Call `train` in `devices` forks of this process; returns once all have ended well.
 
     Signals that ask the run to stop are passed on to all. Rank 0 writes to the terminal; what the others have to say
@@ -84,7 +85,7 @@ def rank_log(run_dir: Path, rank: int) -> Path:
     return run_dir / f"rank_{rank}.log"
 
 
-def _be_rank(train: Callable[[], float], rank: int, run_dir: Path, parent: int) -> None:
+def _be_rank(train: Callable[[], Any], rank: int, run_dir: Path, parent: int) -> None:
     """Run, and end this process."""
     status = UNEXPECTED
     try:

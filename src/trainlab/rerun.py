@@ -8,8 +8,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from trainlab.assembly import FETCHES
 from trainlab.atomic import write_whole
-from trainlab.build import FETCHES, target
+from trainlab.build import target
 from trainlab.command import RUN_STAMP, folder_of, make_run_directory, refuse_occupied, run_in, values_of
 from trainlab.config import check
 from trainlab.errors import InputError

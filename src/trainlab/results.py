@@ -14,8 +14,53 @@ from typing import Any
 import torch
 
 import trainlab
+from trainlab.assembly import Assembly
 from trainlab.atomic import write_whole
 from trainlab.commit import commit
+from trainlab.plan import Plan
+
+
+def collect_results(
+    parts: Assembly,
+    plan: Plan,
+    *,
+    last: Mapping[str, float],
+    best: float | None,
+    tested_epoch: int,
+    tested: Mapping[str, float],
+    cost: Mapping[str, float],
+) -> dict[str, Any]:
+    """What results.json holds.
+
+    last: the last epoch's row, as in metrics.csv. best: the least value of trainer.monitor, None where it was never
+    measured. tested: the metrics of the test, of the weights after `tested_epoch` epochs. cost: seconds and
+    images_per_second.
+    """
+    cfg = parts.cfg
+    results: dict[str, Any] = {
+        "model": cfg.model.name,
+        "data": cfg.data.name,
+        "seed": cfg.seed,
+        **last,
+        "monitor": cfg.trainer.monitor,
+        "best": best,
+        "test/epoch": tested_epoch,
+        **tested,
+        **parts.data.sets.notes,
+        "views": parts.data.test_views,
+        "parameters": sum(layer.weights + layer.biases for layer in plan.layers),
+        **cost,
+        "peak_memory_mb": peak_memory_mb(on_gpu=parts.hardware.accelerator == "gpu"),
+        "hardware": parts.hardware.remark,
+        "threads": plan.threads,
+        **provenance(),
+    }
+    if cfg.trainer.target is not None:
+        results["target"] = cfg.trainer.target
+        results["target_reached"] = results.get(cfg.trainer.monitor, 1.0) < cfg.trainer.target
+    if results["best"] is None:
+        results |= {"monitor": "train/loss", "best": results["train/loss"]}
+    return results
 
 
 def provenance() -> dict[str, Any]:

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from trainlab import checkpoint
+from trainlab.assembly import build_net, least_side
 from trainlab.augment import Augmentation
-from trainlab.build import build, build_net, target
+from trainlab.build import build
 from trainlab.errors import InputError
 from trainlab.models.weight_budget import WeightBudget
 from trainlab.objective import Loss
@@ -99,7 +100,8 @@ def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
             f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of {shape[-1]} and "
             f"{shape[0]}; it is damaged."
         )
-    least = target("model", cfg.model).min_size
-    made = build("aug", cfg.aug, stored=stored, min_size=least, size=shape[-1], reflections=cfg.data.reflections)
+    made = build(
+        "aug", cfg.aug, stored=stored, min_size=least_side(cfg), size=shape[-1], reflections=cfg.data.reflections
+    )
     made.mean = torch.tensor(mean)
     return made

@@ -77,7 +77,7 @@ def train(words: list[str]) -> None:
 
 def packed(folder: str) -> None:
     """All of a packed set, read."""
-    from trainlab.build import source
+    from trainlab.assembly import source
     from trainlab.command import compose_run
 
     sets = source(compose_run(["data=imagenet", "model=perceptron", f"data.root={folder}"]), may_fetch=False)()

@@ -28,7 +28,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import trainlab
-from trainlab import build, checkpoint
+from trainlab import assembly, build, checkpoint
 from trainlab.errors import InputError
 from trainlab.stored import plain_config, read_config
 
@@ -442,7 +442,7 @@ def test_sizes_in_a_checkpoint_are_bounded_by_its_weights(good, tmp_path, key, v
 def test_a_network_that_the_machine_cannot_hold_is_refused_before_it_is_made(hidden):
     node = OmegaConf.create({"_target_": "trainlab.models.mlp.MLP", "name": "mlp", "hidden": hidden})
     with pytest.raises(InputError, match=r"model=mlp of this size needs more than the .* of memory that are free"):
-        build.build_net(node, (1, 8, 8), 10)
+        assembly.build_net(node, (1, 8, 8), 10)
 
 
 # Packed sets

@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from trainlab.closed_form import gaps, least_squares
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import L2, HalfMSE
-from trainlab.optim import optimiser
+from trainlab.optim import make_optimizer
 
 N, FEATURES, CLASSES = 60, 4, 3
 
@@ -33,7 +33,7 @@ def sklearn_solution(inputs: torch.Tensor, labels: torch.Tensor, alpha: float) -
 
 def descend(net: Perceptron, inputs: torch.Tensor, labels: torch.Tensor, l2: float, momentum: float | None) -> None:
     """The plain loop of batch gradient descent."""
-    optimizer = optimiser(net, lr=0.3, momentum=momentum, l2_coefficient=l2)
+    optimizer = make_optimizer(net, lr=0.3, momentum=momentum, weight_decay=l2)
     for _ in range(250):
         optimizer.zero_grad()
         HalfMSE()(net(inputs), labels).backward()
@@ -75,7 +75,7 @@ def test_gradient_descent_arrives_at_sklearns_solution(points, c, momentum):
 
 def test_the_sum_forms_strength_is_ridges_alpha(points):
     net = Perceptron((FEATURES,), CLASSES, init="zero")
-    descend(net, *points, L2(6.0, "sum", examples=N).coefficient, None)
+    descend(net, *points, L2(6.0, "sum", examples=N).weight_decay, None)
     np.testing.assert_allclose(parameters(net), sklearn_solution(*points, alpha=6.0), atol=1e-4)
 
 

@@ -47,5 +47,5 @@ def test_logistic_regression_is_where_the_gradient_vanishes(blobs, strength):
     CrossEntropy()(net(torch.from_numpy(x)), torch.from_numpy(y)).backward()
     weight = net.linear.weight
     assert weight.grad.norm() > 1e-2  # the data term alone is not at rest
-    assert (weight.grad + L2(strength, "sum", examples=N).coefficient * weight).norm() < 1e-6
+    assert (weight.grad + L2(strength, "sum", examples=N).weight_decay * weight).norm() < 1e-6
     assert net.linear.bias.grad.norm() < 1e-6

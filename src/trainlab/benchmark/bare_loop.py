@@ -1,6 +1,6 @@
 """The limit: a PyTorch loop and nothing else, on inputs that lie ready on the device, augmented and in float32.
 
-The fused optimiser, channels last and autocast as in this project; on a GPU the step is captured in a CUDA graph.
+The fused optimizer, channels last and autocast as in this project; on a GPU the step is captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainlab.allocator import keep_freed_memory
 from trainlab.benchmark.job import job
 from trainlab.benchmark.pace import Pace
+from trainlab.optim import train_step
+from trainlab.process import keep_freed_memory
 
 MOST_BATCHES = 64  # different ones, over and over
 MOST_VALUES = 2**27  # float32: 512 MiB
@@ -36,14 +37,11 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
         if len(ids) == this.batch_size:
             batches.append((images.to(this.device), train.labels[ids].to(this.device)))
 
-    net, loss, optimizer = this.net, this.loss, this.optimiser()
+    net, loss, optimizer = this.net, this.loss, this.optimizer()
 
     def step(images: Tensor, labels: Tensor) -> None:
-        optimizer.zero_grad()
         with this.autocast():
-            error = loss(net(images), labels)
-        error.backward()
-        optimizer.step()
+            train_step(net, loss, optimizer, images, labels)
 
     run_step = captured(step, *batches[0]) if this.device.type == "cuda" else step
     pace.wait()

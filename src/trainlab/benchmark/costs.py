@@ -9,6 +9,7 @@ import torch
 from trainlab.benchmark.job import job
 from trainlab.benchmark.measure import Measure, in_turn, quotients
 from trainlab.metrics import Errors
+from trainlab.optim import train_step
 
 BATCH = 16  # pictures; ten views of each
 
@@ -45,7 +46,7 @@ def ten_crops(overrides: list[str], rounds: int, tell: Callable[[str], None]) ->
 def metrics(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> list[Measure]:
     """The errors of a step against the whole step."""
     this = job(overrides)
-    train, augment, optimizer = this.data.sets.train, this.data.augmentation, this.optimiser()
+    train, augment, optimizer = this.data.sets.train, this.data.augmentation, this.optimizer()
     ids = torch.arange(this.batch_size)
     assert augment is not None
     images = augment.train(train.images[ids], ids, torch.zeros_like(ids), seed=0, epoch=0).to(this.device)
@@ -58,11 +59,8 @@ def metrics(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> l
 
     def steps() -> None:
         for _ in range(times):
-            optimizer.zero_grad()
             with this.autocast():
-                loss = this.loss(this.net(images), labels)
-            loss.backward()
-            optimizer.step()
+                train_step(this.net, this.loss, optimizer, images, labels)
         this.synchronise()
 
     def updates() -> None:

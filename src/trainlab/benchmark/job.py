@@ -1,4 +1,4 @@
-"""What every side trains: the network, the objective, the optimiser and the images of one command line."""
+"""What every side trains: the network, the objective, the optimizer and the images of one command line."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from trainlab.build import build, build_data, build_net, target
+from trainlab.assembly import Assembly, assemble
 from trainlab.command import compose_run
 from trainlab.data.module import ImageData
-from trainlab.hardware import Hardware, choose_hardware
-from trainlab.objective import L2, Loss
-from trainlab.optim import optimiser
+from trainlab.hardware import Hardware
+from trainlab.objective import Loss
 
 
 @dataclass(frozen=True)
 class Job:
-    cfg: DictConfig
-    hardware: Hardware
+    parts: Assembly
     device: torch.device
-    data: ImageData
     net: nn.Module
-    loss: Loss
+
+    @property
+    def cfg(self) -> DictConfig:
+        return self.parts.cfg
+
+    @property
+    def hardware(self) -> Hardware:
+        return self.parts.hardware
+
+    @property
+    def data(self) -> ImageData:
+        return self.parts.data
+
+    @property
+    def loss(self) -> Loss:
+        return self.parts.loss
 
     @property
     def batch_size(self) -> int:
         assert self.data.batch_size is not None
         return self.data.batch_size
 
-    def optimiser(self) -> torch.optim.Optimizer:
-        l2 = L2(self.cfg.reg.l2, self.cfg.reg.form, examples=len(self.data.sets.train))
-        return optimiser(
-            self.net, lr=self.cfg.optim.lr, momentum=self.cfg.optim.get("momentum"), l2_coefficient=l2.coefficient
-        )
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self.parts.make_optimizer(self.net)
 
     def autocast(self) -> AbstractContextManager[Any]:
         on = self.hardware.precision == "bf16-mixed"
@@ -60,15 +69,6 @@ def job(overrides: list[str]) -> Job:
     """As train.py would build it."""
     cfg = compose_run(overrides)
     torch.manual_seed(cfg.seed)
-    net_class = target("model", cfg.model)
-    hardware = choose_hardware(
-        **{key: cfg.trainer[key] for key in ("accelerator", "strategy", "devices", "precision", "channels_last")},
-        convolutions=net_class.min_size > 1,
-    )
-    device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")
-    data = build_data(cfg, min_size=net_class.min_size, channels_last=hardware.channels_last)
-    data.setup()
-    net = build_net(cfg.model, data.input_shape, len(data.classes)).to(device)
-    if hardware.channels_last:
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Job(cfg, hardware, device, data, net.train(), build("loss", cfg.loss))
+    parts = assemble(cfg)
+    device = torch.device("cuda" if parts.hardware.accelerator == "gpu" else "cpu")
+    return Job(parts, device, parts.net.to(device).train())

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from trainlab.allocator import keep_freed_memory
 from trainlab.arguments import Arguments
 from trainlab.atomic import write_whole
 from trainlab.benchmark.costs import metrics, ten_crops
@@ -35,6 +34,7 @@ from trainlab.figures.growth import growth
 from trainlab.figures.style import save
 from trainlab.hardware import choose_hardware
 from trainlab.packer import in_sight
+from trainlab.process import keep_freed_memory
 from trainlab.results import provenance
 from trainlab.terminal import console
 

@@ -19,4 +19,4 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
     if torch.cuda.is_available():
         pace.synchronise, pace.memory = torch.cuda.synchronize, device_memory_mb
     own = [f"trainer.max_epochs={FOREVER}", "logger=wandb", "logger.mode=offline"]
-    train(without_hydra(compose_run([*overrides, *own])), folder / "run", watching=[Paced(pace)])
+    train(without_hydra(compose_run([*overrides, *own])), folder / "run", callbacks=[Paced(pace)])

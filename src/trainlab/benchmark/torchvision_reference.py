@@ -1,7 +1,7 @@
 """torchvision's reference recipe for AlexNet: JPEG files, a DataLoader, its transforms, its metrics, float32.
 
 As references/classification/train.py of torchvision's repository does it with `--model alexnet --lr 1e-2`, with the
-network, the batches and the optimiser's rule of the other sides. The files are already of 256×256 pixels, which is kind
+network, the batches and the optimizer's rule of the other sides. The files are already of 256×256 pixels, which is kind
 to it: ImageNet's are four times as large.
 """
 
@@ -18,6 +18,7 @@ from torchvision.datasets import ImageFolder
 from trainlab.benchmark.job import job
 from trainlab.benchmark.pace import Pace
 from trainlab.benchmark.usual_stack import workers
+from trainlab.optim import train_step
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the recipe's own
 
@@ -44,7 +45,7 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
     )
     net, loss = this.net, nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(
-        [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in this.optimiser().param_groups],
+        [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in this.optimizer().param_groups],
         lr=this.cfg.optim.lr,
         momentum=0.9,
     )
@@ -52,11 +53,7 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
     while True:
         for images, labels in loader:
             images, labels = images.to(this.device, non_blocking=True), labels.to(this.device, non_blocking=True)
-            scores = net(images)
-            error = loss(scores, labels)
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
+            scores, error = train_step(net, loss, optimizer, images, labels)
             accuracy(scores, labels)
             error.item()
             pace.step(len(labels))

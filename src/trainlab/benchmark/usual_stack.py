@@ -1,8 +1,8 @@
 """The usual stack: Lightning, DataLoader workers, torchvision's transforms image by image, torchmetrics each step.
 
 As the best-known template of Lightning and Hydra does it: a metric and a mean loss updated and logged in each step, a
-progress bar, a CSV logger. The network, the batches and the optimiser's rule are those of the other sides; what a
-template leaves at its default (float32, the memory order, the optimiser's implementation) is left there.
+progress bar, a CSV logger. The network, the batches and the optimizer's rule are those of the other sides; what a
+template leaves at its default (float32, the memory order, the optimizer's implementation) is left there.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Template(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        known = self.job.optimiser().defaults
-        groups = self.job.optimiser().param_groups
+        known = self.job.optimizer().defaults
+        groups = self.job.optimizer().param_groups
         return torch.optim.SGD(
             [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in groups],
             lr=known["lr"],

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab import checkpoint
-from trainlab.build import build, build_data
+from trainlab.assembly import read_data
+from trainlab.build import build
 from trainlab.config import check
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
@@ -77,9 +78,7 @@ def reference_error(run: Run) -> float | None:
 
 def data_of(config: DictConfig) -> ImageData:
     with options_of("a checkpoint"):
-        data = build_data(config, may_fetch=False)
-    data.setup()
-    return data
+        return read_data(config, may_fetch=False)
 
 
 def config_of(run: Run) -> DictConfig:
