@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from trainlab.command import main
+    from trainlab.command.main import main
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 
 try:
-    from trainlab.command import in_sentences
+    from trainlab.command.main import in_sentences
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "
@@ -26,7 +26,7 @@ def start(module: str, function: str, *, usage: str | None = None, lightning: bo
         print(usage)
         return
     if lightning:
-        from trainlab.lean_imports import import_lightning
+        from trainlab.runtime.lean_imports import import_lightning
 
         import_lightning()
     getattr(import_module(module), function)(sys.argv[1:])

@@ -3,4 +3,4 @@
 from _start import start
 
 if __name__ == "__main__":
-    start("trainlab.benchmark.report", "benchmark")
+    start("benchmarks.report", "benchmark")

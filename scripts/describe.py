@@ -3,4 +3,4 @@
 from _start import start
 
 if __name__ == "__main__":
-    start("trainlab.description", "describe", usage=__doc__, lightning=True)
+    start("trainlab.command.description", "describe", usage=__doc__, lightning=True)

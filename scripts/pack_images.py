@@ -3,4 +3,4 @@
 from _start import start
 
 if __name__ == "__main__":
-    start("trainlab.packer", "pack_images")
+    start("trainlab.command.packer", "pack_images")

@@ -3,4 +3,4 @@
 from _start import start
 
 if __name__ == "__main__":
-    start("trainlab.prediction", "predict", lightning=True)
+    start("trainlab.command.prediction", "predict", lightning=True)

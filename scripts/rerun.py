@@ -3,4 +3,4 @@
 from _start import start
 
 if __name__ == "__main__":
-    start("trainlab.rerun", "rerun", usage=__doc__)
+    start("trainlab.command.rerun", "rerun", usage=__doc__)

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from whole_runs import bare_trainer
 
 from trainlab.augment import uniform
-from trainlab.benchmark.job import job
 from trainlab.classifier import Classifier
+from trainlab.command.main import compose_run
 from trainlab.data.batches import EpochBatches
 from trainlab.objective import L2
+from trainlab.runtime.assembly import assemble
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,12 @@ OPTIONS = [
     f"trainer.max_epochs={EPOCHS}",
     "logger=csv",
 ]
+
+
+def assembled(*options):
+    cfg = compose_run(list(options))
+    torch.manual_seed(cfg.seed)
+    return assemble(cfg)
 
 
 def seen(images, ids, augmentation, epoch):
@@ -53,9 +60,9 @@ def test_over_100_steps_the_losses_are_those_of_a_plain_loop(train, options):
     assert run.status == 0, run.err
     theirs = [float(row["train/loss"]) for row in csv.DictReader((run.folder / "metrics.csv").open())]
 
-    this = job([*options, *OPTIONS])
+    this = assembled(*options, *OPTIONS)
     images, labels = this.data.sets.train.images, this.data.sets.train.labels
-    batches = EpochBatches(len(images), this.batch_size, seed=0, shuffle=True)
+    batches = EpochBatches(len(images), this.data.batch_size, seed=0, shuffle=True)
     weights = list(this.net.parameters())
     velocities = [torch.zeros_like(w) for w in weights]
     steps, done, expected = EPOCHS * len(batches), 0, []
@@ -105,7 +112,7 @@ def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision
     """To the bit, dropout and bfloat16's rounded weights included."""
     weights = []
     for together in (1, 5):
-        this = job(["model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}"])
+        this = assembled("model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}")
         this.data.together = together
         classifier = Classifier(
             this.net, this.loss, L2(examples=1), lambda _, this=this: this.make_optimizer(), classes=10

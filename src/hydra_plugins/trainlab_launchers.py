@@ -10,8 +10,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from trainlab.command import in_sentences
-from trainlab.config import check_options
+from trainlab.command.main import in_sentences
+from trainlab.configuration.schema import check_options
 
 PREFIX = "hydra.launcher."
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from trainlab.augment import CENTRE_VIEW
-from trainlab.checkpoint import KEY, Facts, Progress
 from trainlab.data.batches import Batch
 from trainlab.errors import RunError
 from trainlab.metrics import Errors
 from trainlab.objective import L2, Loss, weights_and_biases
 from trainlab.optim import CONSTANT, GradientDescent, Schedule, train_step
-from trainlab.profiling import untimed
+from trainlab.runtime.profiling import untimed
+from trainlab.survival.checkpoint import KEY, Facts, Progress
 
 
 @dataclass(frozen=True)

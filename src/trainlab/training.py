@@ -11,18 +11,18 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
 
-from trainlab import closed_form
-from trainlab.assembly import Assembly, assemble
-from trainlab.callbacks import callbacks_of
 from trainlab.classifier import Classifier, Recipe
-from trainlab.hardware import compile_net
 from trainlab.optim import Schedule
-from trainlab.plan import Plan, plan_run
-from trainlab.recorder import Recorder
-from trainlab.results import collect_results
-from trainlab.resume import find_checkpoint, finished, going_on
-from trainlab.signals import heard_by
-from trainlab.trainer import make_trainer
+from trainlab.recording.recorder import Recorder
+from trainlab.recording.results import collect_results
+from trainlab.runtime import closed_form
+from trainlab.runtime.assembly import Assembly, assemble
+from trainlab.runtime.callbacks import callbacks_of
+from trainlab.runtime.hardware import compile_net
+from trainlab.runtime.plan import Plan, plan_run
+from trainlab.runtime.trainer import make_trainer
+from trainlab.survival.resume import find_checkpoint, finished, going_on
+from trainlab.survival.signals import heard_by
 
 
 def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:

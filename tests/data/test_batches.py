@@ -17,7 +17,7 @@ def ranks(world_size: int, epoch: int = 0, **kwargs: int | bool) -> list[list[Pa
     """Each rank's parts of one epoch."""
     found = []
     for rank in range(world_size):
-        batches = EpochBatches(**kwargs, rank=rank, world_size=world_size)
+        batches = EpochBatches(**kwargs, share=(rank, world_size))
         batches.set_epoch(epoch)
         found.append(list(batches))
     return found
@@ -68,7 +68,7 @@ def test_counts(world_size, **kwargs):
 @quick
 @given(world_size=st.integers(1, 4), rank=st.integers(0, 3), **SETS, **ORDERS)
 def test_length_is_the_number_of_batches(world_size, rank, **kwargs):
-    batches = EpochBatches(**kwargs, rank=rank % world_size, world_size=world_size)
+    batches = EpochBatches(**kwargs, share=(rank % world_size, world_size))
     assert len(batches) == len(list(batches))
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from trainlab.data import points
 from trainlab.data.image_set import TEST, UNCUT, VAL, ImageSet, Splits, cut, fewer, split
+from trainlab.data.sources import points
 from trainlab.errors import InputError
 
 COUNTS = st.lists(st.integers(0, 12), min_size=1, max_size=12).filter(any)  # of each class; 0: it has no example

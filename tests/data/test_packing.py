@@ -19,11 +19,12 @@ from ilsvrc_tree import WNIDS, encoded, make_devkit, make_folders, make_tars, pi
 from PIL import Image, ImageOps
 from whole_runs import command, small_disk, start_command
 
-from trainlab.data import imagenet, packing
-from trainlab.data.ilsvrc import list_images
-from trainlab.data.packed import PackedImages, labels, read_packed, verify
-from trainlab.data.packing import Form, pack, pack_block
-from trainlab.data.pictures import decode
+from trainlab.data.packed import writer as packing
+from trainlab.data.packed.format import PackedImages, labels, read_packed, verify
+from trainlab.data.packed.listing import list_images
+from trainlab.data.packed.pictures import decode
+from trainlab.data.packed.writer import Form, pack, pack_block
+from trainlab.data.sources import imagenet
 from trainlab.errors import InputError, RunError
 
 SMALL = Form(size=32)
@@ -336,7 +337,9 @@ def test_folders_that_are_something_else_are_refused(tree, packed, tmp_path):
 
 def test_the_data_set_is_the_packed_one_and_packs_where_it_must(tree, packed, tmp_path):
     known = imagenet.load(root=str(packed), packed="unused", val_fraction=0.1)
-    made = imagenet.load(root=str(tree), packed=str(tmp_path / "made"), size=32, on_bad_image="skip", val_fraction=0.1)
+    made = imagenet.load(
+        root=str(tree), packed=str(tmp_path / "made"), size=32, on_bad_image="skip", val_fraction=0.1, pack=pack
+    )
     for name in ("train", "val", "test"):
         ours, theirs = getattr(known, name), getattr(made, name)
         assert torch.equal(ours.everything, theirs.everything)

@@ -22,11 +22,11 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
-from trainlab.data import cifar10, digits, elpv, fashion_mnist, image_folder, points
-from trainlab.data.ilsvrc import list_images
 from trainlab.data.image_set import NOTED, PASSED_OVER, ImageSet, Splits
-from trainlab.data.packing import Form, plan_of
-from trainlab.data.pictures import read_picture
+from trainlab.data.packed.listing import list_images
+from trainlab.data.packed.pictures import read_picture
+from trainlab.data.packed.writer import Form, plan_of
+from trainlab.data.sources import cifar10, digits, elpv, fashion_mnist, image_folder, points
 from trainlab.errors import InputError
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
@@ -802,7 +802,7 @@ def bad_files(tmp_path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("large", [False, True], ids=["one thread", "many threads"])
 def test_images_that_cannot_be_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
-    monkeypatch.setattr("trainlab.data.pictures.SMALL_FILE", 0 if large else 10**9)
+    monkeypatch.setattr("trainlab.data.packed.pictures.SMALL_FILE", 0 if large else 10**9)
     root = tree(tmp_path / "root")
     expected = rows(load(root, test_fraction=0, val_fraction=0).train)
     spoilt = bad_files(tmp_path)

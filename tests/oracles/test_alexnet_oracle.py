@@ -6,8 +6,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainlab.errors import InputError
-from trainlab.layers import Layer, layers
-from trainlab.models.alexnet import AlexNet, HangOver
+from trainlab.models.alexnet import AlexNet, CeilPad
+from trainlab.models.layers import Layer, layers
 
 SHAPE = (3, 224, 224)
 NAMES = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
@@ -88,7 +88,7 @@ def test_normalisation_can_be_left_out(fake):
 @pytest.mark.parametrize(("side", "zeros"), [(224, 3), (227, 0), (63, 0), (64, 3), (65, 2)])
 def test_the_last_window_hangs_over_on_the_right_and_below(side, zeros):
     x = torch.randn(1, 3, side, side)
-    assert torch.equal(HangOver(11, 4)(x), nn.functional.pad(x, (0, zeros, 0, zeros)))
+    assert torch.equal(CeilPad(11, 4)(x), nn.functional.pad(x, (0, zeros, 0, zeros)))
 
 
 @pytest.mark.parametrize("size", range(63, 101))

@@ -13,8 +13,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainlab.errors import InputError
-from trainlab.layers import layers
 from trainlab.models.alexnet import AlexNet
+from trainlab.models.layers import layers
 from trainlab.models.response_normalisation import LocalResponseNorm, SpatialResponseNorm
 
 SHAPE = (3, 224, 224)

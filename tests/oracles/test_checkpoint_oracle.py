@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainlab.checkpoint import Facts, Progress, put_weights, read
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
+from trainlab.survival.checkpoint import Facts, Progress, put_weights, read
 
 FACTS = Facts({"model": {"name": "mlp"}, "data": {"name": "digits"}}, ["0", "1"], [1, 8, 8], [0.3])
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression, Ridge
 
-from trainlab.closed_form import gaps, least_squares
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import L2, HalfMSE
 from trainlab.optim import make_optimizer
+from trainlab.runtime.closed_form import gaps, least_squares
 
 N, FEATURES, CLASSES = 60, 4, 3
 

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.types import HydraContext, RunMode
 
-from trainlab.command import CONF
+from trainlab.command.main import CONF
 from trainlab.sweeps.launch import Processes, Settings, Sweep
 
 

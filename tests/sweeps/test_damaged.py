@@ -15,11 +15,12 @@ import yaml
 from whole_runs import command
 
 from trainlab.errors import InputError
-from trainlab.run_directory import load_results, load_rows, read_results, read_rows
+from trainlab.recording.point import load_point
+from trainlab.recording.run_directory import load_results, load_rows, read_results, read_rows
 from trainlab.sweeps import table
 from trainlab.sweeps.display import progress
 from trainlab.sweeps.launch import Sweep
-from trainlab.sweeps.point import FINISHED, INTERRUPTED, NEW, load_point, state_of
+from trainlab.sweeps.point import FINISHED, INTERRUPTED, NEW, differences, state_of
 from trainlab.sweeps.pool import Job, end
 from trainlab.sweeps.report import report
 from trainlab.sweeps.table import DAMAGED, gather
@@ -155,7 +156,7 @@ def test_a_value_of_any_type_anywhere_in_a_points_file(sweep, monkeypatch, capsy
         assert (found[job.folder].state == DAMAGED) == bool(refused)
         assert refused.startswith(str(job.folder / "point.json")) or not refused
         if before is not None:
-            point.differences(before)
+            differences(point, before)
         if number % 25 == 0:
             assert "2 runs" in reported(folder, capsys)
             backup = folder.parent / "backup"

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from trainlab.config import check_options
+from trainlab.configuration.schema import check_options
 from trainlab.errors import InputError
+from trainlab.recording.point import read_point
 from trainlab.sweeps import pool
 from trainlab.sweeps.launch import Processes
-from trainlab.sweeps.point import FAILED, Status, read_point
+from trainlab.sweeps.point import FAILED, Status
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from whole_runs import command
 
 from trainlab.errors import InputError
+from trainlab.recording.point import load_point
 from trainlab.sweeps.names import shown, typed
-from trainlab.sweeps.point import FINISHED, NEW, alike, load_point
+from trainlab.sweeps.point import FINISHED, NEW, alike, differences
 from trainlab.sweeps.report import draw, label
 from trainlab.sweeps.table import as_csv, as_markdown, cells, gather, group, ordered
 
@@ -58,7 +59,7 @@ def test_any_values_from_the_command_line_to_the_table_and_back(composed, values
         for number, (job, point) in enumerate(prepared):
             sweep.set_out(job, point, threads=1)
             assert job.status.state == NEW
-            assert load_point(job.folder).differences(point) == [], "it is the same when it comes back"
+            assert differences(load_point(job.folder), point) == [], "it is the same when it comes back"
             (job.folder / "results.json").write_text(results(number / 10))
         for overrides in batch:
             job, point = sweep.prepare(overrides, 0)

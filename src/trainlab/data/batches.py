@@ -53,6 +53,8 @@ class EpochBatches(Sampler[Part]):
     batch has nothing left gets a stand-in that does not count when `every_rank` is true (training, where all
     ranks must take part in each step), and no batch otherwise.
 
+    share: this process's rank, and of how many.
+
     together: so many batches are given out as one, for steps so short that giving them out takes a good part of
     them. The batches are the same ones; with several ranks each is given out alone.
     """
@@ -66,15 +68,14 @@ class EpochBatches(Sampler[Part]):
         seed: int = 0,
         shuffle: bool = False,
         every_rank: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        share: tuple[int, int] = (0, 1),
         together: int = 1,
     ) -> None:
-        assert together == 1 or world_size == 1, "each rank's share is of one batch"
+        self.rank, self.world_size = share
+        assert together == 1 or self.world_size == 1, "each rank's share is of one batch"
         self.span = batch_size * together
         self.pairs, self.batch_size = examples * views, batch_size
         self.seed, self.shuffle, self.every_rank = seed, shuffle, every_rank
-        self.rank, self.world_size = rank, world_size
         self.epoch = self.first = 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainlab.data.packed import PackedImages
+from trainlab.data.packed.format import PackedImages
 from trainlab.data.stratified import stratified
 from trainlab.errors import InputError
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
 from trainlab.data.image_set import NOTED, ImageSet, Splits, fewer
-from trainlab.data.packed import PackedImages
+from trainlab.data.packed.format import PackedImages
 from trainlab.errors import InputError
 
 REORDERED = 2**30  # bytes of a set in memory: the most that is copied for the sake of its order
@@ -158,8 +158,7 @@ class ImageData(L.LightningDataModule):
             batch_size,
             views=views,
             seed=self.seed,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self._world_size,
+            share=(self.trainer.global_rank if self.trainer else 0, self._world_size),
             **order,
         )
         # The sampler's items are whole batches and slicing one takes microseconds, so no collation, no workers.

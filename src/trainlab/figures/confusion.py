@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -71,6 +72,13 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = "") ->
     if size > NUMBERED:
         return figure
 
+    _write_counts(axes, table, font)
+    return figure
+
+
+def _write_counts(axes: Axes, table: np.ndarray, font: float) -> None:
+    """Each cell's count into it, and each class's own error to the right of its row. table: int64 (K, K)."""
+    size = len(table)
     axes.tick_params(length=0)
     edges = np.arange(size + 1) - 0.5
     axes.hlines(edges, -0.5, size - 0.5, color="white", linewidth=2)
@@ -95,4 +103,3 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], title: str = "") ->
     for row, (count, total_of_row) in enumerate(zip(table.diagonal(), table.sum(axis=1), strict=True)):
         error = percent(1 - count / total_of_row) if total_of_row else "–"
         axes.text(1.02, row, error, transform=beside, va="center", fontsize=font)
-    return figure

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -54,13 +55,10 @@ def first_layer(
     layer); of any other number of channels, the mean over channels. At most 256 kernels are drawn. A kernel
     with weights that are not finite is left out and its place is empty.
     """
-    values = weights.detach().float().cpu()
-    dense = values.ndim == 2
-    if dense:
-        if image_shape is None:
-            return None
-        values = values.reshape(len(values), *image_shape)
-    kernels = values.numpy()
+    dense = weights.ndim == 2
+    if dense and image_shape is None:
+        return None
+    kernels = _as_kernels(weights, image_shape)
     count, channels, height, width = kernels.shape
     if channels not in (1, 3):
         kernels = kernels.mean(axis=1, keepdims=True)
@@ -68,14 +66,7 @@ def first_layer(
     each = drawn // towers if drawn % towers == 0 else drawn  # kernels of a tower
     assert labels is None or len(labels) == count, f"{len(labels or ())} labels for {count} outputs"
 
-    notes = []
-    if drawn < count:
-        notes.append(f"{drawn} of {count:,} kernels")
-    if channels not in (1, 3):
-        notes.append(f"mean of {channels} channels")
-    note = ", ".join(notes)
-    heading = f"{title} ({note})" if title and note else title or note.capitalize()
-
+    heading = _heading(title, drawn, count, channels)
     named = labels is not None and drawn <= MOST_LABELS
     tile = width / height  # of width 1, and this much higher
     high = 1 / tile
@@ -97,29 +88,46 @@ def first_layer(
         left = inside % columns * step_x
         top = -(inside // columns + tower * -(-each // columns)) * step_y - 0.6 * high * tower
         if np.isfinite(kernel).all():
-            extent = (left, left + 1, top - high, top)
-            if len(kernel) == 3:
-                axes.imshow(_centred(kernel), extent=extent, interpolation="nearest")
-            else:
-                largest = float(np.abs(kernel).max()) or 1.0
-                colours = DIVERGING if dense else "gray"
-                axes.imshow(
-                    kernel[0],
-                    extent=extent,
-                    interpolation="nearest",
-                    cmap=colours,
-                    vmin=-largest,
-                    vmax=largest,
-                )
-            if dense and len(kernel) == 1:
-                # Weights near zero are as white as the page; the frame says where the image ends.
-                axes.add_patch(Rectangle((left, top - high), 1, high, fill=False, edgecolor=GREY, linewidth=1))
+            _draw(axes, kernel, (left, left + 1, top - high, top), dense=dense)
         if named and labels is not None:
-            # A letter is some 0.6 of the font size wide; 72 points to the inch.
-            size = min(16.0, 0.2 * inches * 72)
-            name = shorten(labels[index], int(step_x * inches * 72 / (0.62 * size)))
-            axes.text(left + 0.5, top + 0.03, name, ha="center", va="bottom", fontsize=size)
+            _name(axes, labels[index], (left + 0.5, top + 0.03), inches, step_x)
     axes.set_xlim(-gap / 2, columns * step_x - gap / 2)
     axes.set_ylim(-(rows - 1) * step_y - apart - high - gap / 2, above + gap / 2)
     axes.set_aspect("equal")
     return figure
+
+
+def _as_kernels(weights: Tensor, image_shape: tuple[int, int, int] | None) -> np.ndarray:
+    """float32 (O, C, h, w), those of a dense layer in the shape of its input."""
+    values = weights.detach().float().cpu()
+    return (values if image_shape is None or values.ndim == 4 else values.reshape(len(values), *image_shape)).numpy()
+
+
+def _heading(title: str, drawn: int, count: int, channels: int) -> str:
+    """The title, and what of the layer cannot be seen."""
+    notes = [f"{drawn} of {count:,} kernels"] if drawn < count else []
+    if channels not in (1, 3):
+        notes.append(f"mean of {channels} channels")
+    note = ", ".join(notes)
+    return f"{title} ({note})" if title and note else title or note.capitalize()
+
+
+def _draw(axes: Axes, kernel: np.ndarray, extent: tuple[float, float, float, float], *, dense: bool) -> None:
+    """A kernel (C, h, w) with C of 1 or 3 into the rectangle (left, right, bottom, top)."""
+    left, right, bottom, top = extent
+    if len(kernel) == 3:
+        axes.imshow(_centred(kernel), extent=extent, interpolation="nearest")
+        return
+    largest = float(np.abs(kernel).max()) or 1.0
+    colours = DIVERGING if dense else "gray"
+    axes.imshow(kernel[0], extent=extent, interpolation="nearest", cmap=colours, vmin=-largest, vmax=largest)
+    if dense:
+        # Weights near zero are as white as the page; the frame says where the image ends.
+        axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor=GREY, linewidth=1))
+
+
+def _name(axes: Axes, label: str, place: tuple[float, float], inches: float, step: float) -> None:
+    """Above a kernel of so many inches, in the room that one has: `step` kernels."""
+    size = min(16.0, 0.2 * inches * 72)  # a letter is some 0.6 of the font size wide; 72 points to the inch
+    shown = shorten(label, int(step * inches * 72 / (0.62 * size)))
+    axes.text(*place, shown, ha="center", va="bottom", fontsize=size)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -54,24 +57,8 @@ def decision_regions(
     )
     if values.min() < 0.5 < values.max():
         axes.contour(xs, ys, values, levels=[0.5], colors=INK, linewidths=2.5)
-    for points, labels, alpha, edge, name in (
-        (test_points, test_labels, 0.35, "none", "test"),
-        (train_points, train_labels, 1.0, "white", "train"),
-    ):
-        where = points.detach().cpu().numpy()
-        which = labels.detach().cpu().numpy()
-        for label, colour in enumerate(CLASS_COLOURS):
-            chosen = where[which == label]
-            axes.scatter(
-                chosen[:, 0],
-                chosen[:, 1],
-                s=60,
-                color=colour,
-                alpha=alpha,
-                edgecolors=edge,
-                linewidths=1,
-                label=f"{name} {label}",
-            )
+    _scatter(axes, test_points, test_labels, "test", alpha=0.35, edgecolors="none")
+    _scatter(axes, train_points, train_labels, "train", alpha=1.0, edgecolors="white")
     axes.set_xlim(x_min, x_max)
     axes.set_ylim(y_min, y_max)
     for axis in (axes.xaxis, axes.yaxis):
@@ -81,3 +68,12 @@ def decision_regions(
     axes.set_title("class 0", loc="left", color=BLUE, weight="bold")
     axes.set_title("class 1", loc="right", color=VERMILLION, weight="bold")
     return figure
+
+
+def _scatter(axes: Axes, points: Tensor, labels: Tensor, name: str, **style: Any) -> None:
+    """The points of both classes in their colours."""
+    where = points.detach().cpu().numpy()
+    which = labels.detach().cpu().numpy()
+    for label, colour in enumerate(CLASS_COLOURS):
+        chosen = where[which == label]
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=60, color=colour, linewidths=1, label=f"{name} {label}", **style)

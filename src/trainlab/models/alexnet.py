@@ -3,6 +3,8 @@ NeurIPS 2012, §3 (lecture: "Cerremos con un caso de estudio"), with every trick
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,8 +18,8 @@ from trainlab.models.response_normalisation import LocalResponseNorm, SpatialRes
 MIDDLE = ("conv3", "conv4", "conv5")
 
 
-class HangOver(nn.Module):
-    """Zeros on the right and below, so that the last window of conv1 hangs over the border.
+class CeilPad(nn.Module):
+    """Pads right and bottom with zeros, so that the last window of conv1 fits (ceil mode).
 
     224 → 227, hence 55 = 1 + ⌈(224 − 11)/4⌉ outputs: the lecture's "3 zero-padding".
     """
@@ -32,6 +34,41 @@ class HangOver(nn.Module):
 
     def extra_repr(self) -> str:
         return f"kernel={self.kernel}, stride={self.stride}"
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is the paper's and what is not; see `AlexNet`."""
+
+    variant: str = "paper"
+    groups: int = 2
+    kernels: str = "all"
+    cross_gpu: bool = True
+    lrn: bool = True
+    pool: str = "overlapping"
+    without: str | None = None
+    activation: str = "relu"
+
+    def check(self) -> None:
+        """Raises InputError for values that are unknown or do not go together."""
+        for name, known in (
+            ("variant", ("paper", "code2012", "torchvision")),
+            ("groups", (1, 2)),
+            ("kernels", ("all", "half")),
+            ("pool", ("overlapping", "plain")),
+            ("without", (None, *MIDDLE)),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(f"model.{name}={value} is unknown; use one of {', '.join(map(str, known))}.")
+        if not self.cross_gpu and self.groups == 1:
+            raise InputError("model.cross_gpu=false cuts links between two towers, and model.groups=1 has only one.")
+        if self.variant == "torchvision":
+            for field in fields(self)[1:]:
+                if getattr(self, field.name) != field.default:
+                    raise InputError(
+                        f"model.variant=torchvision is torchvision's own network, without model.{field.name}."
+                    )
 
 
 class AlexNet(nn.Module):
@@ -81,83 +118,54 @@ class AlexNet(nn.Module):
         channels, height, width = image_shape
         if height != width or height < self.min_size:
             raise InputError(f"AlexNet needs square images of at least {self.min_size} pixels, not {height}×{width}.")
-        for name, value, known in (
-            ("variant", variant, ("paper", "code2012", "torchvision")),
-            ("groups", groups, (1, 2)),
-            ("kernels", kernels, ("all", "half")),
-            ("pool", pool, ("overlapping", "plain")),
-            ("without", without, (None, *MIDDLE)),
-            ("weights", weights, (None, "torchvision")),
-        ):
-            if value not in known:
-                raise InputError(f"model.{name}={value} is unknown; use one of {', '.join(map(str, known))}.")
-        if not cross_gpu and groups == 1:
-            raise InputError("model.cross_gpu=false cuts links between two towers, and model.groups=1 has only one.")
+        switches = Switches(variant, groups, kernels, cross_gpu, lrn, pool, without, activation)
+        switches.check()
+        if weights not in (None, "torchvision"):
+            raise InputError(f"model.weights={weights} is unknown; use torchvision, or null.")
         if weights and variant != "torchvision":
             raise InputError(
                 "model.weights=torchvision fits torchvision's network only; add model.variant=torchvision."
             )
         self.variant = variant
         if variant == "torchvision":
-            for name, usual, value in (
-                ("groups", 2, groups),
-                ("kernels", "all", kernels),
-                ("cross_gpu", True, cross_gpu),
-                ("lrn", True, lrn),
-                ("pool", "overlapping", pool),
-                ("without", None, without),
-                ("activation", "relu", activation),
-            ):
-                if value != usual:
-                    raise InputError(f"model.variant=torchvision is torchvision's own network, without model.{name}.")
             self._build_torchvisions(channels, classes, dropout, init, weights)
             if weights or standardised:  # ours are not divided by the deviation of each channel, as theirs were
                 self.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
         else:
-            self._build(image_shape, classes, groups, kernels, cross_gpu, lrn, pool, without, activation, dropout, init)
+            self._build(image_shape, classes, switches, dropout)
+            self._initialise(init)
 
-    def _build(
-        self,
-        image_shape: tuple[int, int, int],
-        classes: int,
-        groups: int,
-        kernels: str,
-        cross_gpu: bool,
-        lrn: bool,
-        pool: str,
-        without: str | None,
-        activation: str,
-        dropout: float,
-        init: str,
-    ) -> None:
-        code2012 = self.variant == "code2012"
+    def _build(self, image_shape: tuple[int, int, int], classes: int, switches: Switches, dropout: float) -> None:
+        code2012 = switches.variant == "code2012"
 
         def act() -> nn.Module:
-            return activation_named(activation)
+            return activation_named(switches.activation)
 
         def normalise() -> list[nn.Module]:
-            if not lrn:
+            if not switches.lrn:
                 return []
             # The paper's formula has α = 1e-4 as it stands; the code, like torch, divides it by n = 5.
-            return [LocalResponseNorm(alpha=1e-4, towers=groups) if code2012 else LocalResponseNorm(alpha=5e-4)]
+            within = {"alpha": 1e-4, "towers": switches.groups} if code2012 else {"alpha": 5e-4}
+            return [LocalResponseNorm(**within)]  # type: ignore[arg-type]
 
         def shrink() -> nn.Module:
             # Windows may hang over, as in 2012. Both halve any side alike.
-            return nn.MaxPool2d(3, 2, ceil_mode=True) if pool == "overlapping" else nn.MaxPool2d(2, 2)
+            return nn.MaxPool2d(3, 2, ceil_mode=True) if switches.pool == "overlapping" else nn.MaxPool2d(2, 2)
 
         def after_conv1() -> list[nn.Module]:
             return [*normalise(), shrink(), act()] if code2012 else [act(), *normalise(), shrink()]
 
-        across_space = [SpatialResponseNorm(size=5, alpha=1e-3)] if code2012 and lrn else []
+        across_space = [SpatialResponseNorm(size=5, alpha=1e-3)] if code2012 and switches.lrn else []
         # Halved is all but conv5, so that fc6, which has most of the weights, stays as it is (footnote of §3.2).
-        first, second, middle = (48, 128, 192) if kernels == "half" else (96, 256, 384)
-        self.conv1 = nn.Sequential(HangOver(11, 4), nn.Conv2d(image_shape[0], first, 11, 4), *after_conv1())
+        first, second, middle = (48, 128, 192) if switches.kernels == "half" else (96, 256, 384)
+        groups = switches.groups
+        self.conv1 = nn.Sequential(CeilPad(11, 4), nn.Conv2d(image_shape[0], first, 11, 4), *after_conv1())
         self.conv2 = nn.Sequential(
             nn.Conv2d(first, second, 5, padding=2, groups=groups), act(), *normalise(), *across_space, shrink()
         )
-        maps, conv3_groups = second, 1 if cross_gpu else 2
+        maps, conv3_groups = second, 1 if switches.cross_gpu else 2
         for name, out, own in (("conv3", middle, conv3_groups), ("conv4", middle, groups), ("conv5", 256, groups)):
-            if name != without:
+            if name != switches.without:
                 self.add_module(name, nn.Sequential(nn.Conv2d(maps, out, 3, padding=1, groups=own), act()))
                 maps = out
         self.pool5 = shrink()
@@ -167,16 +175,18 @@ class AlexNet(nn.Module):
         self.fc7 = nn.Sequential(nn.Linear(4096, 4096), act(), nn.Dropout(dropout))
         self.fc8 = nn.Linear(4096, classes)
 
+    def _initialise(self, init: str) -> None:
         initialise(self, init)
-        if init == "paper":
-            for name, block in self.named_children():
-                for layer in block.modules():
-                    if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.bias is None:
-                        continue
-                    if name in ("conv2", "conv4", "conv5", "fc6", "fc7"):
-                        nn.init.ones_(layer.bias)
-                    if code2012 and name in MIDDLE:
-                        nn.init.normal_(layer.weight, std=0.03)
+        if init != "paper":
+            return
+        for name, block in self.named_children():
+            for layer in block.modules():
+                if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.bias is None:
+                    continue
+                if name in ("conv2", "conv4", "conv5", "fc6", "fc7"):
+                    nn.init.ones_(layer.bias)
+                if self.variant == "code2012" and name in MIDDLE:
+                    nn.init.normal_(layer.weight, std=0.03)
 
     def _build_torchvisions(self, channels: int, classes: int, dropout: float, init: str, weights: str | None) -> None:
         from torchvision.models import AlexNet as Torchvisions

@@ -24,10 +24,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 import trainlab.training  # noqa: F401
-from trainlab.command import run
-from trainlab.lean_imports import import_lightning
-from trainlab.ranks import UNEXPECTED
-from trainlab.signals import end_with
+from trainlab.command.main import run
+from trainlab.runtime.lean_imports import import_lightning
+from trainlab.runtime.ranks import UNEXPECTED
+from trainlab.survival.signals import end_with
 
 import_lightning()
 

@@ -18,16 +18,18 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainlab.atomic import write_whole
-from trainlab.commit import commit
-from trainlab.config import check
+from trainlab.configuration.schema import check
 from trainlab.errors import RESUME_ME, InputError
-from trainlab.run_directory import only_one, read_results
-from trainlab.signals import outlast_terminal
+from trainlab.recording.commit import commit
+from trainlab.recording.point import POINT, Point, load_point, read_point
+from trainlab.recording.run_directory import read_results
+from trainlab.survival.atomic import write_whole
+from trainlab.survival.lock import only_one
+from trainlab.survival.signals import outlast_terminal
 from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.names import point_name, swept_keys, task_overrides
-from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, Point
+from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW
 from trainlab.sweeps.pool import Job, make_room, run_jobs
 
 SWEEP = "sweep.json"
@@ -181,7 +183,7 @@ class Sweep:
     def set_out(self, job: Job, point: Point, threads: int) -> None:
         """Find out what the point's directory holds, and write down there what is to be run, as which it goes on."""
         job.status = self.look_at(job.folder, point)
-        before = points.read_point(job.folder)
+        before = read_point(job.folder)
         if job.status.state in (FINISHED, INTERRUPTED) and before is not None and before.threads is not None:
             job.threads = before.threads
         elif job.status.state != FINISHED:
@@ -199,11 +201,11 @@ class Sweep:
         """What is there already: finished, interrupted (it will go on) or new. Moves away what is to be run anew."""
         status, before, why = points.state_of(folder), None, ""
         try:
-            before = points.load_point(folder)
+            before = load_point(folder)
         except InputError:
-            why = f"its {points.POINT} is damaged"
+            why = f"its {POINT} is damaged"
         if status.state in (FINISHED, INTERRUPTED) and before is not None:
-            changes = point.differences(before)
+            changes = points.differences(point, before)
             if changes:
                 more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
                 why = f"its configuration has changed ({', '.join(changes[:2])}{more})"

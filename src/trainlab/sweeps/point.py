@@ -1,4 +1,4 @@
-"""One point of a sweep: its name, its directory, and what the directory says of it."""
+"""One point of a sweep: how it differs from another, and how its last attempt ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from trainlab.atomic import write_whole
 from trainlab.errors import InputError
-from trainlab.run_directory import LARGEST, Threads, own_checkpoint, read_json, read_results
+from trainlab.recording.point import Point
+from trainlab.recording.run_directory import LARGEST, own_checkpoint, read_json, read_results
+from trainlab.survival.atomic import write_whole
 from trainlab.sweeps.names import shown
 
-POINT, STATUS, LOG = "point.json", "status.json", "log.txt"
+STATUS, LOG = "status.json", "log.txt"
 NOT_COMPARED = ("ckpt", "logger")  # of a configuration: what does not change the numbers
 FINISHED: Literal["finished"] = "finished"
 INTERRUPTED: Literal["interrupted"] = "interrupted"
@@ -25,46 +26,12 @@ FAILED: Literal["failed"] = "failed"
 NEW: Literal["new"] = "new"
 
 
-@dataclass(frozen=True)
-class Point:
-    """What a point is. In its directory as point.json, so that a run knows its sweep and a sweep knows its runs.
-
-    sweep: the name of the sweep's directory. swept: value by option, of the options that the sweep varies.
-    overrides: what distinguishes it from conf/train.yaml. config: all of it, resolved. commit: of the code.
-    threads: CPU threads that it was started with, for all its processes together. A sum over more threads has other
-    last bits, and how many a point gets depends on the memory that is free; a point that goes on gets these again. None
-    where it is not known, as in directories that are older than this.
-    """
-
-    __pydantic_config__ = ConfigDict(strict=True)
-    sweep: str
-    swept: dict[str, Any]
-    overrides: list[str]
-    config: dict[str, Any]
-    commit: str | None
-    threads: Threads | None = None
-
-    def write(self, folder: Path) -> None:
-        write_whole(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
-
-    def differences(self, other: Point) -> list[str]:
-        """ "key: theirs → ours" for each option that `other` had differently."""
-        ours, theirs = flat(self.config), flat(other.config)
-        keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED]
-        changed = [key for key in keys if alike(ours.get(key)) != alike(theirs.get(key))]
-        return [f"{key}: {shown(theirs.get(key))} → {shown(ours.get(key))}" for key in changed]
-
-
-def load_point(folder: Path) -> Point | None:
-    """None where no sweep has been. Raises InputError where what it left is damaged."""
-    return read_json(folder / POINT, TypeAdapter(Point))
-
-
-def read_point(folder: Path) -> Point | None:
-    """The same, with None also where it is damaged."""
-    with suppress(InputError):
-        return load_point(folder)
-    return None
+def differences(point: Point, other: Point) -> list[str]:
+    """ "key: theirs → ours" for each option that `other` had differently."""
+    ours, theirs = flat(point.config), flat(other.config)
+    keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED]
+    changed = [key for key in keys if alike(ours.get(key)) != alike(theirs.get(key))]
+    return [f"{key}: {shown(theirs.get(key))} → {shown(ours.get(key))}" for key in changed]
 
 
 def alike(value: Any) -> str:

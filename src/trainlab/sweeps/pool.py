@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +18,11 @@ from typing import Any, Literal
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from trainlab import room
 from trainlab.errors import RESUME_ME, InputError
-from trainlab.memory import free_memory
-from trainlab.run_directory import read_results
-from trainlab.signals import noted
+from trainlab.recording.run_directory import read_results
+from trainlab.runtime import room
+from trainlab.runtime.memory import free_memory
+from trainlab.survival.signals import noted
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATUS, Status
 
 GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
@@ -158,7 +156,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
     or the memory cannot hold is refused whatever number of points there is.
     """
     cores = room.cores()
-    gpus = [] if accelerator == "cpu" else visible_gpus()
+    gpus = [] if accelerator == "cpu" else room.visible_gpus()
     if not gpus:
         if accelerator == "gpu":
             raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
@@ -194,14 +192,3 @@ def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:
             f"{jobs} points at a time{each} are more than this machine with its {there} can hold; "
             f"use hydra.launcher.n_jobs={most} at most, or auto."
         )
-
-
-def visible_gpus() -> list[str]:
-    """Their numbers or names, as CUDA_VISIBLE_DEVICES takes them; without starting CUDA in this process."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
-    return [str(i) for i, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]

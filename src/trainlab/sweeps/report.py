@@ -12,14 +12,15 @@ from typing import Any
 
 from rich.table import Table
 
-from trainlab.arguments import Arguments
-from trainlab.atomic import write_whole
+from trainlab.command.arguments import Arguments
 from trainlab.errors import InputError
 from trainlab.figures import sweep as figures
 from trainlab.figures.ablation import worth
 from trainlab.figures.style import save, shorten
-from trainlab.run_directory import LARGEST, read_rows
-from trainlab.sweeps import ablation
+from trainlab.recording.run_directory import LARGEST, read_rows
+from trainlab.recording.terminal import console
+from trainlab.studies import ablation
+from trainlab.survival.atomic import write_whole
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
 from trainlab.sweeps.table import (
@@ -40,7 +41,6 @@ from trainlab.sweeps.table import (
     race,
     sentences,
 )
-from trainlab.terminal import console
 
 MOST_CURVES = 10
 LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of a curve's name
@@ -121,9 +121,9 @@ def with_reference(run: Run) -> Run:
     """scikit-learn's error beside ours, for networks on points of the plane."""
     if not has_regions(run):
         return run
-    from trainlab.sweeps import plane  # loads torch, which other reports need not wait for
+    from trainlab.studies import decision_regions  # loads torch, which other reports need not wait for
 
-    error = plane.reference_error(run)
+    error = decision_regions.reference_error(run)
     return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
 
 
@@ -161,9 +161,9 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
                 ordered=len(choices) == 1 and bool(numeric),
             )
     if all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
-        from trainlab.sweeps import plane
+        from trainlab.studies import decision_regions
 
-        regions = plane.figure(runs, "data", next(k for k in choices if k != "data"))
+        regions = decision_regions.figure(runs, "data", next(k for k in choices if k != "data"))
         drawn |= {"decision_regions": regions} if regions else {}
     paths = []
     for name, drawing in drawn.items():

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trainlab.errors import RESUME_ME, InputError
-from trainlab.run_directory import own_checkpoint
-from trainlab.signals import noted
+from trainlab.recording.run_directory import own_checkpoint
+from trainlab.survival.signals import noted
 from trainlab.sweeps.launch import Plan, Settings
 from trainlab.sweeps.names import typed
 from trainlab.sweeps.point import FINISHED, INTERRUPTED, LOG, Status

@@ -14,25 +14,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
+from trainlab.configuration.stored import load_config
 from trainlab.errors import InputError
-from trainlab.run_directory import CONFIG, LARGEST, load_results, load_rows, read_json
-from trainlab.stored import load_config
+from trainlab.recording.point import POINT, Point, load_point
+from trainlab.recording.run_directory import CONFIG, LARGEST, load_results, load_rows, read_json
 from trainlab.sweeps.launch import SWEEP
 from trainlab.sweeps.names import shown
-from trainlab.sweeps.point import (
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    NEW,
-    NOT_COMPARED,
-    POINT,
-    Point,
-    alike,
-    flat,
-    load_point,
-    load_status,
-    state_of,
-)
+from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, NOT_COMPARED, alike, flat, load_status, state_of
 
 MISSING, DAMAGED = "missing", "damaged"
 SEED = "seed"

@@ -1,0 +1,74 @@
+"""What every side trains: the network, the objective, the optimizer and the images of one command line."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from trainlab.command.main import compose_run
+from trainlab.data.module import ImageData
+from trainlab.objective import Loss
+from trainlab.runtime.assembly import Assembly, assemble
+from trainlab.runtime.hardware import Hardware
+
+
+@dataclass(frozen=True)
+class Job:
+    parts: Assembly
+    device: torch.device
+    net: nn.Module
+
+    @property
+    def cfg(self) -> DictConfig:
+        return self.parts.cfg
+
+    @property
+    def hardware(self) -> Hardware:
+        return self.parts.hardware
+
+    @property
+    def data(self) -> ImageData:
+        return self.parts.data
+
+    @property
+    def loss(self) -> Loss:
+        return self.parts.loss
+
+    @property
+    def batch_size(self) -> int:
+        assert self.data.batch_size is not None
+        return self.data.batch_size
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self.parts.make_optimizer(self.net)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        on = self.hardware.precision == "bf16-mixed"
+        # Each weight is used once in a step, so there is nothing to keep; and a CUDA graph must not.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=on, cache_enabled=False)
+
+    def synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def memory(self) -> Any:
+        return partial(device_memory_mb) if self.device.type == "cuda" else None
+
+
+def device_memory_mb() -> float:
+    return torch.cuda.max_memory_allocated() / 1e6
+
+
+def job(overrides: list[str]) -> Job:
+    """As train.py would build it."""
+    cfg = compose_run(overrides)
+    torch.manual_seed(cfg.seed)
+    parts = assemble(cfg)
+    device = torch.device("cuda" if parts.hardware.accelerator == "gpu" else "cpu")
+    return Job(parts, device, parts.net.to(device).train())

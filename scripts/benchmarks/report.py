@@ -1,0 +1,248 @@
+"""scripts/benchmark.py: everything timed in one run, as a table for people and a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from benchmarks.costs import metrics, ten_crops
+from benchmarks.growth import Point, grow
+from benchmarks.loading import loading
+from benchmarks.matrix_rate import against_the_device
+from benchmarks.measure import Measure
+from benchmarks.race import Timed, race, ratios
+from benchmarks.stand_in import write_pictures
+from benchmarks.start_up import start_up
+from benchmarks.works import OURS, SIDES, WORKS, Work
+from trainlab.command.arguments import Arguments
+from trainlab.command.main import RUN_STAMP, compose_run
+from trainlab.command.packer import in_sight
+from trainlab.configuration.build import build
+from trainlab.data.packed.listing import list_images
+from trainlab.data.packed.writer import Form, pack
+from trainlab.errors import InputError
+from trainlab.figures.growth import growth
+from trainlab.figures.style import save
+from trainlab.recording.results import provenance
+from trainlab.recording.terminal import console
+from trainlab.runtime.hardware import choose_hardware
+from trainlab.runtime.process import keep_freed_memory
+from trainlab.survival.atomic import write_whole
+
+PARTS = (*(work.name for work in WORKS), "start-up", "loading", "costs", "growth")
+PICTURES = (1_024, 4_096)  # of the packed set, quick and whole
+ROUNDS = (2, 7)  # of all but the races
+TICKS = {"start-up": 4, "loading": 2, "costs": 2, "growth": 4}
+
+
+def benchmark(arguments: Sequence[str]) -> None:
+    """Raises InputError and RunError."""
+    options = parse(arguments)
+    keep_freed_memory()
+    chosen = options.only or [part for part in PARTS if not (options.quick and part == "growth")]
+    rounds = ROUNDS[not options.quick]
+    out = Path(options.out or f"runs/benchmark/{RUN_STAMP}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder with --out.") from None
+    terminal = console()
+    works = [work for work in WORKS if work.name in chosen]
+    if options.quick:
+        works = [replace(work, sides=tuple(s for s in work.sides if s not in work.left_out)) for work in works]
+    pictures = Path(options.pictures)
+    if {"alexnet", "loading", "costs"} & set(chosen):
+        pictures = make_sets(pictures, PICTURES[not options.quick])
+
+    data = {work.name: data_for(work, pictures, options.cifar10) for work in works}  # before anything is timed
+
+    raced: list[tuple[Work, str, list[Timed]]] = []
+    measures: list[Measure] = []
+    points: list[Point] = []
+    total = sum(len(work.sides) * (work.rounds[not options.quick] + 1) for work in works)
+    total += sum(TICKS[part] for part in chosen if part in TICKS)
+    began = time.perf_counter()
+    with in_sight("timing", total) as bar:
+        done = 0
+
+        def tell(_: str) -> None:
+            nonlocal done
+            done += 1
+            bar(done)
+
+        for work in works:
+            words, remark = data[work.name]
+            overrides = [*work.overrides, *words]
+            steps, blocks = work.steps[not options.quick], work.rounds[not options.quick]
+            timed = race(work, overrides, steps=steps, rounds=blocks, folder=out, tell=tell, cold=not options.quick)
+            raced.append((work, remark, timed))
+            if work.name == "alexnet":
+                measures += against_the_device(overrides, timed)
+        if "start-up" in chosen:
+            measures += start_up(rounds, tell)
+        if "loading" in chosen:
+            measures += loading(pictures / "raw", pictures / "packed_jpeg", rounds, tell)
+        if "costs" in chosen:
+            alexnet = next(work for work in WORKS if work.name == "alexnet")
+            overrides = [*alexnet.overrides, *data_for(alexnet, pictures, None)[0]]
+            measures += ten_crops(overrides, rounds, tell)
+            mlp = next(work for work in WORKS if work.name == "mlp")
+            measures += metrics([*mlp.overrides, *data_for(mlp, pictures, None)[0]], rounds, tell)
+        if "growth" in chosen:
+            points = grow(tell)
+
+    for work, remark, timed in raced:
+        terminal.print(race_table(work, remark, timed))
+    if measures:
+        terminal.print(measure_table(measures))
+    if points:
+        terminal.print(growth_table(points))
+        figure = growth(
+            [p.images for p in points],
+            [p.memory_mb for p in points],
+            [p.rest for p in points],
+            [p.epoch for p in points],
+        )
+        save(figure, out / "growth.png")
+    write_whole(out / "benchmark.json", json.dumps(plain(raced, measures, points), indent=2) + "\n")
+    minutes = (time.perf_counter() - began) / 60
+    terminal.print(f"{machine()} · {minutes:.1f} minutes · {out / 'benchmark.json'}", soft_wrap=True)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Arguments(
+        prog="python scripts/benchmark.py",
+        description="This project beside a bare PyTorch loop, the usual stack, torchvision's recipe and scikit-learn: "
+        "the same work in turn, ratios with their spread.",
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer steps and pictures, without growth")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts and no others")
+    parser.add_argument("--out", help="folder for benchmark.json (runs/benchmark/…)")
+    parser.add_argument("--cifar10", help="where CIFAR-10 lies; without it, noise of its shape")
+    parser.add_argument("--pictures", default="data/benchmark", help="folder for the pictures made (data/benchmark)")
+    return parser.parse_args(list(arguments))
+
+
+def make_sets(folder: Path, count: int) -> Path:
+    """JPEG files, and the same ones packed raw and as JPEGs; what is there already stays. Returns where."""
+    folder = folder / str(count)
+    try:
+        write_pictures(folder / "jpeg", count)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made ({error.strerror}); choose another folder with --pictures."
+        ) from None
+    listing = list_images(folder / "jpeg")
+    for name, store in (("raw", "raw"), ("packed_jpeg", "jpeg")):
+        if not (folder / name / "set.json").exists():
+            (folder / name).mkdir(exist_ok=True)
+            pack(listing, folder / name, Form(256, store, 95), on_bad_image="error", workers=None, tell=lambda _: None)
+    return folder
+
+
+def data_for(work: Work, pictures: Path, cifar10: str | None) -> tuple[list[str], str]:
+    """Overrides that name the data, and what they are: the real set where it is at hand, else noise."""
+    if work.name == "alexnet":
+        return [f"data.root={pictures / 'raw'}"], "pictures made for this"
+    real = [f"data.root={cifar10}"] if work.name == "convnet" and cifar10 else []
+    try:
+        build("data", compose_run([*work.overrides, *real, "data.download=false"]).data.load)
+    except InputError:
+        if real:
+            raise
+        stand_in = "cifar10_like" if work.name == "convnet" else "fashion_mnist_like"
+        return [f"data.load._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
+    return [*real, "data.download=false"], "the published set"
+
+
+def race_table(work: Work, remark: str, timed: Sequence[Timed]) -> Table:
+    table = Table(title=f"{work.title} ({remark})", title_justify="left")
+    for heading in ("side", "img/s", "ms/step", "trainlab is", "spread", "to reach", "memory", "first step after"):
+        table.add_column(heading, justify="left" if heading == "side" else "right")
+    for side in timed:
+        found = ratios(timed[0], side)
+        target = work.targets.get(side.side)
+        reached = "" if target is None else f"≥ {target:.2f} × {'✓' if statistics.median(found) >= target else '✗'}"
+        table.add_row(
+            SIDES[side.side][1],
+            f"{side.images_per_second:,.0f}",
+            f"{statistics.median(side.step_ms):,.2f}",
+            "" if side.side == OURS else f"{statistics.median(found):.2f} ×",
+            "" if side.side == OURS else f"{min(found):.2f} – {max(found):.2f}",
+            reached,
+            f"{side.memory_mb:,.0f} MB",
+            "–" if side.start_up is None else f"{side.start_up:.1f} s",
+        )
+    return table
+
+
+def measure_table(measures: Sequence[Measure]) -> Table:
+    table = Table(title="Start, loading, costs, device", title_justify="left")
+    for heading in ("what", "median", "spread", "to reach", ""):
+        table.add_column(heading, justify="left" if heading in ("what", "") else "right")
+    for m in measures:
+        digits = 0 if m.median >= 100 else 2
+        bound = "" if m.bound is None else f"{m.bound[0]} {m.bound[1]:g} {m.unit} {'✓' if m.reached else '✗'}"
+        spread = f"{min(m.values):,.{digits}f} – {max(m.values):,.{digits}f}"
+        table.add_row(m.what, f"{m.median:,.{digits}f} {m.unit}", spread, bound, m.remark)
+    return table
+
+
+def growth_table(points: Sequence[Point]) -> Table:
+    table = Table(
+        title="A packed set grows: one epoch of the perceptron, aug=alexnet, 128 pixels", title_justify="left"
+    )
+    for heading in ("pictures", "peak memory", "epoch", "for each 1,000", "all but the epoch"):
+        table.add_column(heading, justify="right")
+    for p in points:
+        each = f"{1000 * p.epoch / p.images:.2f} s"
+        table.add_row(f"{p.images:,}", f"{p.memory_mb:,.0f} MB", f"{p.epoch:.1f} s", each, f"{p.rest:.1f} s")
+    return table
+
+
+def machine() -> str:
+    hardware = choose_hardware(
+        accelerator="auto", strategy="auto", devices=1, precision="auto", channels_last="auto", convolutions=True
+    )
+    versions = provenance()
+    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "torchvision", "lightning", "python"))
+    return f"{hardware.remark} · {torch.get_num_threads()} CPU threads · {named}"
+
+
+def plain(
+    raced: Sequence[tuple[Work, str, list[Timed]]], measures: Sequence[Measure], points: Sequence[Point]
+) -> dict[str, Any]:
+    """All that was measured, for json.dumps."""
+    return {
+        "machine": machine(),
+        **provenance(),
+        "training": [
+            {
+                "work": work.name,
+                "data": remark,
+                "side": side.side,
+                "images_per_second": side.rates,
+                "step_ms": side.step_ms,
+                "ratio": ratios(timed[0], side),
+                "target": work.targets.get(side.side),
+                "memory_mb": side.memory_mb,
+                "start_up_seconds": side.start_up,
+            }
+            for work, remark, timed in raced
+            for side in timed
+        ],
+        "measures": [
+            {"what": m.what.strip(), "values": list(m.values), "unit": m.unit, "bound": m.bound, "reached": m.reached}
+            for m in measures
+        ],
+        "growth": [vars(point) for point in points],
+    }

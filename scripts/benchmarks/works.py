@@ -1,0 +1,64 @@
+"""What is timed: the command, who does it, in how many steps, and what is to be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+OURS, LIMIT = "trainlab", "limit"
+
+
+@dataclass(frozen=True)
+class Work:
+    """sides: this project first. steps, rounds: of a block, and blocks, in the quick benchmark and in the whole one.
+    left_out: sides that the quick one has no time for.
+
+    targets: by side, the least ratio of this project's images/s to that side's.
+    """
+
+    name: str
+    title: str
+    overrides: tuple[str, ...]
+    sides: tuple[str, ...]
+    steps: tuple[int, int]
+    targets: dict[str, float] = field(default_factory=dict)
+    rounds: tuple[int, int] = (3, 7)
+    left_out: tuple[str, ...] = ()
+
+
+SIDES = {
+    OURS: ("benchmarks.this_project", "python train.py, metrics, bar, W&B offline"),
+    LIMIT: ("benchmarks.bare_loop", "bare PyTorch loop, data on the device: the limit"),
+    "usual": ("benchmarks.usual_stack", "usual stack as it comes: Lightning, DataLoader, float32"),
+    "usual-same": ("benchmarks.usual_stack_same_precision", "usual stack in this precision"),
+    "torchvision": ("benchmarks.torchvision_reference", "torchvision's reference recipe, JPEG files, float32"),
+    "scikit-learn": ("benchmarks.scikit_learn", "scikit-learn's MLPClassifier"),
+}
+
+WORKS = (
+    Work(
+        "mlp",
+        "MLP 784-256-256-10 on Fashion-MNIST, batch 128",
+        ("model=mlp", "data=fashion_mnist"),
+        (OURS, LIMIT, "usual", "scikit-learn"),
+        (100, 400),
+        {LIMIT: 1 / 1.4, "usual": 6.0},
+    ),
+    Work(
+        "convnet",
+        "convnet on CIFAR-10, aug=crop_flip, batch 128",
+        ("model=convnet", "data=cifar10"),
+        (OURS, LIMIT, "usual", "usual-same"),
+        (20, 60),
+        {LIMIT: 0.95, "usual": 3.5},
+        left_out=("usual-same",),
+    ),
+    Work(
+        "alexnet",
+        "AlexNet at 224 pixels from a packed set, aug=alexnet, batch 128",
+        ("model=alexnet", "data=imagenet", "aug=alexnet", "data.batch_size=128"),
+        (OURS, LIMIT, "torchvision"),
+        (1, 5),
+        {LIMIT: 0.95, "torchvision": 1.8},
+        rounds=(2, 5),
+    ),
+)

@@ -1,0 +1,508 @@
+"""The front door: what is typed is checked, and every mistake ends in one sentence, before torch is imported."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import operator
+import os
+import re
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+
+from trainlab.configuration.folder import CONF
+from trainlab.configuration.schema import check
+from trainlab.errors import InputError, RunError, StoppedError, TakenError
+from trainlab.recording.run_directory import RESULTS, own_checkpoint, read_results
+from trainlab.runtime.process import keep_freed_memory, no_garbage_collection, quick_exit
+from trainlab.runtime.room import refuse_more_than_there_is_room_for
+from trainlab.survival.footprint import MADE, Footprint, is_first, restore_all, undo_all
+from trainlab.survival.lock import only_one
+from trainlab.survival.signals import heard_by, outlast_terminal, stop_at_once
+from trainlab.sweeps.names import sweep_name
+
+GROUPS = {
+    folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+    for folder in sorted(CONF.iterdir())
+    if folder.is_dir() and folder.name != "hydra"
+}
+RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
+if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
+    RUN_STAMP = f"torchrun_{os.environ['TORCHELASTIC_RUN_ID'][:8]}"  # the same in all its processes
+OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
+OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+LOCK_SECONDS = 5.0  # for a run directory: a process that was killed may take a moment to vanish
+
+Result = TypeVar("Result")
+
+
+def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
+    """A user's mistake ends `command` with one sentence and status 2, a failed run with one and status 1.
+
+    After status 2 nothing is left of what the command made on the disk. HYDRA_FULL_ERROR=1 shows the traceback instead.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except (InputError, RunError, StoppedError) as error:
+            if isinstance(error, TakenError):
+                restore_all()
+            elif error.status == InputError.status:
+                undo_all()
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                raise
+            if os.environ.get("RANK", "0") == "0":
+                print(f"error: {error}", file=sys.stderr)
+            else:  # of torchrun, which ends rank 0 as soon as another ends: all fail together, and rank 0 says so
+                time.sleep(2)
+            sys.exit(error.status)
+        except SystemExit as end:  # a process of the run has told the mistake
+            if end.code == InputError.status:
+                undo_all()
+            raise
+        except KeyboardInterrupt:
+            print("error: stopped by Ctrl-C.", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+
+    return wrapped
+
+
+def main() -> None:
+    """``python train.py …``, all of it; ends the process."""
+    typed = sys.argv[1:]
+    # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second.
+    sys.argv[1:] = sorted(typed, key=lambda word: word not in ("-m", "--multirun"))
+    show_help(sys.argv[1:])
+    check_command_line(sys.argv[1:])
+    with quick_exit():
+        with argparse_of_hydra():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
+        sys.exit(exit_status())
+
+
+@contextmanager
+def argparse_of_hydra() -> Iterator[None]:
+    """Inside, argparse does not read an argument's help as it is added, which it does since Python 3.14.
+
+    Hydra up to 1.3.8 has one that only exists once the configuration does (--shell-completion), and would end with
+    "badly formed help string" (Hydra #3121).
+    """
+    check = getattr(argparse.ArgumentParser, "_check_help", None)
+    if check is None:
+        yield
+        return
+    argparse.ArgumentParser._check_help = lambda parser, action: None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
+
+
+@in_sentences
+def run(cfg: DictConfig) -> float:
+    """One run as Hydra starts it; returns what sweepers compare: the least `trainer.monitor`."""
+    return run_in(Path(HydraConfig.get().runtime.output_dir), cfg)
+
+
+def run_in(run_dir: Path, cfg: DictConfig) -> float:
+    """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
+    outlast_terminal()
+    refuse_more_than_there_is_room_for(cfg.trainer)
+    taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
+    lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
+    with lock, heard_by(stop_at_once):
+        with no_garbage_collection():  # imports torch: only once the choices are known to be right
+            from trainlab.runtime.lean_imports import import_lightning
+
+            import_lightning()
+            from trainlab.training import train
+
+        keep_freed_memory()
+        if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
+            return train(cfg, run_dir)["best"]
+        from trainlab.runtime.ranks import run_ranks
+
+        run_ranks(
+            functools.partial(train, cfg, run_dir),
+            devices=cfg.trainer.devices,
+            nodes=cfg.trainer.nodes,
+            run_dir=run_dir,
+        )
+        return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
+
+
+def exit_status() -> int:
+    """Of a sweep that has ended: 1 when a point did not finish."""
+    launch = sys.modules.get("trainlab.sweeps.launch")
+    return 1 if launch is not None and launch.UNFINISHED else 0
+
+
+def show_help(arguments: list[str]) -> None:
+    """--help is answered from the configuration files' own first lines."""
+    if "--help" in arguments or "-h" in arguments:
+        from trainlab.command.help import help_text
+
+        print(help_text(CONF))
+        sys.exit()
+
+
+@in_sentences
+def check_command_line(arguments: list[str]) -> None:
+    """Compose and check what train.py is about to run, and make its run directory.
+
+    Hydra's own commands (--cfg, --info, …) are left to Hydra.
+    """
+    sweep = "-m" in arguments or "--multirun" in arguments
+    options = [argument for argument in arguments if argument.startswith("-") and argument not in ("-m", "--multirun")]
+    if options and set(options) != {"--cfg"}:
+        return
+    overrides = [a for a in arguments if "=" in a or a.startswith("~")]
+    stray = [a for a in arguments if a not in overrides and not a.startswith("-")]
+    if options:
+        stray = stray[1:]  # --cfg's own word
+    if stray:
+        raise InputError(
+            f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
+        )
+    for override in parse(overrides):
+        if override.key_or_group == "hydra.launcher":
+            raise InputError(f"{override.input_line} sets one option; a launcher is chosen with hydra/launcher=….")
+        if override.is_sweep_override() and not override.is_hydra_override() and not sweep:
+            raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
+    if sweep and not options:
+        leave_torchrun()
+        compose_run(points(overrides)[0], checked=False)  # what is misspelt is told with the right word
+        whole = compose_sweep(overrides)
+        params = whole.sweeper.get("params") or {}
+        here = whole.runtime.choices["hydra/launcher"] == "processes"
+        for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
+            cfg = compose_run(point)
+            if here:
+                refuse_more_than_there_is_room_for(cfg.trainer)
+        make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
+    elif not sweep:
+        cfg = compose_run(overrides)
+        agree_with_torchrun(cfg, overrides)
+        if not options:
+            refuse_more_than_there_is_room_for(cfg.trainer)
+            run_dir = folder_of("hydra.run.dir", cfg.hydra.run.dir)
+            refuse_occupied(run_dir, cfg.ckpt)
+            make_run_directory(run_dir)
+
+
+def points(overrides: list[str]) -> list[list[str]]:
+    """A sweep's first point, then each other value of each swept option once: enough to find a wrong value."""
+    values: dict[str, list[str]] = {}  # a later override of the same option wins, as in Hydra
+    for override in parse(overrides):
+        key = override.get_key_element()
+        swept = override.is_sweep_override() and not override.is_hydra_override()
+        if swept and not override.is_interval_sweep():
+            try:
+                values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            except HydraException:  # glob(…), which only Hydra can look up
+                continue
+            except ValueError as error:
+                raise InputError(f"cannot read '{override.input_line}' ({error}).") from None
+            if not values[key]:
+                raise InputError(f"{override.input_line} has no values to sweep over.")
+        elif not override.is_sweep_override():
+            values[key] = [override.input_line or ""]
+    first = {key: choices[0] for key, choices in values.items()}
+    others = [first | {key: choice} for key, choices in values.items() for choice in choices[1:]]
+    return [list(point.values()) for point in [first, *others]]
+
+
+def refuse_occupied(run_dir: Path, ckpt: str | None) -> None:
+    """A run is never written over. Raises InputError."""
+    if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
+        raise InputError(
+            f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another hydra.run.dir=…"
+        )
+
+
+def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
+    """The processes are those that the configuration says, and write into one directory. Raises InputError."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    named = any(override.key_or_group == "hydra.run.dir" for override in parse(overrides))
+    if os.environ["TORCHELASTIC_RUN_ID"] == "none" and not named:
+        raise InputError(
+            "torchrun's processes need one run directory: add hydra.run.dir=…, or --standalone to torchrun."
+        )
+    if os.environ["RANK"] != "0":
+        sys.argv.append("hydra.output_subdir=null")  # the first process writes the configuration down
+    devices, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    for key, there, asked in (
+        ("devices", devices, cfg.trainer.devices),
+        ("nodes", everywhere // devices, cfg.trainer.nodes),
+    ):
+        if there != asked:
+            raise InputError(
+                f"torchrun started {there} {key} and trainer.{key}={asked} is asked for; add trainer.{key}={there}."
+            )
+
+
+def leave_torchrun() -> None:
+    """A sweep starts the processes of its points itself: under torchrun its first process does, the others end.
+
+    Raises InputError on several machines.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
+        raise InputError(
+            "a sweep (-m) cannot be run by torchrun on several machines; use hydra/launcher=slurm, or one command "
+            "for each point."
+        )
+    if os.environ["RANK"] != "0":
+        sys.exit(0)
+    for name in list(os.environ):
+        if name.startswith(("TORCHELASTIC_", "ROLE_", "GROUP_")) or name in TORCHRUN:
+            del os.environ[name]
+
+
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except HydraException:
+        for override in overrides:
+            try:
+                OverridesParser.create().parse_overrides([override])
+            except HydraException:
+                raise InputError(
+                    f"cannot read '{override}'; write option=value, and put quotes around a value with "
+                    "other signs than letters, digits and /.-_+: \"option='some, value'\"."
+                ) from None
+        raise
+
+
+def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
+    """The configuration of a run from conf/train.yaml and `overrides`. Raises InputError for what is wrong."""
+    for override in parse(overrides):
+        if override.is_sweep_override():
+            raise InputError(_several(override))
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        check_choices(overrides)
+        try:
+            with composing():
+                cfg = compose("train", overrides=overrides, return_hydra_config=True)
+        except InputError:
+            find_misspelt(overrides)
+            raise
+    look_up(cfg, but=["hydra.sweep"])
+    try:
+        plain = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or "an option"
+        raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
+    if checked:
+        assert isinstance(plain, dict)
+        check(plain)  # type: ignore[arg-type]
+    return cfg
+
+
+def compose_sweep(overrides: list[str]) -> DictConfig:
+    """Hydra's part of a sweep's configuration: its directory, launcher and sweeper. Raises InputError."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"), composing():
+        found = GlobalHydra.instance().hydra
+        assert found is not None
+        cfg = found.compose_config("train", overrides, run_mode=RunMode.MULTIRUN, from_shell=False)
+    look_up(cfg, but=["hydra.run", *(str(key) for key in cfg if key != "hydra")])
+    return cfg.hydra
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Inside, what Hydra and OmegaConf cannot put together is an InputError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, AssertionError) as error:  # assertions of OmegaConf's
+        merging = re.match("Error merging override (.*)", str(error))
+        if merging and error.__cause__ is not None:
+            raise InputError(f"{merging[1]} cannot be used ({reason_of(error.__cause__)}).") from error
+        raise InputError(_unknown_choice(str(error)) or f"{reason_of(error)}.") from error
+
+
+# Of hydra.*: texts in which ${…} need not mean anything
+HYDRAS_NOTES = ("hydra.runtime", "hydra.overrides", "hydra.job.override_dirname", "hydra.help", "hydra.hydra_help")
+AT_ONCE = ("hydra.run.dir", "hydra.sweep.dir")  # the rest of hydra.* may refer to what Hydra learns as it runs
+
+
+def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
+    """Raises InputError for the first interpolation that leads nowhere. but: parts that are not used."""
+
+    def walk(node: Any, path: tuple[Any, ...]) -> None:
+        option = ".".join(map(str, path))
+        if option in (*HYDRAS_NOTES, *but):
+            return
+        if isinstance(node, dict | list):
+            for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+                walk(inner, (*path, key))
+        if not isinstance(node, str) or "${" not in node:
+            return
+        try:
+            functools.reduce(operator.getitem, path, cfg)
+        except InterpolationToMissingValueError as error:
+            missing = str(error).splitlines()[0].rpartition(": ")[2].rstrip(".")
+            if not missing.startswith("hydra."):
+                raise InputError(f"{missing} has to be given: add {missing}=… to the command.") from None
+            if path[0] != "hydra" or option in AT_ONCE:
+                raise InputError(f"{option}={node} cannot be looked up ({missing} is only known later).") from None
+        except (OmegaConfBaseException, RecursionError) as error:
+            raise InputError(
+                f"{option}={node} cannot be looked up ({reason_of(error)}); give a value in its place."
+            ) from None
+
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    for group in sorted(plain, key="hydra".__eq__):  # Hydra's own at the end, which may refer to the others
+        walk(plain[group], (group,))
+
+
+def reason_of(error: BaseException) -> str:
+    """What OmegaConf or Hydra says, on one line."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", first).strip('"').rstrip(".")
+
+
+def values_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """What a script's words option=value say, as Hydra reads them: plain values by option.
+
+    Raises InputError for a word that cannot be read, for several values (a,b), and for ~option.
+    """
+    given: dict[str, Any] = {}
+    for override in parse(list(overrides)):
+        if override.is_sweep_override():
+            raise InputError(_several(override))
+        if override.is_delete():
+            raise InputError(f"{override.input_line} takes an option away; write option=value.")
+        given[override.key_or_group] = override.value()
+    look_up(OmegaConf.create(given))
+    return OmegaConf.to_container(OmegaConf.create(given), resolve=True)  # type: ignore[return-value]
+
+
+def _several(override: Override) -> str:
+    return f"{override.input_line} are several values; give one, in quotes if a comma is part of it."
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """What is the run's own of a composed configuration."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def check_choices(overrides: list[str]) -> None:
+    """Raises InputError, with the nearest right word, for a group left out or a choice that is not there."""
+    for override in parse(overrides):
+        key = override.key_or_group
+        if key not in GROUPS:
+            continue
+        if override.package is not None:
+            raise InputError(f"{override.input_line} would put a choice elsewhere; a group has one: write {key}=….")
+        if override.is_delete():
+            raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
+        choice = override.value()
+        if (not isinstance(choice, str) or choice not in GROUPS[key]) and (key, choice) != ("experiment", None):
+            raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
+
+
+def find_misspelt(overrides: list[str]) -> None:
+    """Raises InputError, with the nearest right word, for a key that is not there. The choices are right."""
+    parsed = parse(overrides)
+    chosen = [override.input_line or "" for override in parsed if override.key_or_group in GROUPS]
+    known = _keys(OmegaConf.to_container(compose("train", overrides=chosen)))
+    rest = [o for o in parsed if not (o.key_or_group in GROUPS or re.match(r"hydra($|[./])", o.key_or_group))]
+    for override in rest:
+        key = override.key_or_group
+        if override.is_add() or override.is_force_add() or key in known:
+            continue
+        group, _, last = key.rpartition(".")
+        root = key.partition(".")[0]
+        if group and root not in GROUPS:
+            raise InputError(f"there is no option {key}; {nearest(root, list(GROUPS))}.")
+        siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == group]
+        siblings = [name for name in siblings if not name.startswith("_") and name not in ("name", "load")]
+        elsewhere = [name for name in known if name.endswith(f".{last}") and name.split(".")[0] in GROUPS]
+        elsewhere = [name for name in elsewhere if ".load." not in name]
+        if elsewhere:
+            raise InputError(f"there is no option {key}; did you mean {' or '.join(elsewhere)}?")
+        if group and siblings:
+            raise InputError(f"there is no option {key}; {nearest(last, siblings, f'{group}.')}.")
+        raise InputError(f"there is no option {key}; {nearest(key, [*GROUPS, *known])}.")
+
+
+def nearest(word: str, words: list[str], prefix: str = "") -> str:
+    """What to write instead, as the end of a sentence."""
+    close = get_close_matches(word, words, n=1)
+    if close and len(words) < 20:
+        return f"did you mean {prefix}{close[0]}? There are {', '.join(words)}"
+    if close:
+        return f"did you mean {prefix}{close[0]}? All are listed by --help"
+    return f"there are {', '.join(words)}" if len(words) < 20 else "all are listed by --help"
+
+
+def _unknown_choice(message: str) -> str:
+    """Of one of Hydra's own groups (hydra/launcher), in our words; nothing for any other error."""
+    found = re.search(r"Could not find '(hydra/\w+)/([^']+)'", message)
+    if found is None:
+        return ""
+    group, choice = found.groups()
+    there = re.findall(r"^\t(.+)$", message, re.MULTILINE)
+    return f"there is no {group}={choice}; {nearest(choice, there, f'{group}=')}."
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    names = [f"{prefix}{key}" for key in node]
+    return names + [name for key in node for name in _keys(node[key], f"{prefix}{key}.")]
+
+
+def folder_of(option: str, name: Any) -> Path:
+    """Raises InputError where the option names none."""
+    if name in (None, ""):
+        raise InputError(f"{option}= needs a folder.")
+    return Path(str(name))
+
+
+def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
+    """Make it and write to it once: better to know now than after the training. Raises InputError.
+
+    It is gone again if this command turns out to be a mistake.
+    """
+    try:
+        MADE[:] = [Footprint(path)]
+    except OSError as error:
+        raise InputError(
+            f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
+        ) from None
+    probe = path / ".writable"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink(missing_ok=True)  # another process of this run may have been quicker
+    except OSError as error:
+        raise InputError(
+            f"the directory {path} cannot be written ({error.strerror or error}); choose another with {option}=…"
+        ) from None

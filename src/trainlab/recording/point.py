@@ -1,0 +1,52 @@
+"""point.json, in the directory of a run that is a point of a sweep: so it knows its sweep, and W&B its group."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
+
+from trainlab.errors import InputError
+from trainlab.recording.run_directory import Threads, read_json
+from trainlab.survival.atomic import write_whole
+
+POINT = "point.json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a point is.
+
+    sweep: the name of the sweep's directory. swept: value by option, of the options that the sweep varies.
+    overrides: what distinguishes it from conf/train.yaml. config: all of it, resolved. commit: of the code.
+    threads: CPU threads that it was started with, for all its processes together. A sum over more threads has other
+    last bits, and how many a point gets depends on the memory that is free; a point that goes on gets these again. None
+    where it is not known, as in directories that are older than this.
+    """
+
+    __pydantic_config__ = ConfigDict(strict=True)
+    sweep: str
+    swept: dict[str, Any]
+    overrides: list[str]
+    config: dict[str, Any]
+    commit: str | None
+    threads: Threads | None = None
+
+    def write(self, folder: Path) -> None:
+        write_whole(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load_point(folder: Path) -> Point | None:
+    """None where no sweep has been. Raises InputError where what it left is damaged."""
+    return read_json(folder / POINT, TypeAdapter(Point))
+
+
+def read_point(folder: Path) -> Point | None:
+    """The same, with None also where it is damaged."""
+    with suppress(InputError):
+        return load_point(folder)
+    return None

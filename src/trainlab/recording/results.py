@@ -1,0 +1,88 @@
+"""results.json: one flat object with all that a run came to, and what it was run with."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import trainlab
+from trainlab.recording.commit import commit
+from trainlab.runtime.assembly import Assembly
+from trainlab.runtime.plan import Plan
+from trainlab.survival.atomic import write_whole
+
+
+def collect_results(
+    parts: Assembly,
+    plan: Plan,
+    *,
+    last: Mapping[str, float],
+    best: float | None,
+    tested_epoch: int,
+    tested: Mapping[str, float],
+    cost: Mapping[str, float],
+) -> dict[str, Any]:
+    """What results.json holds.
+
+    last: the last epoch's row, as in metrics.csv. best: the least value of trainer.monitor, None where it was never
+    measured. tested: the metrics of the test, of the weights after `tested_epoch` epochs. cost: seconds and
+    images_per_second.
+    """
+    cfg = parts.cfg
+    results: dict[str, Any] = {
+        "model": cfg.model.name,
+        "data": cfg.data.name,
+        "seed": cfg.seed,
+        **last,
+        "monitor": cfg.trainer.monitor,
+        "best": best,
+        "test/epoch": tested_epoch,
+        **tested,
+        **parts.data.sets.notes,
+        "views": parts.data.test_views,
+        "parameters": sum(layer.weights + layer.biases for layer in plan.layers),
+        **cost,
+        "peak_memory_mb": peak_memory_mb(on_gpu=parts.hardware.accelerator == "gpu"),
+        "hardware": parts.hardware.remark,
+        "threads": plan.threads,
+        **provenance(),
+    }
+    if cfg.trainer.target is not None:
+        results["target"] = cfg.trainer.target
+        results["target_reached"] = results.get(cfg.trainer.monitor, 1.0) < cfg.trainer.target
+    if results["best"] is None:
+        results |= {"monitor": "train/loss", "best": results["train/loss"]}
+    return results
+
+
+def provenance() -> dict[str, Any]:
+    """Versions of what the numbers depend on, and the commit of the code."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "lightning": version("lightning"),
+        "trainlab": trainlab.__version__,
+        "commit": commit(),
+    }
+
+
+def write_results(path: Path, values: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    write_whole(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
+
+
+def peak_memory_mb(on_gpu: bool) -> float:
+    """The most memory this process has held: on its GPU, or resident memory. Units: 10⁶ bytes."""
+    if on_gpu:
+        return torch.cuda.max_memory_allocated() / 1e6
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -1,0 +1,139 @@
+"""What a run's directory holds, by name, and what can be told from it without loading torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from trainlab.errors import InputError
+
+CONFIG = Path(".hydra/config.yaml")
+CHECKPOINTS = Path("checkpoints")
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+METRICS = "metrics.csv"
+PROFILE = Path("profile")
+RESULTS = "results.json"  # written last: it says that the run is finished
+LARGEST = 1e300  # of the numbers that these files hold
+Threads = Annotated[int, Field(ge=1, le=1024)]  # in these files
+
+
+def own_checkpoint(run_dir: Path) -> bool:
+    """Whether there is one to go on from."""
+    return any((run_dir / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
+
+
+class Results(BaseModel):
+    """results.json: what programs look at, of the right kind. The rest: numbers and text, and numbers for what was
+    measured on a part of the data ("test/loss")."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    best: float
+    monitor: Annotated[str, Field(pattern=r"^(train|val)/[a-z0-9_]+$")]
+    seed: NonNegativeInt = 0
+    epoch: NonNegativeFloat = 0
+    training_seconds: NonNegativeFloat = 0
+    seconds: NonNegativeFloat = 0
+    images_per_second: NonNegativeFloat = 0
+    peak_memory_mb: NonNegativeFloat = 0
+    views: PositiveInt = 10
+    threads: Threads = 1
+    target: float = 0
+    target_reached: bool = False
+
+    @model_validator(mode="after")
+    def _rest(self) -> Results:
+        for name, value in (self.model_extra or {}).items():
+            if isinstance(value, dict | list):
+                raise ValueError(f"{name} should be a number or text")
+            if isinstance(value, str | bool | None) and not ("/" in name and value is not None):
+                continue
+            if value is not None and (isinstance(value, str | bool) or not abs(value) < LARGEST):
+                raise ValueError(f"{name} should be a finite number")
+        return self
+
+
+def load_results(run_dir: Path) -> dict[str, Any] | None:
+    """What results.json says; None where the run is not finished. Raises InputError where it is damaged."""
+    found = read_json(run_dir / RESULTS, TypeAdapter(Results))
+    return None if found is None else found.model_dump(exclude_unset=True)
+
+
+def read_results(run_dir: Path) -> dict[str, Any] | None:
+    """The same, with None also where it is damaged: such a run can be finished again."""
+    with suppress(InputError):
+        return load_results(run_dir)
+    return None
+
+
+Kind = TypeVar("Kind")
+
+
+def read_json(file: Path, kind: TypeAdapter[Kind]) -> Kind | None:
+    """What a file of ours holds, of the type that it should be; None where there is no such file.
+
+    Raises InputError for one that is damaged: files come from other machines, and from people.
+    """
+    try:
+        text = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
+    try:
+        return kind.validate_json(text)
+    except ValidationError as problems:
+        problem = problems.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        what = problem["msg"].removeprefix("Value error, ")
+        raise InputError(f"{file} is damaged ({where + ': ' if where else ''}{what[:1].lower() + what[1:]}).") from None
+
+
+def load_rows(run_dir: Path) -> list[dict[str, float]]:
+    """metrics.csv, a row for each epoch; the last line may still be in the writing and is left out then.
+
+    Raises InputError where it is damaged.
+    """
+    return list(_rows(run_dir))
+
+
+def read_rows(run_dir: Path) -> list[dict[str, float]]:
+    """The same, up to where it is damaged."""
+    rows: list[dict[str, float]] = []
+    with suppress(InputError):
+        rows.extend(_rows(run_dir))
+    return rows
+
+
+def _rows(run_dir: Path) -> Iterator[dict[str, float]]:
+    file = run_dir / METRICS
+    try:
+        text = file.read_text()
+        whole = text[: text.rfind("\n") + 1]
+        for line in csv.DictReader(whole.splitlines()):
+            if None in line:
+                raise ValueError("a row has more values than there are columns")
+            row = {name: float(value) for name, value in line.items() if value}
+            if not 1 <= row.get("epoch", 0) < LARGEST:
+                raise ValueError("a row has no epoch")
+            yield row
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{file} is damaged ({error}).") from None

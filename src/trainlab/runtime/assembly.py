@@ -1,0 +1,149 @@
+"""From a configuration to what is trained and what it is trained on: the one place where the parts are put together.
+
+A run, the benchmark, the layer table and whoever reads a checkpoint take them from here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from trainlab.configuration.build import build, target
+from trainlab.data.module import ImageData
+from trainlab.errors import InputError
+from trainlab.models.weight_budget import WeightBudget
+from trainlab.objective import L2, Loss
+from trainlab.optim import GradientDescent, make_optimizer
+from trainlab.recording.packing import pack_in_sight
+from trainlab.runtime.hardware import Hardware, choose_hardware
+from trainlab.runtime.memory import free_memory, gigabytes
+from trainlab.survival import checkpoint
+
+# Arguments that let a source write files or use the network, and the options by which a command asks for that
+FETCHES = {"download": "data.download", "pack": "data.packed"}
+BYTES_OF_A_WEIGHT = 12  # float32, its gradient and its velocity
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """hardware: where and in what precision. data: read and measured. net: on the CPU, in its memory order."""
+
+    cfg: DictConfig
+    hardware: Hardware
+    data: ImageData
+    net: nn.Module
+    loss: Loss
+    l2: L2
+
+    def make_optimizer(self, net: nn.Module) -> GradientDescent:
+        """Gradient descent on the objective, as the group `optim` says."""
+        optim = self.cfg.optim
+        return make_optimizer(
+            net,
+            lr=optim.lr,
+            momentum=optim.get("momentum"),
+            weight_decay=self.l2.weight_decay,
+            bias_lr=optim.get("bias_lr"),
+        )
+
+
+def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assembly:
+    """resumed: the checkpoint that the run goes on from; the weights are its own, and the data begin where it ended.
+
+    Raises InputError for what does not go together, and for a checkpoint of another network or other classes.
+    """
+    hardware = hardware_for(cfg)
+    data = read_data(cfg, channels_last=hardware.channels_last)
+    net = build_net(cfg.model, data.input_shape, len(data.classes), weights_follow=resumed is not None)
+    if resumed is not None:
+        data.first_batch = resumed.progress.batches
+        checkpoint.put_weights(net, resumed, cfg.ckpt)
+        if resumed.facts.classes != list(data.classes):
+            raise InputError(
+                f"ckpt={cfg.ckpt} was trained on the classes {', '.join(resumed.facts.classes)}; these are others."
+            )
+    l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
+    return Assembly(cfg, hardware, data, in_memory_order(net, hardware), build("loss", cfg.loss), l2)
+
+
+def hardware_for(cfg: DictConfig, **fixed: Any) -> Hardware:
+    """What `trainer` says of the hardware, with every "auto" resolved. fixed: values that win over it."""
+    asked = {key: cfg.trainer[key] for key in ("accelerator", "precision", "channels_last")}
+    processes = {key: cfg.trainer[key] for key in ("strategy", "devices") if key not in fixed}
+    return choose_hardware(**asked, **processes, **fixed, convolutions=least_side(cfg) > 1)
+
+
+def least_side(cfg: DictConfig) -> int:
+    """Pixels along a side that the network's input has to have."""
+    return target("model", cfg.model).min_size
+
+
+def in_memory_order(net: nn.Module, hardware: Hardware) -> nn.Module:
+    return net.to(memory_format=torch.channels_last) if hardware.channels_last else net  # type: ignore[call-overload]
+
+
+def read_data(
+    cfg: DictConfig, *, input_size: int | None = None, channels_last: bool = False, may_fetch: bool = True
+) -> ImageData:
+    """The data module, its sets read. input_size: the side that the network was made for; else it follows the images.
+
+    may_fetch: whether a source may download or pack what is not there; not where a file chose it. Raises InputError.
+    """
+    augmentation = partial(
+        build, "aug", cfg.aug, min_size=least_side(cfg), size=input_size, reflections=cfg.data.reflections
+    )
+    data = ImageData(
+        source(cfg, may_fetch=may_fetch),
+        augmentation,
+        batch_size=cfg.data.batch_size,
+        train_examples=cfg.data.get("train_examples"),
+        seed=cfg.seed,
+        channels_last=channels_last,
+    )
+    data.setup()
+    return data
+
+
+def source(cfg: DictConfig, *, may_fetch: bool) -> Callable[[], Any]:
+    """What reads the sets, to be called without arguments."""
+    load = cfg.data.load
+    given: dict[str, Any] = {}
+    for argument in inspect.signature(target("data", load)).parameters.keys() & FETCHES.keys():
+        allowed = may_fetch and load.get(argument) is not False
+        if argument == "pack":
+            given[argument] = pack_in_sight if allowed else None
+        elif not allowed:
+            given[argument] = False
+    return partial(build, "data", load, **given)
+
+
+def build_net(
+    node: DictConfig, input_shape: tuple[int, ...], classes: int, *, weights_follow: bool = False
+) -> nn.Module:
+    """The network for images of `input_shape` (C, H, W), or points (F,), and so many classes.
+
+    weights_follow: from a checkpoint, so that published ones need not be had. Raises InputError, before the memory
+    is asked for, for a network that the machine cannot hold.
+    """
+    if len(input_shape) == 1 and target("model", node).min_size > 1:
+        raise InputError(f"model={node.name} needs images and this data are points; use model=perceptron or model=mlp.")
+    if weights_follow and node.get("weights"):
+        node = OmegaConf.merge(node, {"weights": None, "standardised": True})  # type: ignore[assignment]
+    free = free_memory()
+
+    def too_large() -> InputError:
+        return InputError(
+            f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are free, "
+            f"{BYTES_OF_A_WEIGHT} bytes for each weight; make it smaller."
+        )
+
+    with WeightBudget(free / BYTES_OF_A_WEIGHT, too_large) if free < float("inf") else nullcontext():
+        return build("model", node, image_shape=input_shape, classes=classes)

@@ -1,0 +1,49 @@
+"""What is decided about a run once its parts are there: threads, steps at a time, and what times them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from trainlab.configuration.stored import plain_config
+from trainlab.models.layers import Layer, layers
+from trainlab.runtime.assembly import Assembly
+from trainlab.runtime.hardware import choose_steps_together, choose_threads
+from trainlab.runtime.profiling import NoProfiler, StepProfiler
+from trainlab.survival.checkpoint import Facts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """layers: of the network, from the input on. threads: of each process. facts: what goes into its checkpoints."""
+
+    layers: list[Layer]
+    threads: int
+    profiler: NoProfiler | StepProfiler
+    facts: Facts
+
+
+def plan_run(parts: Assembly) -> Plan:
+    """Also tells the data module how many batches to give out at a time."""
+    cfg, data, hardware = parts.cfg, parts.data, parts.hardware
+    table = layers(parts.net, data.input_shape)
+    step = min(data.batch_size or sys.maxsize, len(data.sets.train))  # examples
+    multiplications = step * sum(layer.connections for layer in table)
+    processes = cfg.trainer.devices * cfg.trainer.nodes
+    values = step * math.prod(data.input_shape)
+    data.together = choose_steps_together(hardware.accelerator, multiplications, values, processes)
+    profiler = NoProfiler()
+    if cfg.profile:
+        steps = cfg.trainer.max_epochs * data.train_batches
+        profiler = StepProfiler(steps, torch.cuda.synchronize if hardware.accelerator == "gpu" else lambda: None)
+    facts = Facts(
+        config=plain_config(cfg),
+        classes=list(data.classes),
+        input_shape=list(data.input_shape),
+        mean=data.mean,
+        stored=None if data.augmentation is None else data.sets.train.images.shape[-1],
+    )
+    return Plan(table, choose_threads(cfg.trainer.threads, multiplications, cfg.trainer.devices), profiler, facts)

@@ -1,0 +1,147 @@
+"""Sweeps on points of the plane: the grid of decision regions, and scikit-learn's networks beside ours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+
+from trainlab.configuration.build import build
+from trainlab.configuration.schema import check
+from trainlab.configuration.stored import options_of
+from trainlab.data.module import ImageData
+from trainlab.errors import InputError
+from trainlab.figures.regions import Panel, grid_of_regions
+from trainlab.recording.run_figures import GRID, grid_extent, plane_points
+from trainlab.runtime.assembly import read_data
+from trainlab.survival import checkpoint
+from trainlab.survival.trained import network_of
+from trainlab.sweeps.names import shown
+from trainlab.sweeps.point import alike
+from trainlab.sweeps.table import SEED, Run, has_regions, place_of
+
+ITERATIONS = 2000  # of L-BFGS, as in scikit-learn's example
+MOST_POINTS = 10_000  # beyond that scikit-learn's network takes longer than ours
+MOST_PANELS = 40  # in a row or a column
+
+
+def reference(config: DictConfig, data: ImageData) -> Any | None:
+    """scikit-learn's MLPClassifier with the same layers, activation, λ, points and seed, trained.
+
+    config: of the run, out of its checkpoint. None where the run has no such counterpart: another network, dropout, or
+    L2 in the mean form.
+    """
+    activations = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
+    model, reg = config.model, config.reg
+    if len(data.sets.train) > MOST_POINTS:
+        return None
+    same = model.name == "mlp" and config.loss.name == "cross_entropy" and not reg.dropout
+    if not same or (reg.l2 and reg.form != "sum") or not model.hidden:
+        return None
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    net = MLPClassifier(
+        tuple(model.hidden),
+        activation=activations[model.activation],
+        solver="lbfgs",
+        alpha=float(reg.l2),
+        max_iter=ITERATIONS,
+        random_state=config[SEED],
+    )
+    train = data.sets.train
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return net.fit(train.everything.numpy(), train.labels.numpy())
+
+
+def reference_error(run: Run) -> float | None:
+    """Its test error, a fraction; None where there is no such network."""
+    if not has_regions(run):
+        return None
+    try:
+        config = config_of(run)
+        data = data_of(config)
+    except InputError:  # a run without its checkpoint keeps its place in the table
+        return None
+    net = reference(config, data)
+    if net is None:
+        return None
+    test = data.sets.test
+    return 1 - float(net.score(test.everything.numpy(), test.labels.numpy()))
+
+
+def data_of(config: DictConfig) -> ImageData:
+    with options_of("a checkpoint"):
+        return read_data(config, may_fetch=False)
+
+
+def config_of(run: Run) -> DictConfig:
+    """Out of the checkpoint. Raises InputError, also for layers that are not those of its weights."""
+    saved = checkpoint.read(str(run.folder), prefer="best")
+    network_of(saved, str(run.folder))
+    check(OmegaConf.to_container(saved.config, resolve=True))  # type: ignore[arg-type]
+    return saved.config
+
+
+def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure | None:
+    """A row for each value of option `rows`, a column for each of `columns`; of the runs with the lowest seed.
+
+    None where no run has a panel, or where there would be more than anybody can look at.
+    """
+
+    def chosen(run: Run, key: str) -> Any:
+        return run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name")))
+
+    names = [list({alike(chosen(run, key)): chosen(run, key) for run in runs}.values()) for key in (rows, columns)]
+    names[1].sort(key=place_of)
+    if max(map(len, names)) > MOST_PANELS:
+        return None
+    seed = min((run.config.get(SEED) for run in runs), key=place_of)
+    found = {
+        (alike(chosen(run, rows)), alike(chosen(run, columns))): run
+        for run in runs
+        if alike(run.config.get(SEED)) == alike(seed)
+    }
+    panels = [[_panel(found.get((alike(row), alike(column)))) for column in names[1]] for row in names[0]]
+    if not any(panel for row in panels for panel in row):
+        return None
+    symbol = "λ" if columns == "reg.l2" else columns
+    return grid_of_regions(
+        panels,
+        [shown(name).replace("$", r"\$") for name in names[0]],
+        [
+            f"{symbol} = {name:g}" if isinstance(name, float) else f"{symbol} = {shown(name)}".replace("$", r"\$")
+            for name in names[1]
+        ],
+        note="solid points: training, translucent: test, whose error is at the lower right; dashed: scikit-learn "
+        f"(seed {shown(seed)})",
+    )
+
+
+def _panel(run: Run | None) -> Panel | None:
+    if run is None or not has_regions(run):
+        return None
+    try:
+        config = config_of(run)
+        data = data_of(config)
+        saved = checkpoint.read(str(run.folder), prefer="best")
+        net = network_of(saved, str(run.folder)).eval()
+    except InputError:
+        return None
+    train, test = data.sets.train, data.sets.test
+    extent = grid_extent(data.sets)
+    points = plane_points(extent)
+    with torch.no_grad():
+        ours = build("loss", config.loss).scores(net(points))[:, 1].view(GRID, GRID).clamp(0, 1)
+    other = reference(config, data)
+    theirs: np.ndarray | None = None
+    if other is not None:
+        theirs = other.predict_proba(points.numpy())[:, 1].reshape(GRID, GRID)
+    note = f"{100 * run.results['test/top1_error']:.0f} %" if "test/top1_error" in run.results else ""
+    return Panel(ours, extent, train.everything, train.labels, test.everything, test.labels, note, theirs)

@@ -1,0 +1,25 @@
+"""One command at a time in a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from trainlab.errors import TakenError
+
+
+@contextmanager
+def only_one(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None]:
+    """Inside, no other process has this directory. Raises TakenError(or_else) when one still has it after `seconds`."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        raise TakenError(or_else) from None
+    try:
+        yield
+    finally:
+        lock.release()

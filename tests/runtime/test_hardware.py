@@ -1,0 +1,26 @@
+"""What is chosen where "auto" stands."""
+
+import pytest
+
+from trainlab.runtime.hardware import choose_steps_together, choose_threads
+
+
+@pytest.mark.parametrize(
+    ("multiplications", "values", "processes", "expected"),
+    [
+        (34_406_400, 128 * 784, 1, 16),  # an MLP on Fashion-MNIST: no more than 16
+        (12_298_240 * 128, 128 * 3072, 1, 5),  # the convnet on CIFAR-10: what stays in a cache
+        (724_406_816 * 128, 128 * 3 * 224**2, 1, 1),  # AlexNet
+        (1_505_280 * 128, 128 * 3 * 224**2, 1, 1),  # a perceptron on large pictures: they would leave the cache
+        (34_406_400, 128 * 784, 2, 1),  # ranks meet in every step
+    ],
+)
+def test_short_steps_are_given_out_together(multiplications, values, processes, expected):
+    assert choose_steps_together("cpu", multiplications, values, processes) == expected
+
+
+@pytest.mark.parametrize(("multiplications", "expected"), [(2_720_064, 1), (34_406_400, None)])
+def test_small_nets_compute_with_one_thread(multiplications, expected):
+    threads = choose_threads("auto", multiplications, 1)
+    assert threads == expected or (expected is None and threads >= 1)
+    assert choose_threads(3, multiplications, 1) == 3

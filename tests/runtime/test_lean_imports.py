@@ -1,0 +1,52 @@
+"""What is not used is not imported, and comes when it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LEFT_OUT = ("torchvision", "torchmetrics.functional", "scipy.signal", "torch._dynamo", "torch._inductor")
+LEAN = "from trainlab.runtime.lean_imports import import_lightning; import_lightning(); "
+
+
+def python(code: str) -> str:
+    """What a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loaded(code: str, names: tuple[str, ...]) -> set[str]:
+    return set(python(f"{code}\nimport sys; print(*(m for m in {names!r} if m in sys.modules))").split())
+
+
+@pytest.mark.slow
+def test_lightning_comes_without_what_no_run_uses():
+    step = (
+        "import torch, trainlab.training; from trainlab.optim import make_optimizer; net = torch.nn.Linear(2, 2); "
+        "o = make_optimizer(net, lr=0.1, momentum=0.9); net(torch.ones(1, 2)).sum().backward(); o.step()"
+    )
+    assert loaded(LEAN + step, LEFT_OUT) == set()
+    # the test can fail: as it comes, Lightning brings them
+    assert {"torchvision", "scipy.signal", "torch._dynamo"} <= loaded("import lightning", LEFT_OUT)
+
+
+@pytest.mark.slow
+def test_what_was_left_out_is_there_when_it_is_asked_for():
+    asked = (
+        "import torch, torchmetrics; from torchmetrics.classification import MulticlassAccuracy; "
+        "a = torchmetrics.Accuracy(task='multiclass', num_classes=3); "
+        "print(float(a(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 2, 1])))); "
+        "f = torch.compile(lambda x: x + 1, backend='eager'); print(float(f(torch.ones(())))); "
+        "import torchvision; print(torchmetrics.Metric is torchmetrics.metric.Metric)"
+    )
+    assert python(LEAN + asked).split() == ["0.75", "2.0", "True"]
+
+
+def test_a_report_of_runs_needs_no_torch():
+    assert (
+        loaded("import trainlab.sweeps.report, trainlab.recording.terminal", ("torch", "lightning", "sklearn", "wandb"))
+        == set()
+    )
