@@ -7,7 +7,7 @@ from torch import nn
 from trainlab.classifier import Classifier, Recipe
 from trainlab.models.mlp import MLP
 from trainlab.objective import L2, CrossEntropy
-from trainlab.optim import make_optimizer
+from trainlab.optim import Momentum, make_optimizer
 
 
 @pytest.mark.parametrize("after", [None, 0, 1])
@@ -17,7 +17,7 @@ def test_the_first_layer_can_be_frozen_and_the_others_go_on(after):
     net = MLP((4,), 3, hidden=[5])
     recipe = Recipe(L2(examples=1), lambda n: None, freeze_first_after=after)
     classifier = Classifier(net, CrossEntropy(), recipe, classes=3)
-    optimizer = make_optimizer(net, lr=0.1, momentum=0.9, weight_decay=0.01)
+    optimizer = make_optimizer(net, Momentum, lr=0.1, momentum=0.9, weight_decay=0.01)
     first, last = [m for m in net.modules() if isinstance(m, nn.Linear)]
     before = [p.detach().clone() for p in (first.weight, first.bias, last.weight)]
     for _ in range(2):

@@ -1,5 +1,7 @@
 """The data terms against scikit-learn, scipy and numpy; L2 against autograd on an explicit penalty."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from trainlab.models.convnet import ConvNet
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import L2, CrossEntropy, HalfMSE, weights_and_biases
-from trainlab.optim import make_optimizer
+from trainlab.optim import Momentum, make_optimizer
 
 
 def outputs_and_labels(n: int = 50, classes: int = 7, scale: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,9 +114,9 @@ def test_an_unknown_form_is_refused():
         L2(1.0, "median", examples=10)
 
 
-@pytest.mark.parametrize("momentum", [None, 0.9])
+@pytest.mark.parametrize("make", [make_optimizer, partial(make_optimizer, kind=Momentum, momentum=0.9)])
 @pytest.mark.parametrize("form", ["mean", "sum"])
-def test_a_step_follows_the_gradient_of_the_explicit_penalty(form, momentum):
+def test_a_step_follows_the_gradient_of_the_explicit_penalty(form, make):
     """In float64, one step from an optimiser without momentum built up: θ − η ∇(loss + penalty on weights)."""
     torch.manual_seed(0)
     net, x, y = MLP((4,), 3, hidden=(5,)).double(), torch.randn(20, 4).double(), torch.randint(3, (20,))
@@ -130,19 +132,19 @@ def test_a_step_follows_the_gradient_of_the_explicit_penalty(form, momentum):
     expected = [p.detach() - 0.1 * g for p, g in zip(net.parameters(), gradients, strict=True)]
 
     strength = L2(0.8, form, examples=20).weight_decay
-    optimizer = make_optimizer(net, lr=0.1, momentum=momentum, weight_decay=strength)
+    optimizer = make(net, lr=0.1, weight_decay=strength)
     data_term().backward()
     optimizer.step()
     for found, wanted in zip(net.parameters(), expected, strict=True):
         torch.testing.assert_close(found.detach(), wanted, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("momentum", [None, 0.9])
-def test_l2_does_not_touch_the_biases(momentum):
+@pytest.mark.parametrize("make", [make_optimizer, partial(make_optimizer, kind=Momentum, momentum=0.9)])
+def test_l2_does_not_touch_the_biases(make):
     net = MLP((4,), 3, hidden=(5,))
     for p in net.parameters():
         torch.nn.init.ones_(p)
         p.grad = torch.zeros_like(p)
-    make_optimizer(net, lr=0.1, momentum=momentum, weight_decay=0.5).step()
+    make(net, lr=0.1, weight_decay=0.5).step()
     for p in net.parameters():
         assert p.unique().tolist() == pytest.approx([0.95 if p.ndim > 1 else 1.0])

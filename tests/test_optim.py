@@ -138,7 +138,7 @@ def test_biases_can_have_a_step_size_of_their_own():
     before = [p.detach().clone() for p in net.parameters()]
     for p in net.parameters():
         p.grad = torch.ones_like(p)
-    optimizer = make_optimizer(net, lr=0.1, momentum=0.9, bias_lr=0.02)
+    optimizer = make_optimizer(net, Momentum, lr=0.1, momentum=0.9, bias_lr=0.02)
     optimizer.step()
     torch.testing.assert_close(net.weight, before[0] - 0.1)
     torch.testing.assert_close(net.bias, before[1] - 0.02)

@@ -26,7 +26,6 @@ from benchmarks.works import OURS, SIDES, WORKS, Work
 from trainlab.command.arguments import Arguments
 from trainlab.command.main import RUN_STAMP, compose_run
 from trainlab.command.packer import in_sight
-from trainlab.configuration.build import build
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.writer import Form, pack
 from trainlab.errors import InputError
@@ -34,6 +33,7 @@ from trainlab.figures.growth import growth
 from trainlab.figures.style import save
 from trainlab.recording.results import provenance
 from trainlab.recording.terminal import console
+from trainlab.runtime.assembly import source
 from trainlab.runtime.hardware import choose_hardware
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.survival.atomic import write_whole
@@ -155,12 +155,12 @@ def data_for(work: Work, pictures: Path, cifar10: str | None) -> tuple[list[str]
         return [f"data.root={pictures / 'raw'}"], "pictures made for this"
     real = [f"data.root={cifar10}"] if work.name == "convnet" and cifar10 else []
     try:
-        build("data", compose_run([*work.overrides, *real, "data.download=false"]).data.load)
+        source(compose_run([*work.overrides, *real, "data.download=false"]), may_fetch=False)()
     except InputError:
         if real:
             raise
         stand_in = "cifar10_like" if work.name == "convnet" else "fashion_mnist_like"
-        return [f"data.load._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
+        return [f"data._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
     return [*real, "data.download=false"], "the published set"
 
 

@@ -14,7 +14,7 @@ from trainlab.data.sources import cifar10, fashion_mnist
 
 
 def offer() -> None:
-    """Let `data.load._target_` name these in this process."""
+    """Let `data._target_` name these in this process."""
     OFFERED["data"] = {f"{__name__}.cifar10_like", f"{__name__}.fashion_mnist_like"}
 
 

@@ -90,17 +90,18 @@ def train_step(
 
 def make_optimizer(
     net: nn.Module,
+    kind: type[GradientDescent] = GradientDescent,
     *,
     lr: float,
-    momentum: float | None = None,
     weight_decay: float = 0.0,
     bias_lr: float | None = None,
+    **options: Any,
 ) -> GradientDescent:
-    """Gradient descent for every trained parameter of `net`; L2 acts on the weights, not on the biases.
+    """An optimizer of this kind for every trained parameter of `net`; L2 acts on the weights, not on the biases.
 
-    Whether this is batch gradient descent or SGD is a matter of the batches it is given. The gradient of the
-    penalty, `weight_decay`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning
-    rate, which changes in step with the other.
+    Whether it is batch gradient descent or SGD is a matter of the batches it is given. The gradient of the penalty,
+    `weight_decay`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning rate, which
+    changes in step with the other. options: the kind's own, such as `momentum`.
     """
     weights, biases = weights_and_biases(net)
     groups = [
@@ -108,9 +109,7 @@ def make_optimizer(
         {"params": biases, "weight_decay": 0.0, "lr": bias_lr or lr},
     ]
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in net.parameters())
-    if momentum is None:
-        return GradientDescent(groups, lr=lr, fused=fused)
-    return Momentum(groups, lr=lr, momentum=momentum, fused=fused)
+    return kind(groups, lr=lr, fused=fused, **options)
 
 
 @dataclass(frozen=True)

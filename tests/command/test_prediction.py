@@ -127,9 +127,9 @@ def test_several_checkpoints_are_averaged(run, train):
     assert both.returncode == 0, both.stderr
     assert "the probabilities of 2 networks are averaged" in both.stdout
     first, second = (read_trained(str(r.folder)) for r in (run, other))
-    from trainlab.configuration.build import build
+    from trainlab.runtime.assembly import source
 
-    test = build("data", first.cfg.data.load).test
+    test = source(first.cfg, may_fetch=False)().test
     scores = (first.scores(test.images) + second.scores(test.images)) / 2
     assert f"{(scores.argmax(1) != test.labels).double().mean():.2%}" in both.stdout
     wrong = train("model=mlp", "data=moons", "logger=csv", "trainer.max_epochs=1", "data.val_fraction=0")

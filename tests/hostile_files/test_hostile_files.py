@@ -280,6 +280,7 @@ def configurations(folder: Path, good: dict[str, Path]) -> Iterator[tuple[str, d
     for name in NAMED:
         for group in ("model", "loss", "aug"):
             yield "digits", changed(config["digits"], (group,), {"_target_": name, "name": "mlp", **touch})
+        yield "digits", changed(config["digits"], ("data", "_target_"), name)
         yield "digits", changed(config["digits"], ("data", "load"), {"_target_": name, **touch})
     elsewhere = str(folder.parent / "elsewhere")
     loads = {

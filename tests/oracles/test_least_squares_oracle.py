@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import L2, HalfMSE
-from trainlab.optim import make_optimizer
+from trainlab.optim import Momentum, make_optimizer
 from trainlab.runtime.closed_form import gaps, least_squares
 
 N, FEATURES, CLASSES = 60, 4, 3
@@ -33,7 +33,8 @@ def sklearn_solution(inputs: torch.Tensor, labels: torch.Tensor, alpha: float) -
 
 def descend(net: Perceptron, inputs: torch.Tensor, labels: torch.Tensor, l2: float, momentum: float | None) -> None:
     """The plain loop of batch gradient descent."""
-    optimizer = make_optimizer(net, lr=0.3, momentum=momentum, weight_decay=l2)
+    options = {} if momentum is None else {"kind": Momentum, "momentum": momentum}
+    optimizer = make_optimizer(net, lr=0.3, weight_decay=l2, **options)
     for _ in range(250):
         optimizer.zero_grad()
         HalfMSE()(net(inputs), labels).backward()

@@ -55,7 +55,7 @@ def run(net: Perceptron, optimizer: torch.optim.Optimizer, rates: list[float], f
 @pytest.mark.parametrize("rates", RATES.values(), ids=RATES)
 def test_momentum_is_the_lectures(net, rates):
     expected = by_hand(net, rates)
-    found = run(net, make_optimizer(net, lr=rates[0], momentum=GAMMA, weight_decay=DECAY), rates)
+    found = run(net, make_optimizer(net, Momentum, lr=rates[0], momentum=GAMMA, weight_decay=DECAY), rates)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
@@ -83,7 +83,7 @@ def test_torchs_sgd_is_another_update(net, name):
 @pytest.mark.parametrize("half", [15, 25])  # 15: the step size drops between saving and the next step
 def test_a_run_continues_from_a_saved_state(net, rates, half):
     expected = by_hand(net, rates)
-    first = make_optimizer(net, lr=rates[0], momentum=GAMMA, weight_decay=DECAY)
+    first = make_optimizer(net, Momentum, lr=rates[0], momentum=GAMMA, weight_decay=DECAY)
     run(net, first, rates[:half])
     file = io.BytesIO()
     torch.save({"net": net.state_dict(), "optimizer": first.state_dict()}, file)
@@ -91,7 +91,7 @@ def test_a_run_continues_from_a_saved_state(net, rates, half):
     saved = torch.load(file, weights_only=True)
 
     other = Perceptron((4,), 3).double()
-    second = make_optimizer(other, lr=7.0, momentum=0.1)
+    second = make_optimizer(other, Momentum, lr=7.0, momentum=0.1)
     other.load_state_dict(saved["net"])
     second.load_state_dict(saved["optimizer"])
     assert [group["last_lr"] for group in second.param_groups] == [rates[half - 1]] * 2

@@ -25,8 +25,9 @@ def loaded(code: str, names: tuple[str, ...]) -> set[str]:
 @pytest.mark.slow
 def test_lightning_comes_without_what_no_run_uses():
     step = (
-        "import torch, trainlab.training; from trainlab.optim import make_optimizer; net = torch.nn.Linear(2, 2); "
-        "o = make_optimizer(net, lr=0.1, momentum=0.9); net(torch.ones(1, 2)).sum().backward(); o.step()"
+        "import torch, trainlab.training; from trainlab.optim import Momentum, make_optimizer; "
+        "net = torch.nn.Linear(2, 2); "
+        "o = make_optimizer(net, Momentum, lr=0.1, momentum=0.9); net(torch.ones(1, 2)).sum().backward(); o.step()"
     )
     assert loaded(LEAN + step, LEFT_OUT) == set()
     # the test can fail: as it comes, Lightning brings them

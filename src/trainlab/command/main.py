@@ -442,9 +442,8 @@ def find_misspelt(overrides: list[str]) -> None:
         if group and root not in GROUPS:
             raise InputError(f"there is no option {key}; {nearest(root, list(GROUPS))}.")
         siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == group]
-        siblings = [name for name in siblings if not name.startswith("_") and name not in ("name", "load")]
+        siblings = [name for name in siblings if not name.startswith("_") and name != "name"]
         elsewhere = [name for name in known if name.endswith(f".{last}") and name.split(".")[0] in GROUPS]
-        elsewhere = [name for name in elsewhere if ".load." not in name]
         if elsewhere:
             raise InputError(f"there is no option {key}; did you mean {' or '.join(elsewhere)}?")
         if group and siblings:

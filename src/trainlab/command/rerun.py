@@ -14,7 +14,7 @@ from trainlab.configuration.schema import check
 from trainlab.configuration.stored import load_config
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import CONFIG, read_results
-from trainlab.runtime.assembly import FETCHES
+from trainlab.runtime.assembly import FETCHES, data_options
 from trainlab.survival.atomic import write_whole
 
 WHERE_THE_DATA_ARE = ("data.root", "data.packed", "data.download")  # of another machine, so that they may be given
@@ -38,10 +38,10 @@ def rerun(arguments: Sequence[str]) -> None:
             raise InputError(f"{key} would make it another run; only {can_be} can be given here.")
     cfg = read_run_config(file)
     with open_dict(cfg):
-        loader = inspect.signature(target("data", cfg.data.load)).parameters
+        loader = inspect.signature(target("data", options := data_options(cfg))).parameters
         for argument, option in FETCHES.items():
             if argument in loader and option not in given:
-                cfg.data.load[argument] = False
+                options[argument] = False
         for key in set(WHERE_THE_DATA_ARE) & given.keys():
             if key.removeprefix("data.") not in cfg.data:
                 raise InputError(f"{key} is no option of data={cfg.data.name}.")

@@ -47,9 +47,12 @@ class Recipe(Group):
     precision: Precision
 
 
-class Describe(Group):
-    image_shape: list[PositiveInt]
-    classes: PositiveInt
+class Describe(BaseModel):
+    """Of scripts/describe.py."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    image_shape: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] = [1, 1, 1]
+    classes: PositiveInt = 1
 
 
 class Ablation(Group):
@@ -178,7 +181,6 @@ class Config(BaseModel):
     data: Data
     trainer: Trainer
     logger: Logger
-    describe: Describe | None = None
     ablation: Ablation | None = None
     seed: Seed
     ckpt: str | None

@@ -95,6 +95,7 @@ class AlexNet(nn.Module):
     """
 
     min_size = 63
+    usual_input = ((3, 224, 224), 1000)  # image shape and classes, for a layer table without data
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class ConvNet(nn.Module):
     """
 
     min_size = 8
+    usual_input = ((3, 32, 32), 10)  # image shape and classes, for a layer table without data
 
     def __init__(
         self,

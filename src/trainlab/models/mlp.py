@@ -23,6 +23,7 @@ class MLP(nn.Module):
     """
 
     min_size = 1
+    usual_input = ((1, 28, 28), 10)  # image shape and classes, for a layer table without data
 
     def __init__(
         self,

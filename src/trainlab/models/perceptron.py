@@ -17,6 +17,7 @@ class Perceptron(nn.Module):
     """
 
     min_size = 1
+    usual_input = ((1, 8, 8), 10)  # image shape and classes, for a layer table without data
 
     def __init__(
         self,

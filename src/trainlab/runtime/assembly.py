@@ -21,7 +21,7 @@ from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.models.weight_budget import WeightBudget
 from trainlab.objective import L2, Loss
-from trainlab.optim import GradientDescent, make_optimizer
+from trainlab.optim import GradientDescent, Momentum, make_optimizer
 from trainlab.recording.packing import pack_in_sight
 from trainlab.runtime.hardware import Hardware, choose_hardware
 from trainlab.runtime.memory import free_memory, gigabytes
@@ -46,12 +46,10 @@ class Assembly:
     def make_optimizer(self, net: nn.Module) -> GradientDescent:
         """Gradient descent on the objective, as the group `optim` says."""
         optim = self.cfg.optim
+        own = {"momentum": optim.momentum} if "momentum" in optim else {}
+        kind = target("optim", optim) if "_target_" in optim else Momentum if own else GradientDescent  # of older runs
         return make_optimizer(
-            net,
-            lr=optim.lr,
-            momentum=optim.get("momentum"),
-            weight_decay=self.l2.weight_decay,
-            bias_lr=optim.get("bias_lr"),
+            net, kind, lr=optim.lr, weight_decay=self.l2.weight_decay, bias_lr=optim.get("bias_lr"), **own
         )
 
 
@@ -113,16 +111,23 @@ def read_data(
 
 
 def source(cfg: DictConfig, *, may_fetch: bool) -> Callable[[], Any]:
-    """What reads the sets, to be called without arguments."""
-    load = cfg.data.load
+    """What reads the sets, to be called without arguments: it is given the options of `data` that it takes."""
+    options = data_options(cfg)
+    arguments = inspect.signature(target("data", options)).parameters
+    node = OmegaConf.masked_copy(options, [str(key) for key in options if key in arguments or key == "_target_"])
     given: dict[str, Any] = {}
-    for argument in inspect.signature(target("data", load)).parameters.keys() & FETCHES.keys():
-        allowed = may_fetch and load.get(argument) is not False
+    for argument in arguments.keys() & FETCHES.keys():
+        allowed = may_fetch and node.get(argument) is not False
         if argument == "pack":
             given[argument] = pack_in_sight if allowed else None
         elif not allowed:
             given[argument] = False
-    return partial(build, "data", load, **given)
+    return partial(build, "data", node, **given)
+
+
+def data_options(cfg: DictConfig) -> DictConfig:
+    """The node that names what reads the data. Runs made before 2026-12 have it one level down, as `data.load`."""
+    return cfg.data.load if "load" in cfg.data else cfg.data
 
 
 def build_net(

@@ -221,7 +221,7 @@ def validates(trainer: L.Trainer) -> bool:
 
 # What a resumed run has in common with what it goes on from
 RESUMED = ("seed", "model", "optim", "reg", "loss", "aug", "data")
-MOVABLE = ("root", "download", "load", "on_bad_image")  # of these, what says only where the data are
+MOVABLE = ("root", "download", "load", "_target_", "on_bad_image")  # of these, what says only where data and code are
 
 
 def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None:
