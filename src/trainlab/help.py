@@ -177,7 +177,7 @@ def read_options(file: Path, group: str) -> Iterator[Option]:
                 name = f"{prefix}.{key.value}" if prefix else key.value
                 if key.value not in HIDDEN and not (group == "ablation" and name == "ablation"):
                     yield from walk(value, name)
-        elif not group and prefix.startswith("hydra."):  # where Hydra writes, which is explained elsewhere
+        elif prefix.startswith("hydra.job_logging"):
             return
         else:
             comment = re.match(r"\s*#\s*(.*)", lines[node.end_mark.line][node.end_mark.column :])
