@@ -110,7 +110,8 @@ configuration of a command without running it.
 
 One folder of `conf/` is a group, one file a choice. `group=choice` picks a file, `group.option=value` sets one value.
 A model brings its recipe (its optimizer, regulariser and augmentation), and the command line overrides it:
-`python train.py model=alexnet optim=sgd reg=dropout aug=none`.
+`python train.py model=alexnet optim=sgd reg=dropout aug=none`. The lecture's sigmoid perceptron is
+`python train.py loss=half_mse model.activation=sigmoid`.
 
 A value written `${…}` is taken from another option. `???` means that it must be given. Quote values that contain a
 comma, an equals sign, a space or a bracket: `python train.py data=image_folder "data.root='photos, 2024'"`.
@@ -139,7 +140,8 @@ def choice_section(file: Path, group: str) -> list[str]:
     own = [option for option in options if not option.name.startswith(SWEPT)]
     swept = [f"{option.name.removeprefix(SWEPT)}={option.value}" for option in options if option not in own]
     comment = header_comment(file)
-    first, rest = (comment or [""])[0], "\n".join(comment[1:]).strip("\n")
+    ends = next((i for i, line in enumerate(comment, 1) if line.endswith(".")), 1)  # of the first sentence
+    first, rest = " ".join(comment[:ends]), "\n".join(comment[ends:]).strip("\n")
     lines = [f"### `{group}={file.stem}`", "", escaped(first), ""]
     if rest:
         lines += ["```text", rest, "```", ""]
