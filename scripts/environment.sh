@@ -27,7 +27,7 @@ make_environment() {
     version=$("$python" --version)
     if ! [[ -x .venv/bin/python ]] || ! .venv/bin/python -c 'import torch' 2>/dev/null; then
         echo "setting up .venv with $version, once: PyTorch for GPUs is a download of about 3 GB and 6 GB on the disk" \
-            "(200 MB without CUDA: the first section of README.md says how)" >&2
+            "(200 MB without CUDA: README.md, "Start", says how)" >&2
     fi
     if command -v uv >/dev/null 2>&1; then
         [[ -x .venv/bin/python ]] || uv venv --quiet --python "$python" .venv || exit 1
