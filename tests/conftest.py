@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,26 @@ def train(tmp_path_factory):
         return Run(done.returncode, done.stdout, done.stderr, folder)
 
     return run
+
+
+STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen")
+unit: list[str] = []  # the unit test that is under way
+
+
+def _no_process(event: str, arguments: tuple) -> None:
+    if unit and event in STARTS:
+        raise AssertionError(f"{unit[0]} starts a process ({event}); mark it `run` or `process`")
+
+
+sys.addaudithook(_no_process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A unit test starts no process, so that all of them together take less than a minute."""
+    if not any(item.get_closest_marker(name) for name in ("run", "process")):
+        unit.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        unit.clear()

@@ -19,7 +19,7 @@ from trainlab.data.batches import EpochBatches
 from trainlab.objective import L2
 from trainlab.runtime.assembly import assemble
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.run
 
 EPOCHS = 10
 OPTIONS = [

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from whole_runs import REPOSITORY, command, start_command
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.run
 
 QUICK = ("logger=csv", "trainer.max_epochs=2", "trainer=cpu")
 

@@ -15,7 +15,7 @@ import pytest
 import warm
 from whole_runs import children
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 # What a script can see of the process that it is in, after the one import that the parent has made.
 LOOK = """

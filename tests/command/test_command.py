@@ -158,6 +158,7 @@ def test_full_error_shows_the_traceback(monkeypatch):
         check_command_line(["optim.lr=-1"])
 
 
+@pytest.mark.run
 def test_help_and_mistakes_do_not_import_torch():
     code = (
         "import sys; sys.argv[1:] = {}\n"
@@ -211,6 +212,7 @@ def test_a_model_brings_its_recipe_and_what_is_typed_wins(typed, key, value):
 WITHOUT_DATA = ("image_folder", "imagenet", "alexnet_imagenet", "alexnet_code2012")  # the user's own
 
 
+@pytest.mark.run
 def test_every_choice_of_every_group_composes():
     for group, choices in GROUPS.items():
         for choice in choices:

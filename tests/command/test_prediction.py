@@ -14,7 +14,7 @@ from whole_runs import command, start_command
 
 from trainlab.survival.trained import read_trained
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.run
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,7 @@ def test_a_wrong_value_is_a_sentence_with_every_kind_that_is_right(option: str, 
     assert refused > 3, "every option refuses something"
 
 
+@pytest.mark.run
 def test_the_schema_knows_every_option_of_the_configuration_files() -> None:
     """So that the test above is about all of them; hydra.* is Hydra's own."""
     known = {option.rpartition(":")[2] for option, _ in options()}

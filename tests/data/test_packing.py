@@ -27,6 +27,8 @@ from trainlab.data.packed.writer import Form, pack, pack_block
 from trainlab.data.sources import imagenet
 from trainlab.errors import InputError, RunError
 
+pytestmark = pytest.mark.process
+
 SMALL = Form(size=32)
 BAD = 2  # of the training pictures
 
@@ -174,7 +176,7 @@ def attempt(listing, out: Path) -> int:
     return pid
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "BLOCK", 8)
     listing = list_images(make_folders(tmp_path / "tree", 600))
@@ -308,7 +310,7 @@ def test_too_small_a_disk_is_refused_before_anything_is_packed(tree, tmp_path, m
         pack(list_images(tree), tmp_path / "out", SMALL, workers=1)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_disk_that_fills_up_is_a_sentence_and_the_rest_can_follow(tree, packed, tmp_path, monkeypatch):
     disk = tmp_path / "disk"
     usage = shutil.disk_usage(tmp_path)
@@ -355,7 +357,7 @@ def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
     assert first.pictures == second.pictures
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize(("asked", "status", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGHUP, 75, "SIGHUP")])
 def test_stopped_by_the_terminal_it_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, asked, status, name):
     """The terminal sends its signals to the workers, too."""
@@ -374,7 +376,7 @@ def test_stopped_by_the_terminal_it_ends_in_a_sentence_and_the_same_command_goes
     assert "is as it was packed" in command("scripts/pack_images.py", "--verify", str(out)).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_the_script_packs_checks_and_says_what_is_wrong(tree, tmp_path):
     script, out = "scripts/pack_images.py", str(tmp_path / "out")
     done = command(script, str(tree), out, "--size", "72", "--on-bad-image", "skip", cold=True)

@@ -413,7 +413,7 @@ def test_the_real_cifar10() -> None:
 # --- ELPV ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_elpv_is_the_packages_own() -> None:
     utils = pytest.importorskip("elpv_dataset.utils", reason="elpv-dataset is not installed")
     images, probabilities, _ = utils.load_dataset()

@@ -79,6 +79,7 @@ def test_threads_draw_one_at_a_time_and_leave_no_style_behind(tmp_path):
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.run
 def test_importing_the_figures_imports_neither_pyplot_nor_lightning():
     code = (
         "import sys, trainlab.figures\n"

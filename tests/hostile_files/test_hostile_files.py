@@ -87,6 +87,7 @@ def dotted_names() -> Iterator[str]:
                 yield from (f"{module.__name__}.{name}.{inner}" for inner in vars(value))
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("group", GROUPS)
 def test_of_all_that_the_package_reaches_only_confs_own_targets_can_be_named(group):
     accepted = set()
@@ -311,7 +312,7 @@ def configurations(folder: Path, good: dict[str, Path]) -> Iterator[tuple[str, d
             yield name, changed(config[name], place, draw.choice(WRONG))
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_no_configuration_in_a_checkpoint_does_anything_or_ends_in_a_traceback(good, folder):
     content = {name: read_whole(run) for name, run in good.items()}
     hostile = []
@@ -339,7 +340,7 @@ def test_no_configuration_in_a_checkpoint_does_anything_or_ends_in_a_traceback(g
     assert all(len(case["came"]) < 1500 and "\n" not in case["came"] for case in refused)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_no_run_directory_does_anything_when_it_is_run_again(good, folder):
     hostile = []
     config = yaml.safe_load((good["moons"] / ".hydra/config.yaml").read_text())
@@ -373,7 +374,7 @@ def test_no_run_directory_does_anything_when_it_is_run_again(good, folder):
     assert all(case["came"].startswith("error: ") for case in came[-5:])
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_run_that_goes_on_from_a_hostile_checkpoint_ends_in_a_sentence(good, folder):
     content = read_whole(good["moons"])
     draw = random.Random(2)
@@ -418,6 +419,7 @@ def test_a_pickle_that_names_anything_but_tensors_is_not_read(tmp_path, value):
         checkpoint.read(str(path))
 
 
+@pytest.mark.run
 def test_a_view_larger_than_its_file_is_not_read(good, tmp_path):
     content = read_whole(good["digits"])
     name = "net.layers.1.weight"
@@ -427,6 +429,7 @@ def test_a_view_larger_than_its_file_is_not_read(good, tmp_path):
         checkpoint.read(str(write(content, tmp_path / "x.ckpt")))
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -445,6 +448,7 @@ def test_sizes_in_a_checkpoint_are_bounded_by_its_weights(good, tmp_path, key, v
         read_trained(str(path))
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("hidden", [[10**12], [10**6, 10**6], [30_000] * 1000])
 def test_a_network_that_the_machine_cannot_hold_is_refused_before_it_is_made(hidden):
     node = OmegaConf.create({"_target_": "trainlab.models.mlp.MLP", "name": "mlp", "hidden": hidden})
@@ -455,7 +459,7 @@ def test_a_network_that_the_machine_cannot_hold_is_refused_before_it_is_made(hid
 # Packed sets
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_no_description_of_a_packed_set_ends_in_a_traceback(good, folder, pictures):
     from trainlab.data.packed.format import checksum_of
     from trainlab.data.packed.listing import list_images

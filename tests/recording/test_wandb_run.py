@@ -54,7 +54,7 @@ def read_record(recorded: Path) -> dict:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_the_offline_history_is_the_csv(run):
     rows = [row for row in read_back(run.folder)["history"] if "train/loss" in row]
     assert len(rows) == 3
@@ -63,7 +63,7 @@ def test_the_offline_history_is_the_csv(run):
             assert recorded[name] == pytest.approx(row[name], rel=1e-12), name
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_config_layers_figures_and_results_are_in_it(run):
     record = read_back(run.folder)
     assert record["config"]["model"]["hidden"] == [256, 256]
@@ -77,7 +77,7 @@ def test_config_layers_figures_and_results_are_in_it(run):
     assert record["exit_code"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
     folder = tmp_path / "rates"
     typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
@@ -102,7 +102,7 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
     assert 0 < good["summary"]["test/top1_error"] < 1
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_swept_values_of_any_kind_are_in_it(tmp_path):
     folder = tmp_path / ("ñ" * 120)
     values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
@@ -120,7 +120,7 @@ def test_swept_values_of_any_kind_are_in_it(tmp_path):
     assert sorted(found, key=str) == sorted(values, key=str)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
     words = ["train.py", "model=mlp", "trainer.max_epochs=30", f"hydra.run.dir={tmp_path}", "ckpt=auto"]
     process = start_command(*words, stdout=subprocess.DEVNULL, stderr=None)
@@ -137,21 +137,21 @@ def test_a_run_that_goes_on_is_the_same_wandb_run(tmp_path):
     assert set(epochs) == set(range(1, 31))
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_one_line_says_how_to_upload(run):
     (line,) = [line for line in run.out.splitlines() if "wandb sync" in line]
     folder = Path(__file__).parents[2] / line.split("wandb sync ")[1]
     assert list(folder.glob("run-*.wandb"))
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_failed_run_is_marked_failed(train):
     failed = train("loss=half_mse", "optim.lr=2")
     assert failed.status == 1
     assert read_back(failed.folder)["exit_code"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_key_without_a_network_neither_asks_nor_fails(train):
     key = "0" * 40
     run = train("trainer.max_epochs=1", WANDB_API_KEY=key, WANDB_BASE_URL="http://127.0.0.1:9")
@@ -162,7 +162,7 @@ def test_a_key_without_a_network_neither_asks_nor_fails(train):
             assert key.encode() not in path.read_bytes(), f"the key is in {path.name}"
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_broken_wandb_does_not_stop_a_run(train, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import wandb\ndef init(*a, **k): raise RuntimeError('no disk for W&B')\nwandb.init = init\n"

@@ -22,7 +22,7 @@ def loaded(code: str, names: tuple[str, ...]) -> set[str]:
     return set(python(f"{code}\nimport sys; print(*(m for m in {names!r} if m in sys.modules))").split())
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_lightning_comes_without_what_no_run_uses():
     step = (
         "import torch, trainlab.training; from trainlab.optim import Momentum, make_optimizer; "
@@ -34,7 +34,7 @@ def test_lightning_comes_without_what_no_run_uses():
     assert {"torchvision", "scipy.signal", "torch._dynamo"} <= loaded("import lightning", LEFT_OUT)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_what_was_left_out_is_there_when_it_is_asked_for():
     asked = (
         "import torch, torchmetrics; from torchmetrics.classification import MulticlassAccuracy; "
@@ -46,6 +46,7 @@ def test_what_was_left_out_is_there_when_it_is_asked_for():
     assert python(LEAN + asked).split() == ["0.75", "2.0", "True"]
 
 
+@pytest.mark.run
 def test_a_report_of_runs_needs_no_torch():
     assert (
         loaded("import trainlab.sweeps.report, trainlab.recording.terminal", ("torch", "lightning", "sklearn", "wandb"))

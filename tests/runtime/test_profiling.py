@@ -94,7 +94,7 @@ def test_nothing_is_timed_between_the_steps_and_after_the_last(clock):
     assert NoProfiler().profile("forward") is profiling.NOTHING
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_asking_for_a_profile_changes_no_number(train):
     options = ("model=mlp", "reg=dropout", "trainer=cpu", "logger=csv", "trainer.max_epochs=5")
     plain, asked = train(*options), train(*options, "profile=true")

@@ -72,7 +72,7 @@ def test_the_clock_starts_after_the_lead_in(monkeypatch, at_once, timed):
     assert block.seconds == 1  # from the end of the lead-in to the end of the block
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
     told = []
     timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, tell=told.append, cold=False)
@@ -86,7 +86,7 @@ def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
     assert len(told) == len(MLP.sides) * 3
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_side_that_fails_is_named_with_its_output(tmp_path):
     with pytest.raises(RunError, match=r"side limit ended early; .*output\.txt says why"):
         race(
@@ -106,6 +106,7 @@ def test_a_sparse_set_is_a_packed_set(tmp_path):
     assert PackedImages(read_packed(tmp_path / "set"), "train").shape == (1000, 3, 128, 128)
 
 
+@pytest.mark.run
 def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
     """400 MB of pictures go by, and a fifth of it at most is this process's at any time."""
     write_sparse_set(tmp_path / "set", 8000)
@@ -122,7 +123,7 @@ def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
         assert mapped() - before < 80_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_start_up_is_written_as_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(report, "ROUNDS", (1, 1))
     benchmark(["--quick", "--only", "start-up", "--out", str(tmp_path)])

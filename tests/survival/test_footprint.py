@@ -142,7 +142,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("before", [False, True])
 def test_after_status_2_nothing_is_left(tmp_path: Path, mistake: str, before: bool) -> None:
@@ -158,7 +158,7 @@ def test_after_status_2_nothing_is_left(tmp_path: Path, mistake: str, before: bo
     assert everything(tmp_path) == there
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_run_that_is_gone_on_with_wrongly_is_as_it_was(train) -> None:
     run = train("logger=csv", "trainer=cpu", "trainer.max_epochs=1")
     assert run.status == 0, run.err
@@ -175,7 +175,7 @@ def test_a_run_that_is_gone_on_with_wrongly_is_as_it_was(train) -> None:
     assert b"lr: 0.9" not in (now[".hydra/config.yaml"] or b"")
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_packing_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "source/train/a").mkdir(parents=True)
     there = everything(tmp_path)

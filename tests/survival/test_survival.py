@@ -24,7 +24,7 @@ from whole_runs import REPOSITORY, Run, children, command, processes_in, small_d
 from trainlab.errors import RunError, StoppedError
 from trainlab.runtime.ranks import judge
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 # Momentum, cosine, dropout and random crops: every state that a run has is at stake.
 RECIPE = ("model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", "trainer=cpu", "trainer.max_epochs=12")

@@ -25,6 +25,8 @@ from trainlab.sweeps.pool import Job, end
 from trainlab.sweeps.report import report
 from trainlab.sweeps.table import DAMAGED, gather
 
+pytestmark = pytest.mark.process
+
 DEEP: Any = []
 for _ in range(100):
     DEEP = [DEEP]
@@ -292,7 +294,7 @@ def test_large_numbers_in_a_point_make_nothing_large(sweep, capsys):
     assert "2 runs" in reported(folder, capsys)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_the_script_shows_what_is_damaged_and_ends_well(sweep):
     folder, _, prepared = sweep
     (prepared[0][0].folder / "results.json").write_text("3")

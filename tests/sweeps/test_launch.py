@@ -15,7 +15,7 @@ import pytest
 import torch
 from whole_runs import REPOSITORY, Run, command, processes_in
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 QUICK = ("logger=csv", "trainer=cpu", "trainer.max_epochs=3")
 

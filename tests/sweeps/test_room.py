@@ -13,6 +13,8 @@ from trainlab.sweeps import pool
 from trainlab.sweeps.launch import Processes
 from trainlab.sweeps.point import FAILED, Status
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):

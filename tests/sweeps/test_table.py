@@ -154,7 +154,7 @@ def test_any_numbers_against_numpy(values):
     assert found.deviation("x") == pytest.approx(np.std(values, ddof=1), abs=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_the_script_prints_and_writes(sweep):
     done = command("scripts/report.py", str(sweep), "--table", cold=True)
     assert done.returncode == 0, done.stderr

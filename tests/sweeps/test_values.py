@@ -22,6 +22,8 @@ from trainlab.sweeps.point import FINISHED, NEW, alike, differences
 from trainlab.sweeps.report import draw, label
 from trainlab.sweeps.table import as_csv, as_markdown, cells, gather, group, ordered
 
+pytestmark = pytest.mark.process
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 LETTERS = st.sampled_from(
     ["año", "λμ", "中文", "😀", "a b", "c,d", "/e/f", "it's", 'say "x"', "a=b:c$d", ".x", "-x", "\n"]
@@ -149,7 +151,7 @@ def test_the_overrides_typed_for_a_machine_of_a_cluster_are_read_as_they_were_me
     assert OmegaConf.create({"dir": override.value()}).dir == str(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.run
 def test_a_real_sweep_of_odd_values_runs_goes_on_and_is_reported(tmp_path):
     folder = tmp_path / "a b,c"
     words = ("train.py", "-m", f"hydra.sweep.dir='{folder}'", "model=mlp", "data=moons", "logger=csv", "trainer=cpu")

@@ -222,7 +222,7 @@ def points(overrides: list[str]) -> list[list[str]]:
             except HydraException:  # glob(…), which only Hydra can look up
                 continue
             except ValueError as error:
-                raise InputError(f"cannot read '{override.input_line}' ({error}).") from None
+                raise InputError(f"cannot read '{override.input_line}' ({error}).") from error
             if not values[key]:
                 raise InputError(f"{override.input_line} has no values to sweep over.")
         elif not override.is_sweep_override():
@@ -291,11 +291,11 @@ def parse(overrides: list[str]) -> list[Override]:
         for override in overrides:
             try:
                 OverridesParser.create().parse_overrides([override])
-            except HydraException:
+            except HydraException as error:
                 raise InputError(
                     f"cannot read '{override}'; write option=value, and put quotes around a value with "
                     "other signs than letters, digits and /.-_+: \"option='some, value'\"."
-                ) from None
+                ) from error
         raise
 
 
@@ -317,7 +317,7 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
         plain = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key or "an option"
-        raise InputError(f"{key} has to be given: add {key}=… to the command.") from None
+        raise InputError(f"{key} has to be given: add {key}=… to the command.") from error
     if checked:
         assert isinstance(plain, dict)
         check(plain)  # type: ignore[arg-type]
@@ -368,13 +368,13 @@ def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
         except InterpolationToMissingValueError as error:
             missing = str(error).splitlines()[0].rpartition(": ")[2].rstrip(".")
             if not missing.startswith("hydra."):
-                raise InputError(f"{missing} has to be given: add {missing}=… to the command.") from None
+                raise InputError(f"{missing} has to be given: add {missing}=… to the command.") from error
             if path[0] != "hydra" or option in AT_ONCE:
-                raise InputError(f"{option}={node} cannot be looked up ({missing} is only known later).") from None
+                raise InputError(f"{option}={node} cannot be looked up ({missing} is only known later).") from error
         except (OmegaConfBaseException, RecursionError) as error:
             raise InputError(
                 f"{option}={node} cannot be looked up ({reason_of(error)}); give a value in its place."
-            ) from None
+            ) from error
 
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
     for group in sorted(plain, key="hydra".__eq__):  # Hydra's own at the end, which may refer to the others
@@ -495,7 +495,7 @@ def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
     except OSError as error:
         raise InputError(
             f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
-        ) from None
+        ) from error
     probe = path / ".writable"
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -504,4 +504,4 @@ def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
     except OSError as error:
         raise InputError(
             f"the directory {path} cannot be written ({error.strerror or error}); choose another with {option}=…"
-        ) from None
+        ) from error

@@ -39,7 +39,7 @@ def pack_images(arguments: Sequence[str]) -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
+            raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from error
         with only_one(out, or_else=f"{out} is being packed by another command."):
             pack_in_sight(
                 listing,

@@ -201,4 +201,4 @@ def _save(figure: Any, path: Path) -> None:
         save(figure, path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"--figure {path} cannot be written ({reason}); choose another place.") from None
+        raise InputError(f"--figure {path} cannot be written ({reason}); choose another place.") from error

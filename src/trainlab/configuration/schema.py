@@ -245,7 +245,7 @@ def check_options(
         wrong = [problem for problem in problems.errors() if complete or problem["type"] != "missing"]
         if not wrong:
             return None
-        raise _refusal(kind, values, wrong[0]["type"], wrong[0]["loc"], prefix) from None
+        raise _refusal(kind, values, wrong[0]["type"], wrong[0]["loc"], prefix) from problems
 
 
 def _refusal(kind: type[BaseModel], values: Any, problem: str, place: Sequence[str | int], prefix: str) -> InputError:

@@ -108,7 +108,7 @@ def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor
         return everything, everything[:0]
     try:
         kept, away = stratified(labels.numpy(), float(fraction), seed)
-    except ValueError:  # too few of some class, or in all
+    except ValueError as error:  # too few of some class, or in all
         counts = np.bincount(labels.numpy())
         counts[counts == 1] = 0  # nothing can be cut from these
         most = int(np.maximum(counts - 1, 0).sum())
@@ -120,7 +120,7 @@ def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor
             else:
                 why = f"no class has two; add examples{', or set data.val_fraction=0' * (option == VAL)}"
             whole = f"{len(labels)} examples of {len(labels.unique())} classes"
-            raise InputError(f"cannot cut a fraction of {fraction:g} from {whole}: {why}.") from None
+            raise InputError(f"cannot cut a fraction of {fraction:g} from {whole}: {why}.") from error
         numbers = deal_out(counts, number, least=np.zeros_like(counts), most=np.maximum(counts - 1, 0), seed=seed)
         away = _draw(labels, numbers, seed)
         kept = np.setdiff1d(everything.numpy(), away)

@@ -26,4 +26,4 @@ def published_weights() -> dict[str, Tensor]:
         raise InputError(
             f"model.weights=torchvision needs {weights.url}, which cannot be had ({reason}); connect to a network, or "
             f"put the file into {place.parent}."
-        ) from None
+        ) from error

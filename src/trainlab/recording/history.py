@@ -66,7 +66,7 @@ class History(Checkpoint):
                     writer.writeheader()
                 writer.writerows(self.rows if new else [row])
         except OSError as error:
-            raise RunError(f"{path} cannot be written ({error.strerror or error}).") from None
+            raise RunError(f"{path} cannot be written ({error.strerror or error}).") from error
         self.columns = columns
 
     def state_dict(self) -> dict[str, Any]:

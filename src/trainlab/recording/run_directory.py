@@ -93,14 +93,16 @@ def read_json(file: Path, kind: TypeAdapter[Kind]) -> Kind | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from error
     try:
         return kind.validate_json(text)
     except ValidationError as problems:
         problem = problems.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"]))
         what = problem["msg"].removeprefix("Value error, ")
-        raise InputError(f"{file} is damaged ({where + ': ' if where else ''}{what[:1].lower() + what[1:]}).") from None
+        raise InputError(
+            f"{file} is damaged ({where + ': ' if where else ''}{what[:1].lower() + what[1:]})."
+        ) from problems
 
 
 def load_rows(run_dir: Path) -> list[dict[str, float]]:
@@ -134,6 +136,6 @@ def _rows(run_dir: Path) -> Iterator[dict[str, float]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from error
     except (ValueError, csv.Error) as error:
-        raise InputError(f"{file} is damaged ({error}).") from None
+        raise InputError(f"{file} is damaged ({error}).") from error

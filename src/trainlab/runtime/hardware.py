@@ -85,7 +85,7 @@ def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
             return call(inputs)
         except torch._dynamo.exc.BackendCompilerFailed as error:  # no C++ compiler, mostly
             reason = str(error.inner_exception).strip().splitlines()[0].rstrip(".")
-            raise RunError(f"trainer.compile=true, but torch cannot compile here ({reason}); leave it out.") from None
+            raise RunError(f"trainer.compile=true, but torch cannot compile here ({reason}); leave it out.") from error
 
     return compiled
 

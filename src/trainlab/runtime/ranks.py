@@ -74,11 +74,11 @@ def meeting_place(nodes: int) -> tuple[str, int, int]:
             return "127.0.0.1", free.getsockname()[1], 0
     try:
         return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), int(os.environ["NODE_RANK"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError) as error:
         raise InputError(
             f"trainer.nodes={nodes} needs torchrun, hydra/launcher=slurm, or MASTER_ADDR, MASTER_PORT and NODE_RANK in "
             "the environment; on one machine leave trainer.nodes at 1."
-        ) from None
+        ) from error
 
 
 def rank_log(run_dir: Path, rank: int) -> Path:

@@ -258,7 +258,7 @@ class WholeFiles(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
             cause = (error if isinstance(error, OSError) else error.__context__) or error
             reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
-            raise RunError(f"the checkpoint {path} cannot be written ({reason}).") from None
+            raise RunError(f"the checkpoint {path} cannot be written ({reason}).") from error
 
 
 def _link(old: Path, new: Path) -> None:

@@ -17,8 +17,8 @@ def only_one(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=seconds)
-    except Timeout:
-        raise TakenError(or_else) from None
+    except Timeout as error:
+        raise TakenError(or_else) from error
     try:
         yield
     finally:

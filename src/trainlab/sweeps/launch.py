@@ -160,7 +160,7 @@ class Sweep:
         try:
             write_whole(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
         except OSError as error:
-            raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from None
+            raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from error
 
     def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point]:
         """Compose and check a point. Raises InputError."""
@@ -195,7 +195,7 @@ class Sweep:
             job.folder.mkdir(parents=True, exist_ok=True)
             replace(point, threads=job.threads).write(job.folder)
         except OSError as error:
-            raise InputError(f"{job.folder} cannot be written ({error.strerror}).") from None
+            raise InputError(f"{job.folder} cannot be written ({error.strerror}).") from error
 
     def look_at(self, folder: Path, point: Point) -> points.Status:
         """What is there already: finished, interrupted (it will go on) or new. Moves away what is to be run anew."""

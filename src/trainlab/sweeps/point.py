@@ -98,4 +98,4 @@ def set_aside(folder: Path) -> Path:
         number = 1 + max((int(old) for old in numbers if old.isdecimal()), default=0)
         return Path(shutil.move(folder, away / f"{folder.name}.{number}"))
     except OSError as error:
-        raise InputError(f"{folder} cannot be moved to {away} ({error.strerror or error}).") from None
+        raise InputError(f"{folder} cannot be moved to {away} ({error.strerror or error}).") from error

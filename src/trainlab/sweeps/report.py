@@ -74,7 +74,7 @@ def report(arguments: Sequence[str]) -> None:
         write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
         write_whole(out / "table.csv", comma)
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from None
+        raise InputError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from error
 
     terminal = console()
     if options.table == "markdown":

@@ -131,8 +131,8 @@ class Cluster(Settings):
         """
         try:
             import submitit
-        except ModuleNotFoundError:
-            raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from None
+        except ModuleNotFoundError as error:
+            raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from error
         trainers = [job.config.trainer for job in jobs]
         sweep = jobs[0].folder.parent
         gpus = self.gpus_per_node
@@ -145,7 +145,7 @@ class Cluster(Settings):
             raise InputError(
                 f"hydra/launcher=slurm finds no SLURM here ({str(error).splitlines()[0]}); run it on the cluster, "
                 "or try it with hydra.launcher.cluster=local."
-            ) from None
+            ) from error
         executor.update_parameters(
             name=sweep.name,
             timeout_min=self.timeout_min,

@@ -107,12 +107,12 @@ def read_packed(folder: Path) -> Packed:
     """Raises InputError for what is not a packed set, or not all of one."""
     try:
         said = json.loads((folder / SET).read_text())
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         raise InputError(
             f"{folder} is not a packed set, or not finished: it has no {SET}; python scripts/pack_images.py makes it."
-        ) from None
+        ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / SET} cannot be read ({error}); pack the images again.") from None
+        raise InputError(f"{folder / SET} cannot be read ({error}); pack the images again.") from error
     form = said.get("format") if isinstance(said, dict) else None
     if form != FORMAT:
         raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}; pack again.")
@@ -254,7 +254,7 @@ class PackedImages:
                 raise RunError(
                     f"picture {row:,} of {self.name} in {where} cannot be decoded ({str(error).rstrip('.')}); "
                     f"python scripts/pack_images.py --verify {where} finds what is damaged."
-                ) from None
+                ) from error
 
         if self.workers == 1:
             for place, row in enumerate(rows.tolist()):

@@ -133,7 +133,7 @@ def _members(file: Path, offset: int = 0) -> list[tuple[str, int, int]]:
             with tarfile.open(fileobj=raw, mode="r:") as archive:
                 return [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
     except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{file} cannot be read as a tar file ({error}); download it again.") from None
+        raise InputError(f"{file} cannot be read as a tar file ({error}); download it again.") from error
 
 
 def _in_tar(file: Path) -> list[Source]:
@@ -169,7 +169,7 @@ def _devkit(root: Path) -> dict[str, bytes]:
                         if wanted is not None and (inside := archive.extractfile(member)) is not None:
                             found[wanted] = inside.read()
             except (tarfile.TarError, OSError, EOFError) as error:
-                raise InputError(f"{place} cannot be read ({error}); download it again.") from None
+                raise InputError(f"{place} cannot be read ({error}); download it again.") from error
     return found
 
 
@@ -182,7 +182,7 @@ def _synsets(meta: bytes) -> list[tuple[int, str, str]]:
         return [(int(row[0]), str(row[1]), str(row[2])) for row in rows.tolist() if int(row[4]) == 0]  # no children
     except Exception as error:  # arbitrary bytes can raise anything here
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"the devkit's {META} cannot be read ({reason}); download the devkit again.") from None
+        raise InputError(f"the devkit's {META} cannot be read ({reason}); download the devkit again.") from error
 
 
 def _with_truth(pictures: Sequence[Source], devkit: dict[str, bytes], root: Path) -> list[tuple[str, Source]]:
@@ -199,7 +199,7 @@ def _with_truth(pictures: Sequence[Source], devkit: dict[str, bytes], root: Path
     except ValueError as error:
         raise InputError(
             f"the devkit's {TRUTH} holds more than numbers ({error}); download the devkit again."
-        ) from None
+        ) from error
     if strange is not None:
         raise InputError(f"the devkit's {TRUTH} has class {strange}, which {META} does not know; download it again.")
     if len(truth) != len(pictures):

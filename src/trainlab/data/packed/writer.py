@@ -132,10 +132,10 @@ def pack(
         with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_worker, initargs=(os.getpid(),)) as pool:
             for name, sources in listing.splits.items():
                 _pack_part(pool, state, name, sources, out, form, on_bad_image, tell)
-    except BrokenProcessPool:
-        raise RunError(f"a process that decodes pictures was killed; {_GO_ON}.") from None
+    except BrokenProcessPool as error:
+        raise RunError(f"a process that decodes pictures was killed; {_GO_ON}.") from error
     except OSError as error:
-        raise RunError(f"{error.filename or out}: {error.strerror or error}; {_GO_ON}.") from None
+        raise RunError(f"{error.filename or out}: {error.strerror or error}; {_GO_ON}.") from error
     finish(out, state, listing, form)
     return [name for part in state.parts.values() for name in part.skipped]
 
@@ -165,8 +165,8 @@ def start(out: Path, plan: str, names: Sequence[str]) -> State:
     try:
         said = json.loads((out / STATE).read_text())
         state = State(**{**said, "parts": {name: Part(**part) for name, part in said["parts"].items()}})
-    except (OSError, ValueError, TypeError, KeyError):
-        raise InputError(f"{out / STATE} is damaged; delete {out} and begin anew.") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{out / STATE} is damaged; delete {out} and begin anew.") from error
     if state.plan != plan:
         raise InputError(f"{out} was begun with other pictures or options; use those again, or choose another folder.")
     return state

@@ -32,8 +32,8 @@ def load(
         raise InputError(f"data.classes={classes} is not one of 2 (functional, defective) and 4 (probabilities).")
     try:
         import elpv_dataset
-    except ImportError:
-        raise InputError("data=elpv needs the package elpv-dataset: pip install -e '.[elpv]'.") from None
+    except ImportError as error:
+        raise InputError("data=elpv needs the package elpv-dataset: pip install -e '.[elpv]'.") from error
 
     # Not the package's own loader: that holds all images at full size, 236 MB, before any is scaled.
     folder = Path(elpv_dataset.__file__).parent / "data"

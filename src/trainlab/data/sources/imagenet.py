@@ -83,7 +83,7 @@ def pack_once(source: Path, folder: Path, form: Form, pack: Callable[..., object
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from None
+            raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from error
         with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
             if not is_packed(folder):
                 pack(listing, folder, form)

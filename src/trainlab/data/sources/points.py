@@ -93,11 +93,11 @@ def _split(
         # Not `cut`, which takes the same share of every class: the example does not stratify.
         try:
             rest, test = train_test_split(everything, test_size=float(test_fraction), random_state=TEST_SEED)
-        except ValueError:
+        except ValueError as error:
             raise InputError(
                 f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: none would be left for "
                 f"training; set data.test_fraction to at most {(len(points) - 1) * 100 // len(points) / 100}."
-            ) from None
+            ) from error
     targets = torch.from_numpy(labels.astype(np.int64))
     kept, away = cut(targets[rest], val_fraction, split_seed, VAL)
     uncut = left_whole(targets[rest], away, len(CLASSES))
