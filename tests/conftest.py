@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,10 @@ def train(tmp_path_factory):
 
     return run
 
+
+# Under nohup, or in the background of a shell, these are ignored, also in what is started here.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen")
 unit: list[str] = []  # the unit test that is under way

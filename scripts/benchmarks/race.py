@@ -137,7 +137,8 @@ def _run(module: str, overrides: list[str], connection: Connection, folder: Path
         from benchmarks.stand_in import offer
 
         offer()
-        importlib.import_module(module).run(overrides, Pace(connection), folder)
+        name, _, trick = module.partition(":")
+        importlib.import_module(name).run(overrides, Pace(connection), folder, *([trick] if trick else []))
     except Exception:
         traceback.print_exc()
         os._exit(1)

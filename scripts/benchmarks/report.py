@@ -22,7 +22,7 @@ from benchmarks.measure import Measure
 from benchmarks.race import Timed, race, ratios
 from benchmarks.stand_in import write_pictures
 from benchmarks.start_up import start_up
-from benchmarks.works import OURS, SIDES, WORKS, Work
+from benchmarks.works import OURS, SIDES, TRICKS, WORKS, Work
 from trainlab.command.arguments import Arguments
 from trainlab.command.main import RUN_STAMP, compose_run
 from trainlab.command.packer import in_sight
@@ -38,7 +38,7 @@ from trainlab.runtime.hardware import choose_hardware
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.survival.atomic import write_whole
 
-PARTS = (*(work.name for work in WORKS), "start-up", "loading", "costs", "growth")
+PARTS = (*(work.name for work in WORKS), "start-up", "loading", "costs", "growth", "tricks")
 PICTURES = (1_024, 4_096)  # of the packed set, quick and whole
 ROUNDS = (2, 7)  # of all but the races
 TICKS = {"start-up": 4, "loading": 2, "costs": 2, "growth": 4}
@@ -48,7 +48,7 @@ def benchmark(arguments: Sequence[str]) -> None:
     """Raises InputError and RunError."""
     options = parse(arguments)
     keep_freed_memory()
-    chosen = options.only or [part for part in PARTS if not (options.quick and part == "growth")]
+    chosen = options.only or [part for part in PARTS if part != "tricks" and not (options.quick and part == "growth")]
     rounds = ROUNDS[not options.quick]
     out = Path(options.out or f"runs/benchmark/{RUN_STAMP}")
     try:
@@ -56,11 +56,11 @@ def benchmark(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder with --out.") from None
     terminal = console()
-    works = [work for work in WORKS if work.name in chosen]
+    works = [work for work in WORKS if work.name in chosen] + list(TRICKS if "tricks" in chosen else ())
     if options.quick:
         works = [replace(work, sides=tuple(s for s in work.sides if s not in work.left_out)) for work in works]
     pictures = Path(options.pictures)
-    if {"alexnet", "loading", "costs"} & set(chosen):
+    if {"alexnet", "loading", "costs", "tricks"} & set(chosen):
         pictures = make_sets(pictures, PICTURES[not options.quick])
 
     data = {work.name: data_for(work, pictures, options.cifar10) for work in works}  # before anything is timed
@@ -85,7 +85,7 @@ def benchmark(arguments: Sequence[str]) -> None:
             steps, blocks = work.steps[not options.quick], work.rounds[not options.quick]
             timed = race(work, overrides, steps=steps, rounds=blocks, folder=out, tell=tell, cold=not options.quick)
             raced.append((work, remark, timed))
-            if work.name == "alexnet":
+            if work.name == "alexnet" and work not in TRICKS:
                 measures += against_the_device(overrides, timed)
         if "start-up" in chosen:
             measures += start_up(rounds, tell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 OURS, LIMIT = "trainlab", "limit"
 
@@ -33,6 +33,11 @@ SIDES = {
     "torchvision": ("benchmarks.torchvision_reference", "torchvision's reference recipe, JPEG files, float32"),
     "scikit-learn": ("benchmarks.scikit_learn", "scikit-learn's MLPClassifier"),
 }
+OF_THE_LOOP = ("one_batch_at_a_time", "no_shortcut", "lightnings_profiler", "each_batch_counted")
+SIDES |= {
+    trick: (f"benchmarks.without:{trick}", f"without: {trick.replace('_', ' ')}")
+    for trick in (*OF_THE_LOOP, "plain_crop", "momentum_as_written", "default_allocator")
+}
 
 WORKS = (
     Work(
@@ -61,4 +66,11 @@ WORKS = (
         {LIMIT: 0.95, "torchvision": 1.8},
         rounds=(2, 5),
     ),
+)
+
+# Each trick against this project without it: `--only tricks`
+TRICKS = (
+    replace(WORKS[0], sides=(OURS, *OF_THE_LOOP, "momentum_as_written"), targets={}, steps=(200, 400)),
+    replace(WORKS[1], sides=(OURS, "plain_crop"), targets={}),
+    replace(WORKS[2], sides=(OURS, "momentum_as_written", "default_allocator"), targets={}, steps=(1, 2)),
 )

@@ -51,7 +51,8 @@ def collect_results(
         "parameters": sum(layer.weights + layer.biases for layer in plan.layers),
         **cost,
         "peak_memory_mb": peak_memory_mb(on_gpu=parts.hardware.accelerator == "gpu"),
-        "hardware": parts.hardware.remark,
+        **parts.hardware.fields,
+        "processes": cfg.trainer.devices * cfg.trainer.nodes,
         "threads": plan.threads,
         **provenance(),
     }

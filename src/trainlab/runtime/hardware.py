@@ -18,7 +18,17 @@ class Hardware:
     strategy: str
     precision: Literal["32-true", "bf16-mixed"]
     channels_last: bool
+    device: str
     remark: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """For results.json."""
+        return {
+            "device": self.device,
+            "precision": "bfloat16" if self.precision == "bf16-mixed" else "float32",
+            "memory_format": "channels_last" if self.channels_last else "contiguous",
+        }
 
 
 def choose_hardware(
@@ -46,16 +56,17 @@ def choose_hardware(
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bfloat16()
     half = precision == "bfloat16" or (precision == "auto" and native)
     last = convolutions if channels_last == "auto" else bool(channels_last)
-    if on_gpu:
-        where = torch.cuda.get_device_name(0) + (f" × {devices}" if devices > 1 else "")
-    else:
-        where = "CPU" + (f", {devices} processes" if devices > 1 else "")
+    device = torch.cuda.get_device_name(0) if on_gpu else "CPU"
+    several = f" × {devices}" if on_gpu else f", {devices} processes"
+    where, how = device + several * (devices > 1), "bfloat16 autocast" if half else "float32"
+    order = "channels last" if last else "channels first"
     return Hardware(
         "gpu" if on_gpu else "cpu",
         strategy if strategy != "auto" or devices == 1 else "ddp",
         "bf16-mixed" if half else "32-true",
         last,
-        f"{where} · {'bfloat16 autocast' if half else 'float32'} · {'channels last' if last else 'channels first'}",
+        device,
+        f"{where} · {how} · {order}",
     )
 
 
