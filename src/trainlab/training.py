@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
 
 from trainlab.classifier import Classifier, Recipe
+from trainlab.debugging import Watch
 from trainlab.optim import Schedule
 from trainlab.recording.recorder import Recorder
 from trainlab.recording.results import collect_results
@@ -47,12 +49,14 @@ def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ())
     trainer = make_trainer(parts, plan, run_dir, [*standard, *callbacks], resumed)
     interruption.alone(trainer)
 
+    watched = cfg.get("debug") and cfg.debug.find_anomalies
     with (
         recorder.recording(trainer, resumed, last),
         heard_by(interruption.hear),
         going_on(resumed, cfg.ckpt, last),
     ):
-        trainer.fit(classifier, parts.data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
+        with Watch(parts.net, trainer).watching() if watched else nullcontext():
+            trainer.fit(classifier, parts.data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
         recorder.fitted()
         gaps = closed_form.gaps_of(parts)
         tested_epoch = trainer.current_epoch

@@ -15,6 +15,7 @@ GROUPS = {
     "logger": "where the numbers go",
     "ablation": "one of AlexNet's tricks taken away; with experiment=alexnet_ablation",
     "experiment": "a claim of the lecture or the paper, as a configuration",
+    "debug": "a run that looks for a mistake",
 }
 
 EXAMPLES = {

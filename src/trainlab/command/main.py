@@ -8,11 +8,13 @@ import operator
 import os
 import re
 import secrets
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,10 +50,17 @@ RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # tw
 if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
     RUN_STAMP = f"torchrun_{os.environ['TORCHELASTIC_RUN_ID'][:8]}"  # the same in all its processes
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
+OmegaConf.register_new_resolver("temporary_run", lambda: temporary_run(RUN_STAMP), replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+OPTIONAL = ("experiment", "ablation", "debug")  # groups that a run can do without
 LOCK_SECONDS = 5.0  # for a run directory: a process that was killed may take a moment to vanish
 
 Result = TypeVar("Result")
+
+
+def temporary_run(stamp: str) -> str:
+    """The directory of a run that is removed when it has ended well."""
+    return str(Path(tempfile.gettempdir()) / f"trainlab_{stamp}")
 
 
 def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -128,9 +137,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     outlast_terminal()
     refuse_more_than_there_is_room_for(cfg.trainer)
-    taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
-    lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
-    with lock, heard_by(stop_at_once):
+    with removed_if_temporary(run_dir, cfg), taking(run_dir), heard_by(stop_at_once):
         with no_garbage_collection():  # imports torch: only once the choices are known to be right
             from trainlab.runtime.lean_imports import import_lightning
 
@@ -149,6 +156,22 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
             run_dir=run_dir,
         )
         return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
+
+
+def taking(run_dir: Path) -> AbstractContextManager[None]:
+    """Inside, no other command runs in this directory. Raises TakenError."""
+    taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
+    return only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
+
+
+@contextmanager
+def removed_if_temporary(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
+    """Where nobody named a directory for debug=quick, its own goes when the run has ended well; said, too."""
+    yield
+    prefix = temporary_run("")
+    if cfg.get("debug") and cfg.logger.name == "none" and str(run_dir).startswith(prefix) and is_first():
+        shutil.rmtree(run_dir, ignore_errors=True)
+        print("the run came to its end, and its temporary directory is removed; hydra.run.dir=… keeps one")
 
 
 def exit_status() -> int:
@@ -423,7 +446,9 @@ def check_choices(overrides: list[str]) -> None:
         if override.is_delete():
             raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
         choice = override.value()
-        if (not isinstance(choice, str) or choice not in GROUPS[key]) and (key, choice) != ("experiment", None):
+        if choice is None and key in OPTIONAL:  # which Hydra cannot read from a command line
+            raise InputError(f"{override.input_line}: a run is without {key} where nothing is said; leave it out.")
+        if not isinstance(choice, str) or choice not in GROUPS[key]:
             raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainlab.command.arguments import Arguments
 from trainlab.configuration.stored import options_of
-from trainlab.data.image_set import ImageSet, passed_over
+from trainlab.data.image_set import ImageSet, passed_over, spread
 from trainlab.data.packed.format import PackedImages, is_packed, labels, read_packed
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.pictures import pictures_below, read_picture
@@ -178,12 +178,6 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
             f"{trained.saved.facts.input_shape[0]}×{trained.stored}×{trained.stored}."
         )
     return known.take(spread(len(known), among)), left_out
-
-
-def spread(count: int, among: int | None) -> Tensor:
-    """int64: at most `among` of `count` places, evenly spread (pictures lie class by class)."""
-    some = min(count, among or count)
-    return torch.arange(some) * count // some
 
 
 def most_similar(trained: Trained, images: Tensor, known: ImageSet, count: int) -> Tensor:

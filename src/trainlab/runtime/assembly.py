@@ -105,6 +105,7 @@ def read_data(
         augmentation,
         batch_size=cfg.data.batch_size,
         train_examples=cfg.data.get("train_examples"),
+        batches=debug.batches if (debug := cfg.get("debug")) else None,
         seed=cfg.seed,
         channels_last=channels_last,
     )

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig
 
 from trainlab.classifier import diverged
+from trainlab.debugging import MustLearn
 from trainlab.errors import InputError
 from trainlab.metrics import TOP_K
 from trainlab.recording.recorder import Recorder
@@ -72,6 +73,8 @@ def early_ends(cfg: DictConfig) -> list[Callback]:
                 check_finite=False,
             )
         )
+    if (debug := cfg.get("debug")) and debug.must_learn:
+        ends.append(MustLearn())
     return ends
 
 
