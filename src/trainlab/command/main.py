@@ -53,6 +53,10 @@ OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
 OmegaConf.register_new_resolver("temporary_run", lambda: temporary_run(RUN_STAMP), replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 OPTIONAL = ("experiment", "ablation", "debug")  # groups that a run can do without
+MULTIRUN = {"-m", "--multirun"}
+SHELL_COMPLETION, SHELLS = {"-sc", "--shell-completion"}, ("bash", "fish", "zsh")
+TAKE_A_WORD = {"-c", "--cfg", "-i", "--info", "-p", "--package"}
+SHOWS = {*TAKE_A_WORD, "--resolve"}  # Hydra's options that show the configuration
 LOCK_SECONDS = 5.0  # for a run directory: a process that was killed may take a moment to vanish
 
 Result = TypeVar("Result")
@@ -99,8 +103,9 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
 def main() -> None:
     """``python train.py …``, all of it; ends the process."""
     typed = sys.argv[1:]
-    # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second.
-    sys.argv[1:] = sorted(typed, key=lambda word: word not in ("-m", "--multirun"))
+    # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second, and the first
+    # word after --info for a part of the configuration.
+    sys.argv[1:] = sorted(typed, key=lambda word: 0 if word in MULTIRUN else 1 if is_override(word) else 2)
     show_help(sys.argv[1:])
     check_command_line(sys.argv[1:])
     with quick_exit():
@@ -193,16 +198,20 @@ def show_help(arguments: list[str]) -> None:
 def check_command_line(arguments: list[str]) -> None:
     """Compose and check what train.py is about to run, and make its run directory.
 
-    Hydra's own commands (--cfg, --info, …) are left to Hydra.
+    Hydra's own commands are left to Hydra; of those that show the configuration what is typed is checked.
     """
-    sweep = "-m" in arguments or "--multirun" in arguments
-    options = [argument for argument in arguments if argument.startswith("-") and argument not in ("-m", "--multirun")]
-    if options and set(options) != {"--cfg"}:
+    sweep = not MULTIRUN.isdisjoint(arguments)
+    options = [argument for argument in arguments if argument.startswith("-") and argument not in MULTIRUN]
+    overrides = [argument for argument in arguments if is_override(argument)]
+    if not SHELL_COMPLETION.isdisjoint(options):
+        check_completion(overrides)
+    if not SHOWS.issuperset(options):
         return
-    overrides = [a for a in arguments if "=" in a or a.startswith("~")]
+    if options and sweep:
+        raise InputError(f"{options[0]} shows the configuration of one run; leave -m out, and give one value of each.")
     stray = [a for a in arguments if a not in overrides and not a.startswith("-")]
     if options:
-        stray = stray[1:]  # --cfg's own word
+        stray = stray[len(TAKE_A_WORD.intersection(options)) :]
     if stray:
         raise InputError(
             f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
@@ -231,6 +240,20 @@ def check_command_line(arguments: list[str]) -> None:
             run_dir = folder_of("hydra.run.dir", cfg.hydra.run.dir)
             refuse_occupied(run_dir, cfg.ckpt)
             make_run_directory(run_dir)
+
+
+def is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+
+
+def check_completion(words: list[str]) -> None:
+    """Of ``--shell-completion install=bash``. Raises InputError."""
+    for word in words:
+        what, _, shell = word.partition("=")
+        if what in ("install", "uninstall") and shell not in SHELLS:
+            raise InputError(f"there is no completion for {shell or 'no shell'}; {nearest(shell, list(SHELLS))}.")
+    if not any(word.startswith(("install=", "uninstall=", "query=")) for word in words):
+        raise InputError('for which shell? eval "$(python train.py --shell-completion install=bash)".')
 
 
 def points(overrides: list[str]) -> list[list[str]]:
