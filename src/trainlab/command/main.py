@@ -46,7 +46,14 @@ GROUPS = {
     for folder in sorted(CONF.iterdir())
     if folder.is_dir() and folder.name != "hydra"
 }
-RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
+
+
+def new_stamp() -> str:
+    """What a run's directory is called: the time, and a few signs by which two runs of one second stay apart."""
+    return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"
+
+
+RUN_STAMP = new_stamp()  # of this command
 if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
     RUN_STAMP = f"torchrun_{os.environ['TORCHELASTIC_RUN_ID'][:8]}"  # the same in all its processes
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
@@ -142,7 +149,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     outlast_terminal()
     refuse_more_than_there_is_room_for(cfg.trainer)
-    with removed_if_temporary(run_dir, cfg), taking(run_dir), heard_by(stop_at_once):
+    with removed_if_temporary(run_dir), taking(run_dir), heard_by(stop_at_once):
         with no_garbage_collection():  # imports torch: only once the choices are known to be right
             from trainlab.runtime.lean_imports import import_lightning
 
@@ -170,11 +177,10 @@ def taking(run_dir: Path) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def removed_if_temporary(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
-    """Where nobody named a directory for debug=quick, its own goes when the run has ended well; said, too."""
+def removed_if_temporary(run_dir: Path, name: str = temporary_run(RUN_STAMP)) -> Iterator[None]:
+    """Where it is `name`, for nobody named another, it is removed when the run has ended well, which is said."""
     yield
-    prefix = temporary_run("")
-    if cfg.get("debug") and cfg.logger.name == "none" and str(run_dir).startswith(prefix) and is_first():
+    if str(run_dir) == name and is_first():
         shutil.rmtree(run_dir, ignore_errors=True)
         print("the run came to its end, and its temporary directory is removed; hydra.run.dir=… keeps one")
 
@@ -278,12 +284,10 @@ def points(overrides: list[str]) -> list[list[str]]:
     return [list(point.values()) for point in [first, *others]]
 
 
-def refuse_occupied(run_dir: Path, ckpt: str | None) -> None:
+def refuse_occupied(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
     """A run is never written over. Raises InputError."""
     if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
-        raise InputError(
-            f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another hydra.run.dir=…"
-        )
+        raise InputError(f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another {option}=…")
 
 
 def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
@@ -539,12 +543,22 @@ def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
 
     It is gone again if this command turns out to be a mistake.
     """
+    MADE[:] = [footprint_of(path, option)]
+    make_writable(path, option)
+
+
+def footprint_of(path: Path, option: str) -> Footprint:
+    """The folder as it is. Raises InputError, naming the option that names it."""
     try:
-        MADE[:] = [Footprint(path)]
+        return Footprint(path)
     except OSError as error:
         raise InputError(
             f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
         ) from None
+
+
+def make_writable(path: Path, option: str) -> None:
+    """Make the folder and write to it once. Raises InputError."""
     probe = path / ".writable"
     try:
         path.mkdir(parents=True, exist_ok=True)
