@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainlab.errors import InputError
-from trainlab.sweeps.table import SEED, Run, choices_of, gather
+from trainlab.sweeps.point import NOT_COMPARED, alike
+from trainlab.sweeps.table import SEED, Run, gather
 
 if TYPE_CHECKING:
     import pandas
 
 GROUPS = ("model", "data", "loss", "reg", "optim", "aug")
+SAID_ELSEWHERE = (*NOT_COMPARED, "recipe", "describe")  # parts whose options show in others, or change no number
 
 
 def read_runs(*folders: str | os.PathLike[str]) -> pandas.DataFrame:
@@ -33,8 +35,7 @@ def read_runs(*folders: str | os.PathLike[str]) -> pandas.DataFrame:
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row for each run: where and how it ended, what was chosen, what it came to."""
-    choices = [key for key in choices_of(runs) if key not in GROUPS]
-    keys = [*GROUPS, *choices, SEED]
+    keys = [*GROUPS, *options_of(runs), SEED]
     rows = []
     for run in runs:
         row: dict[str, Any] = {"folder": str(run.folder), "state": run.state, "error": run.error or None}
@@ -42,3 +43,15 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
         row |= {name: value for name, value in run.results.items() if name not in row}
         rows.append(row)
     return rows
+
+
+def options_of(runs: Sequence[Run]) -> list[str]:
+    """What the sweeps vary, then every other option by which the runs differ; a choice by the name of its group."""
+    keys = dict.fromkeys(key for run in runs for key in run.swept)
+    known = [run.config for run in runs if run.config]
+    for key in dict.fromkeys(key for config in known for key in config):
+        group, _, last = key.rpartition(".")
+        said_elsewhere = key.split(".")[0] in SAID_ELSEWHERE or last == "_target_" or group.endswith(".load")
+        if not said_elsewhere and len({alike(config.get(key)) for config in known}) > 1:
+            keys[group if last == "name" else key] = None
+    return [key for key in keys if key not in (*GROUPS, SEED)]
