@@ -66,7 +66,7 @@ def test_what_is_composed_is_what_the_command_line_composes():
     assert trainlab.compose(words) == without_hydra(compose_run(words))
 
 
-@pytest.mark.filterwarnings("ignore:.*version_base")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("words", [["model=mlp"], ["model=mpl"]])
 def test_a_program_that_uses_hydra_itself_finds_it_as_it_was(words):
     def try_it() -> None:
