@@ -192,12 +192,17 @@ class TenCrop(Augmentation):
 
     def test_views(self, images: Tensor) -> Tensor:
         images = self.prepare(self.enlarge(images))
-        tops, lefts, mirrored = self.corner(torch.arange(self.views))
         views = []
-        for top, left, mirror in zip(tops.tolist(), lefts.tolist(), mirrored.tolist(), strict=True):
+        for top, left, mirror in self.places:
             view = images[..., top : top + self.size, left : left + self.size]
             views.append(view.flip(-1) if mirror else view)
         return torch.stack(views)
+
+    @cached_property
+    def places(self) -> list[tuple[int, int, bool]]:
+        """top, left and mirrored of each view of the test."""
+        tops, lefts, mirrored = self.corner(torch.arange(self.views))
+        return list(zip(tops.tolist(), lefts.tolist(), mirrored.tolist(), strict=True))
 
 
 class AlexNetAugmentation(TenCrop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from trainlab.recording.results import collect_results
 from trainlab.runtime import closed_form
 from trainlab.runtime.assembly import Assembly, assemble
 from trainlab.runtime.callbacks import callbacks_of
+from trainlab.runtime.debugging import Watch
 from trainlab.runtime.hardware import compile_net
 from trainlab.runtime.plan import Plan, plan_run
 from trainlab.runtime.trainer import make_trainer
@@ -47,12 +49,14 @@ def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ())
     trainer = make_trainer(parts, plan, run_dir, [*standard, *callbacks], resumed)
     interruption.alone(trainer)
 
+    watched = cfg.get("debug") and cfg.debug.find_anomalies
     with (
         recorder.recording(trainer, resumed, last),
         heard_by(interruption.hear),
         going_on(resumed, cfg.ckpt, last),
     ):
-        trainer.fit(classifier, parts.data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
+        with Watch(parts.net, trainer).watching() if watched else nullcontext():
+            trainer.fit(classifier, parts.data, ckpt_path=str(resumed.path) if resumed else None, weights_only=True)
         recorder.fitted()
         gaps = closed_form.gaps_of(parts)
         tested_epoch = trainer.current_epoch

@@ -77,6 +77,7 @@ def whole(option: str, value: Any) -> dict[str, Any]:
     model, _, path = option.rpartition(":")
     words = [f"model={model}"] if model else []
     words += ["data=elpv"] if path == "data.classes" else []
+    words += ["debug=quick"] if path.startswith("debug.") else []
 
     plain: Any = OmegaConf.to_container(without_hydra(compose_run(words)), resolve=True)
     *groups, name = path.split(".")

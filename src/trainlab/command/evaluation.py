@@ -39,6 +39,7 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     name, saved = names[0], every[0]
     typed = [word.input_line or "" for word in words if word.key_or_group != "ckpt"]
     cfg = changed(saved.config, typed)
+    cfg.debug = None  # a few batches of the test set would be no test error
 
     hardware = hardware_for(cfg, strategy="auto", devices=1)
     shape = saved.facts.input_shape

@@ -25,6 +25,7 @@ GROUPS = {
     "logger": "where the numbers go",
     "ablation": "one of AlexNet's tricks taken away; with experiment=alexnet_ablation",
     "experiment": "a claim of the lecture or the paper, as a configuration",
+    "debug": "a run that looks for a mistake",
 }
 
 EXAMPLES = {
@@ -79,7 +80,11 @@ def help_text(conf: Path) -> str:
         lines += [f"  {command}", f"      {what}"]
     lines += ["", "Sweeps: python train.py -m reg.l2=0,1e-4,1e-3 seed=0,1,2", ""]
     lines += [f"  {option:<56}{what}" for option, what in SWEEP_OPTIONS.items()]
-    lines += ["", "Also: --cfg job (print the configuration)."]
+    lines += [
+        "",
+        "Also: --cfg job (print the configuration), --info (how it is put together, from which files and plug-ins).",
+    ]
+    lines += ['Completion of groups, choices and options by the Tab key: eval "$(python train.py -sc install=bash)".']
     return "\n".join(lines)
 
 

@@ -8,11 +8,13 @@ import operator
 import os
 import re
 import secrets
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,14 +46,32 @@ GROUPS = {
     for folder in sorted(CONF.iterdir())
     if folder.is_dir() and folder.name != "hydra"
 }
-RUN_STAMP = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"  # two runs of one second stay apart
+
+
+def new_stamp() -> str:
+    """What a run's directory is called: the time, and a few signs by which two runs of one second stay apart."""
+    return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"
+
+
+RUN_STAMP = new_stamp()  # of this command
 if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
     RUN_STAMP = f"torchrun_{os.environ['TORCHELASTIC_RUN_ID'][:8]}"  # the same in all its processes
 OmegaConf.register_new_resolver("run_stamp", lambda: RUN_STAMP, replace=True)
+OmegaConf.register_new_resolver("temporary_run", lambda: temporary_run(RUN_STAMP), replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+OPTIONAL = ("experiment", "ablation", "debug")  # groups that a run can do without
+MULTIRUN = {"-m", "--multirun"}
+SHELL_COMPLETION, SHELLS = {"-sc", "--shell-completion"}, ("bash", "fish", "zsh")
+TAKE_A_WORD = {"-c", "--cfg", "-i", "--info", "-p", "--package"}
+SHOWS = {*TAKE_A_WORD, "--resolve"}  # Hydra's options that show the configuration
 LOCK_SECONDS = 5.0  # for a run directory: a process that was killed may take a moment to vanish
 
 Result = TypeVar("Result")
+
+
+def temporary_run(stamp: str) -> str:
+    """The directory of a run that is removed when it has ended well."""
+    return str(Path(tempfile.gettempdir()) / f"trainlab_{stamp}")
 
 
 def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -90,8 +110,9 @@ def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
 def main() -> None:
     """``python train.py …``, all of it; ends the process."""
     typed = sys.argv[1:]
-    # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second.
-    sys.argv[1:] = sorted(typed, key=lambda word: word not in ("-m", "--multirun"))
+    # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second, and the first
+    # word after --info for a part of the configuration.
+    sys.argv[1:] = sorted(typed, key=lambda word: 0 if word in MULTIRUN else 1 if is_override(word) else 2)
     show_help(sys.argv[1:])
     check_command_line(sys.argv[1:])
     with quick_exit():
@@ -128,9 +149,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     outlast_terminal()
     refuse_more_than_there_is_room_for(cfg.trainer)
-    taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
-    lock = only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
-    with lock, heard_by(stop_at_once):
+    with removed_if_temporary(run_dir), taking(run_dir), heard_by(stop_at_once):
         with no_garbage_collection():  # imports torch: only once the choices are known to be right
             from trainlab.runtime.lean_imports import import_lightning
 
@@ -149,6 +168,21 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
             run_dir=run_dir,
         )
         return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
+
+
+def taking(run_dir: Path) -> AbstractContextManager[None]:
+    """Inside, no other command runs in this directory. Raises TakenError."""
+    taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
+    return only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
+
+
+@contextmanager
+def removed_if_temporary(run_dir: Path, name: str = temporary_run(RUN_STAMP)) -> Iterator[None]:
+    """Where it is `name`, for nobody named another, it is removed when the run has ended well, which is said."""
+    yield
+    if str(run_dir) == name and is_first():
+        shutil.rmtree(run_dir, ignore_errors=True)
+        print("the run came to its end, and its temporary directory is removed; hydra.run.dir=… keeps one")
 
 
 def exit_status() -> int:
@@ -170,16 +204,20 @@ def show_help(arguments: list[str]) -> None:
 def check_command_line(arguments: list[str]) -> None:
     """Compose and check what train.py is about to run, and make its run directory.
 
-    Hydra's own commands (--cfg, --info, …) are left to Hydra.
+    Hydra's own commands are left to Hydra; of those that show the configuration what is typed is checked.
     """
-    sweep = "-m" in arguments or "--multirun" in arguments
-    options = [argument for argument in arguments if argument.startswith("-") and argument not in ("-m", "--multirun")]
-    if options and set(options) != {"--cfg"}:
+    sweep = not MULTIRUN.isdisjoint(arguments)
+    options = [argument for argument in arguments if argument.startswith("-") and argument not in MULTIRUN]
+    overrides = [argument for argument in arguments if is_override(argument)]
+    if not SHELL_COMPLETION.isdisjoint(options):
+        check_completion(overrides)
+    if not SHOWS.issuperset(options):
         return
-    overrides = [a for a in arguments if "=" in a or a.startswith("~")]
+    if options and sweep:
+        raise InputError(f"{options[0]} shows the configuration of one run; leave -m out, and give one value of each.")
     stray = [a for a in arguments if a not in overrides and not a.startswith("-")]
     if options:
-        stray = stray[1:]  # --cfg's own word
+        stray = stray[len(TAKE_A_WORD.intersection(options)) :]
     if stray:
         raise InputError(
             f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
@@ -210,6 +248,20 @@ def check_command_line(arguments: list[str]) -> None:
             make_run_directory(run_dir)
 
 
+def is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+
+
+def check_completion(words: list[str]) -> None:
+    """Of ``--shell-completion install=bash``. Raises InputError."""
+    for word in words:
+        what, _, shell = word.partition("=")
+        if what in ("install", "uninstall") and shell not in SHELLS:
+            raise InputError(f"there is no completion for {shell or 'no shell'}; {nearest(shell, list(SHELLS))}.")
+    if not any(word.startswith(("install=", "uninstall=", "query=")) for word in words):
+        raise InputError('for which shell? eval "$(python train.py --shell-completion install=bash)".')
+
+
 def points(overrides: list[str]) -> list[list[str]]:
     """A sweep's first point, then each other value of each swept option once: enough to find a wrong value."""
     values: dict[str, list[str]] = {}  # a later override of the same option wins, as in Hydra
@@ -232,12 +284,10 @@ def points(overrides: list[str]) -> list[list[str]]:
     return [list(point.values()) for point in [first, *others]]
 
 
-def refuse_occupied(run_dir: Path, ckpt: str | None) -> None:
+def refuse_occupied(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
     """A run is never written over. Raises InputError."""
     if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
-        raise InputError(
-            f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another hydra.run.dir=…"
-        )
+        raise InputError(f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another {option}=…")
 
 
 def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
@@ -423,7 +473,9 @@ def check_choices(overrides: list[str]) -> None:
         if override.is_delete():
             raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
         choice = override.value()
-        if (not isinstance(choice, str) or choice not in GROUPS[key]) and (key, choice) != ("experiment", None):
+        if choice is None and key in OPTIONAL:  # which Hydra cannot read from a command line
+            raise InputError(f"{override.input_line}: a run is without {key} where nothing is said; leave it out.")
+        if not isinstance(choice, str) or choice not in GROUPS[key]:
             raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
 
 
@@ -490,12 +542,22 @@ def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
 
     It is gone again if this command turns out to be a mistake.
     """
+    MADE[:] = [footprint_of(path, option)]
+    make_writable(path, option)
+
+
+def footprint_of(path: Path, option: str) -> Footprint:
+    """The folder as it is. Raises InputError, naming the option that names it."""
     try:
-        MADE[:] = [Footprint(path)]
+        return Footprint(path)
     except OSError as error:
         raise InputError(
             f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
         ) from error
+
+
+def make_writable(path: Path, option: str) -> None:
+    """Make the folder and write to it once. Raises InputError."""
     probe = path / ".writable"
     try:
         path.mkdir(parents=True, exist_ok=True)

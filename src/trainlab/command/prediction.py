@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
 from trainlab.command.arguments import Arguments
+from trainlab.command.pictures import BATCH, read_images
 from trainlab.configuration.stored import options_of
-from trainlab.data.image_set import ImageSet, passed_over
+from trainlab.data.image_set import ImageSet, passed_over, spread
 from trainlab.data.packed.format import PackedImages, is_packed, labels, read_packed
 from trainlab.data.packed.listing import list_images
-from trainlab.data.packed.pictures import pictures_below, read_picture
+from trainlab.data.packed.pictures import read_picture
 from trainlab.errors import InputError
 from trainlab.figures.predictions import neighbours, top_classes
 from trainlab.figures.style import save
@@ -28,7 +26,6 @@ from trainlab.recording.terminal import console
 from trainlab.runtime.assembly import source as source_of
 from trainlab.survival.trained import Trained, read_trained
 
-BATCH = 64
 MOST_DRAWN = 16  # pictures in a figure
 
 
@@ -94,45 +91,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(arguments))
 
 
-def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tensor, list[str]]:
-    """Names, uint8 (N, C, S, S) and, of folders, sentences about what is left out. Raises InputError."""
-    size, channels = trained.stored, trained.saved.facts.input_shape[0]
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    names: list[str] = []
-    pixels: list[Tensor] = []
-    skipped: list[str] = []
-    remarks: list[str] = []
-
-    def add(source: Any, name: str) -> None:
-        pixels.append(read_picture(source, name=name, size=size, channels=channels))
-        names.append(name)
-
-    for word in given:
-        path = Path(word)
-        if word == "-":
-            content = sys.stdin.buffer.read() if sys.stdin is not None else b""
-            if not content:
-                raise InputError("there is no picture on standard input.")
-            add(io.BytesIO(content), "standard input")
-        elif path.is_dir():
-            files, hidden = pictures_below(path, suffixes=known)
-            remarks += [passed_over(hidden)] if hidden else []
-            if not files:
-                raise InputError(f"the folder {path} holds no pictures of a format that Pillow opens.")
-            for file in files:
-                try:
-                    add(path / file, file)
-                except InputError as error:
-                    skipped.append(f"left out: {error}")
-        elif path.is_file():
-            add(path, path.name)
-        else:
-            raise InputError(f"{word} does not exist; name pictures, folders, or - for standard input.")
-    if not pixels:
-        raise InputError(f"none of the pictures can be read; the first: {skipped[0]}")
-    return names, torch.stack(pixels), skipped + remarks
-
-
 def table_of(names: Sequence[str], classes: Sequence[Sequence[str]], probabilities: Tensor) -> Table:
     table = Table(title="most probable classes", title_justify="left")
     table.add_column("picture", overflow="fold")
@@ -178,12 +136,6 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
             f"{trained.saved.facts.input_shape[0]}×{trained.stored}×{trained.stored}."
         )
     return known.take(spread(len(known), among)), left_out
-
-
-def spread(count: int, among: int | None) -> Tensor:
-    """int64: at most `among` of `count` places, evenly spread (pictures lie class by class)."""
-    some = min(count, among or count)
-    return torch.arange(some) * count // some
 
 
 def most_similar(trained: Trained, images: Tensor, known: ImageSet, count: int) -> Tensor:

@@ -62,6 +62,13 @@ class Ablation(Group):
     logs: list[float | None] = []
 
 
+class Debug(Group):
+    name: Literal["quick", "overfit", "anomaly"]
+    batches: PositiveInt | None
+    must_learn: bool
+    find_anomalies: bool
+
+
 class Model(Group):
     name: str
     activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
@@ -182,6 +189,7 @@ class Config(BaseModel):
     trainer: Trainer
     logger: Logger
     ablation: Ablation | None = None
+    debug: Debug | None = None
     seed: Seed
     ckpt: str | None
     profile: bool
@@ -215,6 +223,29 @@ def check(config: dict[str, Any]) -> None:
             )
     if checked.trainer.compile and checked.trainer.devices * checked.trainer.nodes > 1:
         raise InputError("trainer.compile=true is for runs of one process; leave it out, or use trainer.devices=1.")
+    if checked.debug is not None:
+        check_debug(checked, checked.debug)
+
+
+def check_debug(checked: Config, debug: Debug) -> None:
+    """What does not go together with the group `debug`. Raises InputError."""
+    if debug.find_anomalies and checked.trainer.compile:
+        raise InputError(
+            "debug.find_anomalies=true (debug=anomaly) looks at each layer, and trainer.compile=true makes one piece "
+            "of them; leave one out."
+        )
+    if not debug.must_learn:
+        return
+    harder = [
+        f"reg.{name}={value:g}" for name, value in (("l2", checked.reg.l2), ("dropout", checked.reg.dropout)) if value
+    ]
+    if checked.aug.name != "none":
+        harder.append(f"aug={checked.aug.name}")
+    if harder:
+        raise InputError(
+            f"debug.must_learn=true (debug=overfit) asks for a training error of 0, and {harder[0]} works against "
+            "that; leave it out."
+        )
 
 
 def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | None:

@@ -179,6 +179,21 @@ def left_whole(labels: Tensor, away: Tensor, classes: int) -> Tensor:
     return there & (torch.bincount(labels[away], minlength=classes) == 0) & (len(away) > 0)
 
 
+def spread(count: int, most: int | None) -> Tensor:
+    """int64: at most `most` of `count` places, evenly spread (pictures often lie class by class); None for all."""
+    some = min(count, most or count)
+    return torch.arange(some) * count // some
+
+
+def a_few(sets: Splits, train: int, val: int, test: int) -> Splits:
+    """At most so many examples of each part, evenly spread over it."""
+
+    def some(part: ImageSet, most: int) -> ImageSet:
+        return part.take(spread(len(part), most)) if len(part) > most else part
+
+    return replace(sets, train=some(sets.train, train), val=some(sets.val, val), test=some(sets.test, test))
+
+
 def fewer(sets: Splits, train_examples: int | None) -> Splits:
     """Only so many training examples, of every class the same share and the same ones for every seed.
 

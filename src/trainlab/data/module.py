@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
 from trainlab.data.batches import Batch, EpochBatches, Slices
-from trainlab.data.image_set import NOTED, ImageSet, Splits, fewer
+from trainlab.data.image_set import NOTED, ImageSet, Splits, a_few, fewer
 from trainlab.data.packed.format import PackedImages
 from trainlab.errors import InputError
 
@@ -26,6 +26,8 @@ class ImageData(L.LightningDataModule):
     load: reads the sets, once. batch_size: global, over all ranks; None for the whole training set in one batch.
     train_examples: only so many of the training set, of every class the same share; None for all.
     augmentation: given the side of the stored images, makes the `Augmentation`; points take NoAugmentation only.
+    batches: only so many batches of each set, views counted, evenly spread over it; None for all. A set that is one
+        batch stays whole.
     """
 
     def __init__(
@@ -35,12 +37,13 @@ class ImageData(L.LightningDataModule):
         *,
         batch_size: int | None,
         train_examples: int | None = None,
+        batches: int | None = None,
         seed: int = 0,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
-        self.batch_size, self.train_examples = batch_size, train_examples
+        self.batch_size, self.train_examples, self.batches = batch_size, train_examples, batches
         self.seed, self.channels_last = seed, channels_last
         self.splits: Splits | None = None
         self.augmentation: Augmentation | None = None
@@ -52,29 +55,39 @@ class ImageData(L.LightningDataModule):
         if self.splits is not None:
             return
         self.splits = fewer(self.load(), self.train_examples)
-        train = self.splits.train
-        if train.is_points:
-            if not isinstance(self.make_augmentation(stored=1), NoAugmentation):
-                raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
-        else:
-            self.augmentation = self.make_augmentation(stored=train.images.shape[-1])
-            if isinstance(train.images, PackedImages):  # they were measured when the set was packed
-                self.augmentation.mean = train.images.colours.mean
-                self.augmentation.covariance = train.images.colours.covariance
-            else:
-                self.augmentation.mean = channel_mean(train.images)
-                if self.augmentation.needs_covariance:
-                    self.augmentation.covariance = channel_covariance(train.images)
+        stored = self.splits.train.images.shape[-1]
+        if not self.splits.train.is_points:
+            self.augmentation = self.make_augmentation(stored=stored)
+        elif not isinstance(self.make_augmentation(stored=1), NoAugmentation):
+            raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
+        if self.batches is not None and self.batch_size is not None:
+            most = self.batches * self.batch_size
+            least = -(-self.batch_size // self.train_views)  # images whose views fill one batch
+            tested = -(-most // self.test_views)
+            self.splits = a_few(self.splits, train=max(most // self.train_views, least), val=most, test=tested)
+        if self.augmentation is not None:
+            self._measure(self.augmentation, self.splits.train)
             if self.channels_last:  # once, instead of each batch
                 read = self.splits
                 parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
                 self.splits = replace(read, **parts)
+        train = self.splits.train
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(
                 f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are; "
                 f"use at most {pairs}."
             )
+
+    def _measure(self, augmentation: Augmentation, train: ImageSet) -> None:
+        """The mean of the training set, and the covariance of its colours where it is needed."""
+        if isinstance(train.images, PackedImages):  # they were measured when the set was packed
+            augmentation.mean = train.images.colours.mean
+            augmentation.covariance = train.images.colours.covariance
+            return
+        augmentation.mean = channel_mean(train.images)
+        if augmentation.needs_covariance:
+            augmentation.covariance = channel_covariance(train.images)
 
     @property
     def sets(self) -> Splits:

@@ -14,7 +14,7 @@ from trainlab.data.packed.listing import Listing
 from trainlab.data.packed.writer import Form, bytes_needed, pack
 from trainlab.recording.duration import duration
 from trainlab.recording.terminal import console
-from trainlab.runtime.memory import gigabytes
+from trainlab.runtime.room import gigabytes
 from trainlab.survival.signals import noted, outlast_terminal, stopped
 
 LINE_SECONDS = 10.0  # between two lines where there is no terminal

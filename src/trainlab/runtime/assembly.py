@@ -24,7 +24,7 @@ from trainlab.objective import L2, Loss
 from trainlab.optim import GradientDescent, Momentum, make_optimizer
 from trainlab.recording.packing import pack_in_sight
 from trainlab.runtime.hardware import Hardware, choose_hardware
-from trainlab.runtime.memory import free_memory, gigabytes
+from trainlab.runtime.room import free_memory, gigabytes
 from trainlab.survival import checkpoint
 
 # Arguments that let a source write files or use the network, and the options by which a command asks for that
@@ -103,6 +103,7 @@ def read_data(
         augmentation,
         batch_size=cfg.data.batch_size,
         train_examples=cfg.data.get("train_examples"),
+        batches=debug.batches if (debug := cfg.get("debug")) else None,
         seed=cfg.seed,
         channels_last=channels_last,
     )

@@ -16,6 +16,7 @@ from trainlab.metrics import TOP_K
 from trainlab.recording.recorder import Recorder
 from trainlab.recording.run_directory import CHECKPOINTS
 from trainlab.runtime.assembly import Assembly
+from trainlab.runtime.debugging import MustLearn
 from trainlab.runtime.plan import Plan
 from trainlab.survival.checkpoint import Best, Last, Saved
 from trainlab.survival.interruption import Interruption
@@ -72,6 +73,8 @@ def early_ends(cfg: DictConfig) -> list[Callback]:
                 check_finite=False,
             )
         )
+    if (debug := cfg.get("debug")) and debug.must_learn:
+        ends.append(MustLearn())
     return ends
 
 

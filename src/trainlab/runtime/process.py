@@ -1,6 +1,6 @@
 """Settings of the whole process, each for the time that it saves; only commands make them, no function of the library.
 
-See docs/speed.md for what each was measured to buy.
+`trainlab.run` is one of those. See docs/speed.md for what each was measured to buy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether this machine can hold the processes and threads that a run asks for; known before torch is imported."""
+"""What this machine holds: cores, memory, GPUs, and whether a run asks for more. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 from typing import Any
 
 from trainlab.errors import InputError
-from trainlab.runtime.memory import free_memory, gigabytes
 
 PROCESSES_OF_A_CORE = 4  # beyond that they only take turns
 MEMORY_OF_A_PROCESS = 0.4e9  # bytes: what a perceptron's takes beside what it shares with its parent
@@ -68,3 +67,17 @@ def visible_gpus() -> list[str]:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
     return [str(i) for i, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+
+
+def free_memory() -> float:
+    """Bytes that can be had without swapping; unknown counts as plenty."""
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return float("inf")
+
+
+def gigabytes(count: float) -> str:
+    """Bytes as people read them: "1,234.5 GB", "12.3 MB"."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"

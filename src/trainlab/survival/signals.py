@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,13 @@ def outlives_the_terminal() -> bool:
 
 @contextmanager
 def heard_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Inside, `handler` gets the signals; afterwards they mean what they meant before."""
+    """Inside, `handler` gets the signals; afterwards they mean what they meant before.
+
+    In another thread than the first nothing is done: Python gives signals to the first one only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or not outlives_the_terminal()]
     before = [signal.signal(number, handler) for number in numbers]
     try:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.recording.run_directory import read_results
 from trainlab.runtime import room
-from trainlab.runtime.memory import free_memory
+from trainlab.runtime.room import free_memory
 from trainlab.survival.signals import noted
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW, STATUS, Status
 

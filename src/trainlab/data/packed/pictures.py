@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from trainlab.errors import InputError
-from trainlab.runtime.memory import free_memory, gigabytes
+from trainlab.runtime.room import free_memory, gigabytes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 
@@ -90,7 +91,9 @@ def pictures_below(
     return sorted(found), passed_over
 
 
-def read_picture(source: Path | BinaryIO, *, size: int, channels: int = 3, name: str | None = None) -> Tensor:
+def read_picture(
+    source: Path | BinaryIO | Image.Image, *, size: int, channels: int = 3, name: str | None = None
+) -> Tensor:
     """The centre square of a picture, scaled to size x size with antialiasing. uint8 (channels, size, size).
 
     The same as scaling the short side to `size` and cutting out the centre. Channels: 1 (grey) or 3 (RGB),
@@ -144,11 +147,15 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
     return torch.from_numpy(images if good.all() else images[kept]), torch.from_numpy(kept)
 
 
-def decode(source: Path | BinaryIO, name: str, *, size: int, channels: int = 3) -> np.ndarray:
-    """What `read_picture` says, of a file or of an open one; uint8 (channels, size, size). Raises InputError."""
+def decode(source: Path | BinaryIO | Image.Image, name: str, *, size: int, channels: int = 3) -> np.ndarray:
+    """What `read_picture` says, of a file, of an open one or of Pillow's image; uint8 (channels, size, size).
+
+    Raises InputError.
+    """
     try:
-        with Image.open(source) as image:
-            drafted = image.draft(None, (2 * size, 2 * size))  # for JPEG only, and then with its exact extent
+        with nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
+            # For JPEG files only, and then with the picture's exact extent; an image that is in memory stays as it is.
+            drafted = None if image is source else image.draft(None, (2 * size, 2 * size))
             image.load()
             width, height = drafted[1][2:] if drafted else image.size
             side = min(width, height)

@@ -32,7 +32,7 @@ from trainlab.data.packed.format import BLOCK, FORMAT, SET, checksum_of
 from trainlab.data.packed.listing import Listing, Source
 from trainlab.data.packed.pictures import decode
 from trainlab.errors import InputError, RunError
-from trainlab.runtime.memory import gigabytes
+from trainlab.runtime.room import gigabytes
 from trainlab.survival.atomic import write_whole
 from trainlab.survival.signals import FROM_THE_TERMINAL, SIGNALS, end_with
 

@@ -11,7 +11,7 @@ import torch
 
 from trainlab.data.image_set import UNCUT, VAL, ImageSet, Splits, cut, left_whole
 from trainlab.errors import InputError
-from trainlab.runtime.memory import free_memory, gigabytes
+from trainlab.runtime.room import free_memory, gigabytes
 
 CLASSES = ("0", "1")
 BYTES_OF_A_POINT = 200  # two coordinates in float64 and what scikit-learn makes of them on the way

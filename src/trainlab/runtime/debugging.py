@@ -1,0 +1,105 @@
+"""What the group `debug` adds to a run: examples that have to be learned by heart, and where a NaN comes from."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from trainlab.errors import RunError
+from trainlab.recording.terminal import console
+
+RETURNED_NAN = re.compile(r"Function '(\w+)' returned nan values")  # torch's anomaly mode
+
+
+class MustLearn(Callback):
+    """At the end of a training: raises RunError if its last error on the training set was not 0, else says so."""
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        error = float(trainer.callback_metrics["train/top1_error"])
+        examples = len(trainer.datamodule.sets.train)  # type: ignore[attr-defined]
+        if error == 0:
+            if trainer.is_global_zero:
+                said = f"the {examples} training examples are learned by heart after {trainer.current_epoch} epochs"
+                console().print(said, soft_wrap=True)
+            return
+        loss, lr = float(trainer.callback_metrics["train/loss"]), trainer.optimizers[0].defaults["lr"]
+        raise RunError(
+            f"the {examples} training examples were not learned: after {trainer.current_epoch} epochs their error is "
+            f"{error:.0%} and their loss {loss:.3g}; try optim.lr={lr * 10:g} or {lr / 10:g}, or a trainer.max_epochs "
+            f"above {trainer.max_epochs}, and if nothing helps look for a mistake in the network, the loss or the "
+            "labels (a linear network cannot learn every set)."
+        )
+
+
+class Watch:
+    """Follows the steps of `net` through its layers, there and back. trainer: says which step it is."""
+
+    def __init__(self, net: nn.Module, trainer: L.Trainer) -> None:
+        self.net, self.trainer = net, trainer
+        self.names = {m: name or "the network" for name, m in net.named_modules() if not any(m.children())}
+        self.reached = "the loss"  # on the way back: where the last gradient that was computed went into
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Inside, the first value that is not finite is a RunError with its layer."""
+        hooks = [self.net.register_forward_pre_hook(self.look_at_inputs)]
+        hooks += [layer.register_forward_hook(self.look_at_output) for layer in self.names]
+        try:
+            with warnings.catch_warnings(), torch.autograd.set_detect_anomaly(True):
+                warnings.filterwarnings("ignore", message="Error detected in")  # torch's traceback, said as a sentence
+                yield
+        except RuntimeError as error:
+            found = RETURNED_NAN.search(str(error))
+            if found is None:
+                raise
+            raise RunError(
+                f"the gradient becomes NaN on its way back through {self.reached} (operation {found[1]}) in "
+                f"{self.moment}, from values that are finite; {self.advice}"
+            ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def look_at_inputs(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.reached = "the loss"
+        if not finite(inputs[0]):
+            raise RunError(
+                f"the inputs of the network hold a NaN or an infinity in {self.moment}, before its first layer; "
+                "look at the data."
+            )
+
+    def look_at_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: self.note(layer))
+        if finite(output):
+            return
+        broken = [name for name, parameter in layer.named_parameters() if not finite(parameter)]
+        why = f"its {broken[0]} is not finite since the step before" if broken else "from inputs that are finite"
+        raise RunError(f"{self.described(layer)} gives a NaN or an infinity in {self.moment}, {why}; {self.advice}")
+
+    def note(self, layer: nn.Module) -> None:
+        self.reached = self.described(layer)
+
+    def described(self, layer: nn.Module) -> str:
+        return f"the layer {self.names[layer]} ({type(layer).__name__})"
+
+    @property
+    def moment(self) -> str:
+        where = f"epoch {self.trainer.current_epoch + 1}"
+        return f"{where}, step {self.trainer.global_step + 1}" if self.trainer.training else f"{where}, validation"
+
+    @property
+    def advice(self) -> str:
+        lr = self.trainer.optimizers[0].defaults["lr"]
+        return f"try a smaller learning rate, such as optim.lr={lr / 10:g}, or look at that operation."
+
+
+def finite(values: Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
