@@ -19,6 +19,7 @@ from trainlab.command.main import CONF, compose_run, compose_sweep, points
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
 FRONT_PAGES = [REPOSITORY / "README.md", REPOSITORY / "README.es.md"]
+NOT_RUN = {"docs/python.md"}  # its commands and code are not tested here
 
 OTHER_PROGRAMS = {"source", "ruff", "mypy", "wandb", "apt-get", "pip"}
 MOST_LINES, MOST_BYTES = 120, 7_000  # of a front page

@@ -13,6 +13,8 @@ from trainlab.command import export as exporting
 from trainlab.command.export import export
 from trainlab.errors import InputError, RunError
 
+pytestmark = pytest.mark.run
+
 NETWORKS = {
     "mlp": ("model=mlp", "reg=dropout"),
     "convnet": ("model=convnet",),

@@ -24,6 +24,8 @@ from trainlab.command.main import CONF, compose_run, without_hydra
 from trainlab.errors import InputError, RunError
 from trainlab.survival.checkpoint import read
 
+pytestmark = pytest.mark.run
+
 QUICK = ("logger=csv", "trainer.max_epochs=3", "trainer=cpu", "model=mlp", "model.hidden=[16]", "reg=dropout")
 
 

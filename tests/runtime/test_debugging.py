@@ -184,6 +184,7 @@ def test_debug_wins_over_an_experiment(experiment):
 # Hydra's own commands
 
 
+@pytest.mark.run
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -202,6 +203,7 @@ def test_hydras_commands_work(words, said):
     assert said in done.stdout
 
 
+@pytest.mark.run
 def test_the_tab_key_completes_choices():
     line = "python train.py debug="
     done = command("train.py", "-sc", "query=bash", cold=True, COMP_LINE=line, COMP_POINT=str(len(line)))
