@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from whole_runs import bare_trainer
 
 from trainlab.augment import uniform
-from trainlab.classifier import Classifier
+from trainlab.classifier import Classifier, Recipe
 from trainlab.command.main import compose_run
 from trainlab.data.batches import EpochBatches
 from trainlab.objective import L2
@@ -114,9 +114,7 @@ def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision
     for together in (1, 5):
         this = assembled("model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}")
         this.data.together = together
-        classifier = Classifier(
-            this.net, this.loss, L2(examples=1), lambda _, this=this: this.make_optimizer(), classes=10
-        )
+        classifier = Classifier(this.net, this.loss, Recipe(L2(examples=1), this.make_optimizer), classes=10)
         trainer = bare_trainer(tmp_path, max_epochs=2, precision=this.hardware.precision)
         trainer.fit(classifier, this.data)
         assert trainer.num_training_batches == -(-this.data.train_batches // together)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -62,25 +61,6 @@ def plain_crop() -> None:
     CropFlip.train = train  # type: ignore[method-assign]
 
 
-def momentum_as_written() -> None:
-    """v ← γ v + η g, θ ← θ − v in passes over all parameters, for torch's fused one."""
-    from trainlab.optim import Momentum
-
-    @torch.no_grad()
-    def step(self: Any, closure: Any = None) -> None:
-        for group in self.param_groups:
-            weights = [p for p in group["params"] if p.grad is not None]
-            gradients = [p.grad for p in weights]
-            if group["weight_decay"]:
-                gradients = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])  # type: ignore[assignment]
-            velocities = [self.state[p].setdefault("velocity", torch.zeros_like(p)) for p in weights]
-            torch._foreach_mul_(velocities, group["momentum"])
-            torch._foreach_add_(velocities, gradients, alpha=group["lr"])
-            torch._foreach_sub_(weights, velocities)
-
-    Momentum.step = step  # type: ignore[method-assign, assignment]
-
-
 def default_allocator() -> None:
     """glibc gives large blocks back to the kernel."""
     this_project.keep_freed_memory = lambda: None
@@ -94,7 +74,6 @@ TRICKS: dict[str, Callable[[], None]] = {
         lightnings_profiler,
         each_batch_counted,
         plain_crop,
-        momentum_as_written,
         default_allocator,
     )
 }

@@ -36,7 +36,7 @@ SIDES = {
 OF_THE_LOOP = ("one_batch_at_a_time", "no_shortcut", "lightnings_profiler", "each_batch_counted")
 SIDES |= {
     trick: (f"benchmarks.without:{trick}", f"without: {trick.replace('_', ' ')}")
-    for trick in (*OF_THE_LOOP, "plain_crop", "momentum_as_written", "default_allocator")
+    for trick in (*OF_THE_LOOP, "plain_crop", "default_allocator")
 }
 
 WORKS = (
@@ -70,7 +70,7 @@ WORKS = (
 
 # Each trick against this project without it: `--only tricks`
 TRICKS = (
-    replace(WORKS[0], sides=(OURS, *OF_THE_LOOP, "momentum_as_written"), targets={}, steps=(200, 400)),
+    replace(WORKS[0], sides=(OURS, *OF_THE_LOOP), targets={}, steps=(200, 400)),
     replace(WORKS[1], sides=(OURS, "plain_crop"), targets={}),
-    replace(WORKS[2], sides=(OURS, "momentum_as_written", "default_allocator"), targets={}, steps=(1, 2)),
+    replace(WORKS[2], sides=(OURS, "default_allocator"), targets={}, steps=(1, 2)),
 )

@@ -1,4 +1,4 @@
-"""The step of gradient descent, the lecture's optimizers on top of torch's, and the learning rate's schedule."""
+"""The step of gradient descent, the lecture's optimizers, and the schedule of the learning rate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class GradientDescent(torch.optim.SGD):
-    """θ ← θ − η ∇J(θ): torch's SGD."""
+    """θ ← θ − η ∇J(θ): torch's SGD, fused where it can be."""
+
+    def __init__(self, params: Any, **options: Any) -> None:
+        super().__init__(params, **options)
+        each = [p for group in self.param_groups for p in group["params"]]
+        fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in each)
+        for group in (self.defaults, *self.param_groups):
+            group["fused"] = fused
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -30,35 +37,46 @@ class GradientDescent(torch.optim.SGD):
 class Momentum(GradientDescent):
     """v ← γ v + η ∇J(θ), θ ← θ − v (lecture: "Momentum permite aminorar riesgo"; Krizhevsky et al. 2012, §5).
 
-    torch keeps b = v/η and updates b ← γ b + ∇J, θ ← θ − η b. While η stays the same this is the same thing;
-    when η changes, torch's v jumps by the ratio. So in the first step with a new η, γ η_old/η_new stands for γ, and
-    nothing else is changed: the step itself is torch's, fused where it can be.
+    torch's SGD keeps v/η instead, so that a change of η changes the speed at once; here it changes what is added to it.
+    The velocities are in the optimizer's state, under each parameter's "velocity".
     """
 
     def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0, **kwargs: Any) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **kwargs)
-        for group in self.param_groups:
-            group["last_lr"] = group["lr"]
 
+    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        changed = [group for group in self.param_groups if group["lr"] != group["last_lr"]]
-        if not changed:
-            return super().step(closure)
-        momenta = [group["momentum"] for group in changed]
-        for group in changed:
-            group["momentum"] *= group["last_lr"] / positive(group["lr"])
-        try:
-            return super().step(closure)
-        finally:
-            for group, momentum in zip(changed, momenta, strict=True):
-                group["momentum"], group["last_lr"] = momentum, float(group["lr"])
+        value = None
+        if closure is not None:
+            with torch.enable_grad():
+                value = closure()
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            gradients = [p.grad for p in weights]
+            if group["weight_decay"]:
+                gradients = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
+            velocities = [self.velocity(p) for p in weights]
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, gradients, alpha=float(group["lr"]))
+            torch._foreach_sub_(weights, velocities)
+        return value
 
+    def velocity(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return state["velocity"]
 
-def positive(lr: float) -> float:
-    """Raises ValueError for another, as float."""
-    if lr <= 0:
-        raise ValueError(f"the learning rate fell to {lr}: v = γ v + η ∇J has no form with η = 0 here")
-    return float(lr)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Also takes the state of runs made before 2026-12, which holds v/η and the η that it was divided by."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            last_lr = group.pop("last_lr", group["lr"])
+            for state in (self.state[p] for p in group["params"] if p in self.state):
+                if state.get("momentum_buffer") is not None:
+                    state["velocity"] = state.pop("momentum_buffer") * last_lr
 
 
 def train_step(
@@ -108,8 +126,7 @@ def make_optimizer(
         {"params": weights, "weight_decay": weight_decay},
         {"params": biases, "weight_decay": 0.0, "lr": bias_lr or lr},
     ]
-    fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in net.parameters())
-    return kind(groups, lr=lr, fused=fused, **options)
+    return kind(groups, lr=lr, **options)
 
 
 @dataclass(frozen=True)
