@@ -72,7 +72,7 @@ def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ())
             tested_epoch=tested_epoch,
             tested=tested | gaps,
             cost={
-                "images_per_second": recorder.progress.mean_images_per_second,
+                "images_per_second": recorder.throughput.mean_images_per_second,
                 "seconds": time.perf_counter() - started,
             },
         )

@@ -16,6 +16,7 @@ from whole_runs import command
 
 from trainlab.errors import InputError
 from trainlab.recording.point import Point
+from trainlab.studies.time_to_target import race, sentences
 from trainlab.sweeps.point import Status
 from trainlab.sweeps.table import (
     Group,
@@ -27,8 +28,6 @@ from trainlab.sweeps.table import (
     gather,
     group,
     ordered,
-    race,
-    sentences,
 )
 
 ERRORS = {("0", 0): 0.10, ("0", 1): 0.14, ("0.1", 0): 0.05, ("0.1", 1): None, ("1", 0): None, ("1", 1): None}

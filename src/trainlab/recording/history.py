@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from pydantic import ConfigDict, TypeAdapter
 
 from trainlab.errors import RunError
-from trainlab.recording.progress_bar import ProgressBar
 
 ROWS = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True))  # in a checkpoint, which anybody may write
 
 
+class Throughput(Callback):
+    """Counts images and the seconds of training, so that a resumed run goes on counting.
+
+    images_per_second: of this epoch so far. all_images, training_seconds: of all epochs that have ended; validation and
+    checkpoints are not counted. With several views, each view is an image.
+    """
+
+    state_key = "ProgressBar"  # its place in checkpoints, where the progress bar once kept these numbers
+
+    def __init__(self) -> None:
+        self.images = self.all_images = 0
+        self.epoch_start = self.images_per_second = self.training_seconds = 0.0
+        self.ended = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.epoch_start, self.images, self.ended = time.perf_counter(), 0, False
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:
+            self.epoch_start, self.images, self.ended = time.perf_counter(), 0, False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.images += batch.global_size
+        self.ended = batch_idx + 1 == trainer.num_training_batches
+        if self.ended and pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - self.epoch_start
+        self.images_per_second = self.images / max(seconds, 1e-9)
+        if self.ended:
+            self.all_images += self.images
+            self.training_seconds += seconds
+
+    @property
+    def mean_images_per_second(self) -> float:
+        return self.all_images / max(self.training_seconds, 1e-9)
+
+    def state_dict(self) -> dict[str, Any]:
+        images, seconds = self.all_images, self.training_seconds
+        if not self.ended:
+            images, seconds = images + self.images, seconds + time.perf_counter() - self.epoch_start
+        return {"images": images, "seconds": seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.all_images, self.training_seconds = state_dict["images"], state_dict["seconds"]
+
+
 class History(Checkpoint):
-    """Collects the module's ``row`` of each epoch and gives it to the file, the listeners (W&B) and the terminal.
+    """Collects the module's ``row`` of each epoch and gives it to the file and the listeners (the terminal, W&B).
 
     The rows are in the checkpoint too, so that a resumed run's file and curves begin at the beginning.
     It is a `Checkpoint` callback only because Lightning calls those after the module's own hooks, and in
     the order given: History first, then what writes the checkpoints that hold it.
     """
 
-    def __init__(self, path: Path | None, progress: ProgressBar) -> None:
-        self.path, self.progress = path, progress
+    def __init__(self, path: Path | None, throughput: Throughput) -> None:
+        self.path, self.throughput = path, throughput
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
         self.listeners: list[Callable[[dict[str, float]], None]] = []
@@ -40,17 +91,16 @@ class History(Checkpoint):
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            "images_seen": self.progress.all_images,
-            "training_seconds": self.progress.training_seconds,
+            "images_seen": self.throughput.all_images,
+            "training_seconds": self.throughput.training_seconds,
             **pl_module.row,  # type: ignore[dict-item]
-            "images_per_second": self.progress.images_per_second,
+            "images_per_second": self.throughput.images_per_second,
         }
         self.rows.append(row)
         if trainer.is_global_zero and self.path is not None:
             self.write(self.path, row)
         for listener in self.listeners:
             listener(row)
-        self.progress.epoch_done(trainer, row)
 
     def write(self, path: Path, row: dict[str, float]) -> None:
         """Append the row; when it has a column the file has not, write the file anew.

@@ -12,8 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trainlab.data.image_set import passed_over
 from trainlab.data.packed.listing import Listing
 from trainlab.data.packed.writer import Form, bytes_needed, pack
-from trainlab.recording.duration import duration
-from trainlab.recording.terminal import console
+from trainlab.recording.terminal import console, duration
 from trainlab.runtime.room import gigabytes
 from trainlab.survival.signals import noted, outlast_terminal, stopped
 

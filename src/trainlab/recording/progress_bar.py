@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from trainlab.recording.duration import duration
+from trainlab.recording.history import Throughput
+from trainlab.recording.terminal import duration
 
 
 class ProgressBar(Callback):
@@ -22,19 +22,16 @@ class ProgressBar(Callback):
     many short epochs (full-batch gradient descent) print a line only when a second has passed.
     """
 
-    def __init__(self, out: Console) -> None:
-        self.out = out
+    def __init__(self, out: Console, throughput: Throughput) -> None:
+        self.out, self.throughput = out, throughput
+        self.trainer: L.Trainer | None = None
         self.bar: Progress | None = None
         self.task = TaskID(0)
-        self.start = self.epoch_start = self.last_refresh = self.last_line = 0.0
-        self.first_epoch = self.images = self.all_images = 0
-        self.ended = False
-        self.images_per_second = self.training_seconds = 0.0
+        self.start = self.last_refresh = self.last_line = 0.0
+        self.first_epoch = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.start = time.perf_counter()
-        self.first_epoch = trainer.current_epoch
-        self.epoch_start, self.images, self.ended = self.start, 0, False
+        self.trainer, self.start, self.first_epoch = trainer, time.perf_counter(), trainer.current_epoch
         if trainer.is_global_zero and self.out.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),
@@ -46,25 +43,13 @@ class ProgressBar(Callback):
             self.bar.start()
             self.task = self.bar.add_task("", total=trainer.num_training_batches, numbers="")
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == 0:
-            self.epoch_start, self.images, self.ended = time.perf_counter(), 0, False
-
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.images += batch.global_size
-        self.ended = batch_idx + 1 == trainer.num_training_batches
-        if self.ended and pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
+        if self.bar is None:
+            return
         now = time.perf_counter()
-        self.images_per_second = self.images / max(now - self.epoch_start, 1e-9)
-        if self.ended:
-            self.all_images += self.images
-            self.training_seconds += now - self.epoch_start
-        if self.bar is not None and now - self.last_refresh > 0.5:
+        if now - self.last_refresh > 0.5:
             self.last_refresh = now
             meter = pl_module.meter("train")  # type: ignore[operator]
             meter.settle()
@@ -73,24 +58,9 @@ class ProgressBar(Callback):
                 self.task,
                 completed=batch_idx + 1,
                 description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
-                numbers=f"{self.images_per_second:,.0f} img/s · loss {meter.loss / meter.count:.4f} · "
+                numbers=f"{self.throughput.images_per_second:,.0f} img/s · loss {meter.loss / meter.count:.4f} · "
                 f"error {meter.top1 / meter.count:.2%} · {self.left(trainer, done)} left",
             )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Images and seconds so far, so that a resumed run goes on counting."""
-        images, seconds = self.all_images, self.training_seconds
-        if not self.ended:
-            images, seconds = images + self.images, seconds + time.perf_counter() - self.epoch_start
-        return {"images": images, "seconds": seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.all_images, self.training_seconds = state_dict["images"], state_dict["seconds"]
-
-    @property
-    def mean_images_per_second(self) -> float:
-        """Over all epochs, validation and checkpoints not counted; with several views, each view is an image."""
-        return self.all_images / max(self.training_seconds, 1e-9)
 
     def left(self, trainer: L.Trainer, done: float) -> str:
         rate = (done - self.first_epoch) / (time.perf_counter() - self.start)
@@ -99,7 +69,7 @@ class ProgressBar(Callback):
     def line(self, trainer: L.Trainer, row: Mapping[str, Any]) -> str:
         parts = [
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
-            f"{self.images_per_second:,.0f} img/s",
+            f"{self.throughput.images_per_second:,.0f} img/s",
         ]
         for split in ("train", "val"):
             if f"{split}/loss" in row:
@@ -110,8 +80,10 @@ class ProgressBar(Callback):
         early = trainer.should_stop and trainer.current_epoch + 1 < (trainer.max_epochs or 0)
         return " · ".join([*parts, "stopped" if early else f"{self.left(trainer, trainer.current_epoch + 1)} left"])
 
-    def epoch_done(self, trainer: L.Trainer, row: Mapping[str, Any]) -> None:
+    def epoch_done(self, row: Mapping[str, Any]) -> None:
         """Called with the epoch's row of values."""
+        trainer = self.trainer
+        assert trainer is not None
         now = time.perf_counter()
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if trainer.is_global_zero and (last or now - self.last_line > 1):

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from trainlab.classifier import Predictions
 from trainlab.errors import RunError, StoppedError
-from trainlab.recording.history import History
+from trainlab.recording.history import History, Throughput
 from trainlab.recording.point import read_point
 from trainlab.recording.progress_bar import ProgressBar
 from trainlab.recording.results import write_results
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """history: a callback that collects each epoch's row. progress: the callback that shows how it gets on.
+    """throughput, progress, history: callbacks, which count, show how the run gets on, and collect each epoch's row.
 
     Only rank 0 says and writes anything; on the others the methods do nothing.
     """
@@ -41,8 +41,10 @@ class Recorder:
         self.cfg, self.run_dir, self.parts, self.plan = parts.cfg, run_dir, parts, plan
         self.title = f"{self.cfg.model.name} on {self.cfg.data.name}"
         self.out = console()
-        self.progress = ProgressBar(self.out)
-        self.history = History(run_dir / METRICS if self.cfg.logger.name != "none" else None, self.progress)
+        self.throughput = Throughput()
+        self.progress = ProgressBar(self.out, self.throughput)
+        self.history = History(run_dir / METRICS if self.cfg.logger.name != "none" else None, self.throughput)
+        self.history.listeners.append(self.progress.epoch_done)
         self.wandb: Run | None = None
         self.results: dict[str, Any] | None = None
         self.is_first = True

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from trainlab.recording.duration import duration
-
 if TYPE_CHECKING:  # it loads torch, and a table of many runs need not wait for that
     from trainlab.models.layers import Layer
 
@@ -95,3 +93,10 @@ def profile_table(rows: Sequence[tuple[str, float, float]]) -> Table:
             table.add_section()
         table.add_row(part, f"{milliseconds:,.3f}", f"{share:.1%}")
     return table
+
+
+def duration(seconds: float) -> str:
+    """75 → "1:15", 3675 → "1:01:15"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

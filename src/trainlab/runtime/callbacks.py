@@ -54,7 +54,8 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
     interruption = Interruption(last, recorder.run_dir, cfg.trainer.save_minutes)
     # The history before the checkpoints, which hold it; the interruption after them, which it ends.
     saving = [best, last] if best is not None else [last]
-    every = [Threads(plan.threads), recorder.progress, *early_ends(cfg), recorder.history, *saving, interruption]
+    told = [recorder.throughput, recorder.progress]
+    every = [Threads(plan.threads), *told, *early_ends(cfg), recorder.history, *saving, interruption]
     return Standard(best, last, interruption, every)
 
 

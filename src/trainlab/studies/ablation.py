@@ -6,10 +6,15 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from trainlab.recording.run_directory import LARGEST
+from trainlab.recording.section import Section
 from trainlab.sweeps.names import shown
 from trainlab.sweeps.table import SEED, Group, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WHOLE = "none"  # the choice of conf/ablation that takes nothing away
 VIEWS = {10: "ten", 5: "five"}
@@ -38,6 +43,29 @@ def is_ablation(groups: Sequence[Group]) -> bool:
     """Whether these are such runs, the whole recipe among them."""
     return all(list(g.choices) == ["ablation"] for g in groups) and any(
         g.choices["ablation"] == WHOLE and g.finished for g in groups
+    )
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """None for other runs, and without the whole recipe to compare with."""
+    if not is_ablation(groups):
+        return None
+    rows = rows_of(groups)
+    head, lines = cells(rows)
+    return Section("what each trick is worth", head, lines, figures={"ablation": lambda: figure(rows)})
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """A bar for each change, with the paper's figure beside it."""
+    from trainlab.figures.ablation import worth
+
+    changed = [row for row in rows if row.change != WHOLE and not math.isnan(row.worth[0][0])]
+    return worth(
+        [row.change for row in changed],
+        [row.worth[0][0] for row in changed],
+        [row.worth[0][1] for row in changed],
+        [row.paper[0] for row in changed],
+        runs=max(row.n for row in rows),
     )
 
 

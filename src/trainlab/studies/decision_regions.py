@@ -18,6 +18,7 @@ from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.figures.regions import Panel, grid_of_regions
 from trainlab.recording.run_figures import GRID, grid_extent, plane_points
+from trainlab.recording.section import Section
 from trainlab.runtime.assembly import read_data
 from trainlab.survival import checkpoint
 from trainlab.survival.trained import network_of
@@ -87,6 +88,11 @@ def config_of(run: Run) -> DictConfig:
     network_of(saved, str(run.folder))
     check(OmegaConf.to_container(saved.config, resolve=True))  # type: ignore[arg-type]
     return saved.config
+
+
+def section(runs: Sequence[Run], rows: str, columns: str) -> Section:
+    """The grid of decision regions, a row for each value of option `rows` and a column for each of `columns`."""
+    return Section("decision regions", figures={"decision_regions": lambda: figure(runs, rows, columns)})
 
 
 def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure | None:

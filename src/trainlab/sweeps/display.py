@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from trainlab.recording.duration import duration
 from trainlab.recording.run_directory import read_rows
+from trainlab.recording.terminal import duration
 from trainlab.sweeps.names import shown
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW
 from trainlab.sweeps.pool import RUNNING, Job

@@ -15,11 +15,11 @@ from rich.table import Table
 from trainlab.command.arguments import Arguments
 from trainlab.errors import InputError
 from trainlab.figures import sweep as figures
-from trainlab.figures.ablation import worth
 from trainlab.figures.style import save, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
+from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
-from trainlab.studies import ablation
+from trainlab.studies import ablation, time_to_target
 from trainlab.survival.atomic import write_whole
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
@@ -38,8 +38,6 @@ from trainlab.sweeps.table import (
     heading,
     ordered,
     place_of,
-    race,
-    sentences,
 )
 
 MOST_CURVES = 10
@@ -63,12 +61,11 @@ def report(arguments: Sequence[str]) -> None:
         if name not in known and name not in groups[0].choices:
             raise InputError(f"no run has a result called {name}; there are {', '.join(known) or 'none, yet'}.")
     groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
-    head, rows = cells(groups, metrics)
-    if ablation.is_ablation(groups):
-        head, rows = ablation.cells(ablation.rows_of(groups))
-    markdown, comma = as_markdown(head, rows), as_csv(groups, metrics)
-    raced = race(groups)
-    said = sentences(*raced) if raced else []
+    title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
+    sections = [Section(title, *cells(groups, metrics)), *studies_of(groups)]
+    shown_table = next(section for section in reversed(sections) if section.rows)  # a study's own, if it has one
+    said = [sentence for section in sections for sentence in section.sentences]
+    markdown, comma = as_markdown(shown_table.head, shown_table.rows), as_csv(groups, metrics)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
@@ -82,10 +79,10 @@ def report(arguments: Sequence[str]) -> None:
     elif options.table == "csv":
         print(comma, end="")
     else:
-        table = Table(title=f"{len(runs)} runs, mean ± sample standard deviation over seeds", title_justify="left")
-        for name in head:
+        table = Table(title=title, title_justify="left")
+        for name in shown_table.head:
             table.add_column(name, justify="right", overflow="fold")
-        for row in rows:
+        for row in shown_table.rows:
             table.add_row(*row)
         terminal.print(table)
         for line in said:
@@ -127,44 +124,30 @@ def with_reference(run: Run) -> Run:
     return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
 
 
+def studies_of(groups: Sequence[Group]) -> list[Section]:
+    """What the studies that these runs belong to have to report."""
+    found = [study.section(groups) for study in (ablation, time_to_target)]
+    runs = [run for g in groups for run in g.finished]
+    choices = list(groups[0].choices)
+    if runs and all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
+        from trainlab.studies import decision_regions  # loads torch, which other reports need not wait for
+
+        found.append(decision_regions.section(runs, "data", next(key for key in choices if key != "data")))
+    return [section for section in found if section is not None]
+
+
 def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
     """The figures that these runs can have; returns what was written."""
-    runs = [run for g in groups for run in g.finished]
-    if not runs:
-        return []
-    drawn = {}
     groups = [g for g in groups if g.finished]
-    choices = groups[0].choices
-    numeric = [k for k in choices if all(is_amount(g.choices[k]) for g in groups)]
-    numeric = [k for k in numeric if len({alike(g.choices[k]) for g in groups}) > 1]
-    for key in numeric:
-        drawn[f"error_against_{clean(key.replace('.', '_'))}"] = against(key, groups)
-    monitored = "train/top1_error" if "target" in runs[0].results else "val/top1_error"
-    if not any(monitored in row for row in read_rows(runs[0].folder)):
-        monitored = "train/top1_error"
-    raced = race(groups)
-    racing = [c.best for c in raced[1]] if raced else groups
-    named: Callable[[Group], str] = ablation.change if ablation.is_ablation(groups) else label
-    if ablation.is_ablation(groups):
-        drawn["ablation"] = figure_of_ablation(ablation.rows_of(groups))
-    if len(racing) <= MOST_CURVES:
-        natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
-        names = [named(g) for g in natural]
-        short = [shorten(name, LONGEST_NAME) for name in names]
-        names = short if len(set(short)) == len(set(names)) else names
-        curves = {name: [curve(run, monitored) for run in g.finished] for name, g in zip(names, natural, strict=True)}
-        if any(epochs for of_group in curves.values() for epochs, _ in of_group):
-            drawn["curves"] = figures.curves_of(
-                {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
-                curves,
-                target=runs[0].results.get("target"),
-                ordered=len(choices) == 1 and bool(numeric),
-            )
-    if all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
-        from trainlab.studies import decision_regions
-
-        regions = decision_regions.figure(runs, "data", next(k for k in choices if k != "data"))
-        drawn |= {"decision_regions": regions} if regions else {}
+    if not groups:
+        return []
+    numeric = numeric_choices(groups)
+    drawn = {f"error_against_{clean(key.replace('.', '_'))}": against(key, groups) for key in numeric}
+    for section in studies_of(groups):
+        made = {name: make() for name, make in section.figures.items()}
+        drawn |= {name: figure for name, figure in made.items() if figure is not None}
+    curves = draw_curves(groups, numeric)
+    drawn |= {"curves": curves} if curves else {}
     paths = []
     for name, drawing in drawn.items():
         paths.append(folder / f"{name}.png")
@@ -172,14 +155,35 @@ def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
     return paths
 
 
-def figure_of_ablation(rows: Sequence[ablation.Row]) -> figures.Figure:
-    changed = [row for row in rows if row.change != ablation.WHOLE and not math.isnan(row.worth[0][0])]
-    return worth(
-        [row.change for row in changed],
-        [row.worth[0][0] for row in changed],
-        [row.worth[0][1] for row in changed],
-        [row.paper[0] for row in changed],
-        runs=max(row.n for row in rows),
+def numeric_choices(groups: Sequence[Group]) -> list[str]:
+    """The choices that have an order, of which there is more than one value."""
+    numeric = [key for key in groups[0].choices if all(is_amount(g.choices[key]) for g in groups)]
+    return [key for key in numeric if len({alike(g.choices[key]) for g in groups}) > 1]
+
+
+def draw_curves(groups: Sequence[Group], numeric: Sequence[str]) -> figures.Figure | None:
+    """The error over the epochs, a curve for each group; None for too many, or for runs without rows."""
+    first, choices = groups[0].finished[0], groups[0].choices
+    monitored = "train/top1_error" if "target" in first.results else "val/top1_error"
+    if not any(monitored in row for row in read_rows(first.folder)):
+        monitored = "train/top1_error"
+    raced = time_to_target.race(groups)
+    racing = [c.best for c in raced[1]] if raced else groups
+    if len(racing) > MOST_CURVES:
+        return None
+    named: Callable[[Group], str] = ablation.change if ablation.is_ablation(groups) else label
+    natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
+    names = [named(g) for g in natural]
+    short = [shorten(name, LONGEST_NAME) for name in names]
+    names = short if len(set(short)) == len(set(names)) else names
+    curves = {name: [curve(run, monitored) for run in g.finished] for name, g in zip(names, natural, strict=True)}
+    if not any(epochs for of_group in curves.values() for epochs, _ in of_group):
+        return None
+    return figures.curves_of(
+        {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
+        curves,
+        target=first.results.get("target"),
+        ordered=len(choices) == 1 and bool(numeric),
     )
 
 

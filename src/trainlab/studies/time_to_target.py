@@ -1,0 +1,68 @@
+"""Which choice gets to an error first, each with the learning rate that is best for it: ReLU against tanh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainlab.recording.section import Section
+from trainlab.sweeps.names import shown
+from trainlab.sweeps.table import Group, show
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """None for runs that do not race to a target."""
+    raced = race(groups)
+    return Section("time to the target", sentences=sentences(*raced)) if raced else None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a race to a target: the learning rate that got there first, and how soon."""
+
+    name: str
+    best: Group
+    reached: bool
+
+
+def race(groups: Sequence[Group]) -> tuple[str, list[Contender]] | None:
+    """For runs that stop at a target: for each value of what is compared, the group that got there first.
+
+    Compared is the one choice that is not the learning rate, which is chosen for each side by itself. Groups in
+    which not every seed got there lose against those in which every seed did. None where there is no such race.
+    """
+    keys = [key for key in groups[0].choices if key != "optim.lr"]
+    racing = [g for g in groups if g.finished and all("target" in run.results for run in g.finished)]
+    if len(keys) != 1 or not racing:
+        return None
+    contenders = []
+    for name in dict.fromkeys(shown(g.choices[keys[0]]) for g in racing):
+        side = [g for g in racing if shown(g.choices[keys[0]]) == name]
+        best = min(side, key=lambda g: (not _all_reached(g), g.mean("epoch"), g.mean("training_seconds")))
+        contenders.append(Contender(name, best, _all_reached(best)))
+    return keys[0], sorted(contenders, key=lambda c: (not c.reached, c.best.mean("epoch")))
+
+
+def _all_reached(g: Group) -> bool:
+    return all(run.results.get("target_reached") for run in g.finished) and not g.unfinished
+
+
+def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
+    """What a race came to, with the ratio of the first to each other."""
+    first, said = contenders[0], []
+    for c in contenders:
+        results = c.best.finished[0].results
+        measured_on = {"train": "training", "val": "validation"}[results["monitor"].split("/")[0]]
+        goal = f"{100 * results['target']:g} % {measured_on} error"
+        rate = f" with optim.lr={shown(c.best.choices['optim.lr'])}" if "optim.lr" in c.best.choices else ""
+        if not c.reached:
+            said.append(f"{key}={c.name}{rate} did not reach {goal} with every seed")
+            continue
+        epochs, seconds = (show(m, c.best.mean(m), c.best.deviation(m)) for m in ("epoch", "training_seconds"))
+        text = f"{key}={c.name}{rate} reaches {goal} after {epochs} epochs, {seconds} s"
+        if c is not first:
+            ratios = [c.best.mean(m) / (first.best.mean(m) or math.nan) for m in ("epoch", "training_seconds")]
+            text += f": {ratios[0]:.2f} × the epochs and {ratios[1]:.2f} × the seconds of {first.name}"
+        said.append(text)
+    return said
