@@ -115,7 +115,9 @@ def source(cfg: DictConfig, *, may_fetch: bool) -> Callable[[], Any]:
     """What reads the sets, to be called without arguments: it is given the options of `data` that it takes."""
     options = data_options(cfg)
     arguments = inspect.signature(target("data", options)).parameters
-    node = OmegaConf.masked_copy(options, [str(key) for key in options if key in arguments or key == "_target_"])
+    plain = OmegaConf.to_container(options, resolve=True)
+    assert isinstance(plain, dict)
+    node = OmegaConf.create({key: value for key, value in plain.items() if key in arguments or key == "_target_"})
     given: dict[str, Any] = {}
     for argument in arguments.keys() & FETCHES.keys():
         allowed = may_fetch and node.get(argument) is not False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from trainlab.survival.atomic import write_whole
 from trainlab.sweeps.names import shown
 
 STATUS, LOG = "status.json", "log.txt"
+# What says where code lies, and what configurations had before 2026-12: other names for the same run
+OF_THE_CODE = re.compile(r".*\._target_|data\.load\..*|describe\..*|trainer\.capture")
 NOT_COMPARED = ("ckpt", "logger")  # of a configuration: what does not change the numbers
 FINISHED: Literal["finished"] = "finished"
 INTERRUPTED: Literal["interrupted"] = "interrupted"
@@ -29,7 +32,7 @@ NEW: Literal["new"] = "new"
 def differences(point: Point, other: Point) -> list[str]:
     """ "key: theirs → ours" for each option that `other` had differently."""
     ours, theirs = flat(point.config), flat(other.config)
-    keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED]
+    keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED and not OF_THE_CODE.fullmatch(key)]
     changed = [key for key in keys if alike(ours.get(key)) != alike(theirs.get(key))]
     return [f"{key}: {shown(theirs.get(key))} → {shown(ours.get(key))}" for key in changed]
 

@@ -1,0 +1,59 @@
+"""Runs whose files are older than the names of today: they are read, go on, and count as the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from trainlab.command.main import compose_run, without_hydra
+from trainlab.configuration.stored import read_config
+from trainlab.optim import GradientDescent, Momentum
+from trainlab.recording.point import Point
+from trainlab.runtime.assembly import assemble, source
+from trainlab.sweeps.point import differences
+
+
+def as_before(cfg: DictConfig) -> dict:
+    """With the options of the data one level down, each a reference, and sources and optimizers as they were named."""
+    old = OmegaConf.to_container(cfg, resolve=False)
+    target = old["data"].pop("_target_").replace("trainlab.data.sources.", "trainlab.data.")
+    taken = ("test_fraction", "val_fraction", "split_seed", "root", "n_samples", "noise")
+    old["data"]["load"] = {"_target_": target} | {key: f"${{data.{key}}}" for key in taken if key in old["data"]}
+    old["optim"].pop("_target_")
+    old["describe"] = {"image_shape": [1, 8, 8], "classes": 10}
+    old["trainer"]["capture"] = False
+    return old
+
+
+@pytest.mark.parametrize(
+    ("words", "optimizer"),
+    [(["model=mlp"], Momentum), (["optim=sgd"], GradientDescent), (["data=moons", "data.noise=0.1"], GradientDescent)],
+)
+def test_an_older_configuration_is_the_same_run(words, optimizer):
+    cfg = without_hydra(compose_run(words))
+    before = read_config(as_before(cfg), "a file")
+    torch.manual_seed(0)
+    new = assemble(cfg)
+    torch.manual_seed(0)
+    old = assemble(before)
+    assert torch.equal(old.data.sets.train.images, new.data.sets.train.images)
+    assert torch.equal(old.data.sets.test.labels, new.data.sets.test.labels)
+    assert type(old.make_optimizer(old.net)) is type(new.make_optimizer(new.net)) is optimizer
+    for ours, theirs in zip(old.net.parameters(), new.net.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_reference_in_the_options_of_the_data_is_followed():
+    cfg = without_hydra(compose_run(["data.split_seed=${seed}", "seed=3"]))
+    seeded = without_hydra(compose_run(["data.split_seed=3", "seed=3"]))
+    assert torch.equal(source(cfg, may_fetch=True)().test.images, source(seeded, may_fetch=True)().test.images)
+
+
+def test_a_sweeps_point_of_before_is_not_run_again():
+    cfg = without_hydra(compose_run(["model=mlp"]))
+    old = OmegaConf.to_container(OmegaConf.create(as_before(cfg)), resolve=True)
+    points = [Point("sweep", {}, [], config, None) for config in (old, OmegaConf.to_container(cfg, resolve=True))]
+    assert differences(*points) == differences(*reversed(points)) == []
+    other = OmegaConf.to_container(without_hydra(compose_run(["model=mlp", "data.split_seed=1"])), resolve=True)
+    assert differences(points[0], Point("sweep", {}, [], other, None)) == ["data.split_seed: 1 → 0"]
