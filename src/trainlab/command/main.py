@@ -196,7 +196,10 @@ def show_help(arguments: list[str]) -> None:
     if "--help" in arguments or "-h" in arguments:
         from trainlab.command.help import help_text
 
-        print(help_text(CONF))
+        try:
+            print(help_text(CONF), flush=True)
+        except BrokenPipeError:  # whoever reads it, such as `head`, has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit()
 
 
