@@ -145,8 +145,10 @@ def threads_and_logs_kept() -> Iterator[None]:
     """A small network takes one thread and Lightning is made to say little: what comes after is not to notice."""
     import torch
 
+    from trainlab.runtime.trainer import LOGGERS
+
     threads = torch.get_num_threads()
-    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         yield

@@ -16,6 +16,8 @@ from trainlab.runtime.plan import Plan
 from trainlab.runtime.ranks import environment
 from trainlab.survival.checkpoint import Saved, WholeFiles
 
+LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")  # Lightning's own
+
 
 def make_trainer(
     parts: Assembly, plan: Plan, run_dir: Path, callbacks: Sequence[Callback], resumed: Saved | None
@@ -59,7 +61,7 @@ def make_test_trainer(hardware: Hardware) -> L.Trainer:
 
 def quieten_lightning() -> None:
     """Its advice on loaders, loggers and devices is about choices that are made here on purpose."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     warnings.filterwarnings("ignore", message=".*compute.*method of metric.*")  # a rank without test examples

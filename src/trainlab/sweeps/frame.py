@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainlab.errors import InputError
-from trainlab.sweeps.point import NOT_COMPARED, alike
+from trainlab.sweeps.point import NOT_COMPARED, alike, is_of_the_code
 from trainlab.sweeps.table import SEED, Run, gather
 
 if TYPE_CHECKING:
     import pandas
 
 GROUPS = ("model", "data", "loss", "reg", "optim", "aug")
-SAID_ELSEWHERE = (*NOT_COMPARED, "recipe", "describe")  # parts whose options show in others, or change no number
+SAID_ELSEWHERE = (*NOT_COMPARED, "recipe")  # parts whose options show in others, or change no number
 
 
 def read_runs(*folders: str | os.PathLike[str]) -> pandas.DataFrame:
@@ -51,7 +51,7 @@ def options_of(runs: Sequence[Run]) -> list[str]:
     known = [run.config for run in runs if run.config]
     for key in dict.fromkeys(key for config in known for key in config):
         group, _, last = key.rpartition(".")
-        said_elsewhere = key.split(".")[0] in SAID_ELSEWHERE or last == "_target_" or group.endswith(".load")
+        said_elsewhere = key.split(".")[0] in SAID_ELSEWHERE or is_of_the_code(key)
         if not said_elsewhere and len({alike(config.get(key)) for config in known}) > 1:
             keys[group if last == "name" else key] = None
     return [key for key in keys if key not in (*GROUPS, SEED)]

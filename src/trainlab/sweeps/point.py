@@ -29,10 +29,15 @@ FAILED: Literal["failed"] = "failed"
 NEW: Literal["new"] = "new"
 
 
+def is_of_the_code(key: str) -> bool:
+    """Whether this option says where code lies, or is gone: two runs that differ in nothing else are the same."""
+    return OF_THE_CODE.fullmatch(key) is not None
+
+
 def differences(point: Point, other: Point) -> list[str]:
     """ "key: theirs → ours" for each option that `other` had differently."""
     ours, theirs = flat(point.config), flat(other.config)
-    keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED and not OF_THE_CODE.fullmatch(key)]
+    keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED and not is_of_the_code(key)]
     changed = [key for key in keys if alike(ours.get(key)) != alike(theirs.get(key))]
     return [f"{key}: {shown(theirs.get(key))} → {shown(ours.get(key))}" for key in changed]
 

@@ -93,7 +93,7 @@ def report(arguments: Sequence[str]) -> None:
             if run.state != FINISHED:
                 why = f": {printable(run.error)}" if run.error and run.state in (FAILED, DAMAGED) else ""
                 terminal.print(f"{run.state}: {os.path.relpath(run.folder)}{why}", soft_wrap=True)
-    drawn = draw(group(runs), out / "figures")
+    drawn = draw(group(runs), sections, out / "figures")
     if options.table in (None, "text"):
         written = [out / "table.csv", out / "table.md", *drawn]
         terminal.print("written: " + ", ".join(os.path.relpath(path) for path in written), soft_wrap=True)
@@ -136,14 +136,14 @@ def studies_of(groups: Sequence[Group]) -> list[Section]:
     return [section for section in found if section is not None]
 
 
-def draw(groups: Sequence[Group], folder: Path) -> list[Path]:
-    """The figures that these runs can have; returns what was written."""
+def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> list[Path]:
+    """The figures that these runs can have, those of their studies among them; returns what was written."""
     groups = [g for g in groups if g.finished]
     if not groups:
         return []
     numeric = numeric_choices(groups)
     drawn = {f"error_against_{clean(key.replace('.', '_'))}": against(key, groups) for key in numeric}
-    for section in studies_of(groups):
+    for section in sections:
         made = {name: make() for name, make in section.figures.items()}
         drawn |= {name: figure for name, figure in made.items() if figure is not None}
     curves = draw_curves(groups, numeric)

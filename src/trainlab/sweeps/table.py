@@ -20,7 +20,18 @@ from trainlab.recording.point import POINT, Point, load_point
 from trainlab.recording.run_directory import CONFIG, LARGEST, load_results, load_rows, read_json
 from trainlab.sweeps.launch import SWEEP
 from trainlab.sweeps.names import shown
-from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW, NOT_COMPARED, alike, flat, load_status, state_of
+from trainlab.sweeps.point import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NEW,
+    NOT_COMPARED,
+    alike,
+    flat,
+    is_of_the_code,
+    load_status,
+    state_of,
+)
 
 MISSING, DAMAGED = "missing", "damaged"
 SEED = "seed"
@@ -156,10 +167,10 @@ def choices_of(runs: Sequence[Run]) -> list[str]:
     keys = list(dict.fromkeys(key for run in runs for key in run.swept))
     if len(swept) > 1 or swept == {()}:
         known = [run.config for run in runs if run.config]
-        everything = dict.fromkeys(key for config in known for key in config)
+        everything = dict.fromkeys(key for config in known for key in config if not is_of_the_code(key))
         differs = [key for key in everything if len({alike(config.get(key)) for config in known}) > 1]
         groups = [key.removesuffix(".name") for key in differs if key.endswith(".name")]
-        values = [key for key in differs if key.split(".")[0] not in (*groups, "recipe", "describe")]
+        values = [key for key in differs if key.split(".")[0] not in (*groups, "recipe")]
         if "ablation" in groups:
             values = [key for key in values if not _follows(key, "ablation.name", known)]
         keys = list(dict.fromkeys([*keys, *groups, *values]))
