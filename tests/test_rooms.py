@@ -23,6 +23,7 @@ SHOWS_RECORDS_SURVIVES = (
     "command",
     "configuration",
     "sweeps",
+    "experiments",
     "studies",
     "figures",
 )
@@ -76,13 +77,14 @@ def test_data_and_models_know_lightning_and_hydra_in_one_file_at_most():
 
 
 def test_data_draws_nothing():
-    for package in ("rich", "matplotlib", "recording", "command", "figures", "sweeps", "studies"):
+    for package in ("rich", "matplotlib", "recording", "command", "figures", "sweeps", "experiments", "studies"):
         assert those_who_import(package, ("data",)) == set()
 
 
 def test_one_run_knows_nothing_of_many():
     core = ("training", "classifier", "data", "models", "runtime", "recording", "survival", "configuration")
     assert those_who_import("sweeps", core) == set()
+    assert those_who_import("experiments", core) == set()
     assert those_who_import("studies", core) == set()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainlab.figures.ablation import worth
-from trainlab.studies.ablation import cells, is_ablation, rows_of
+from trainlab.experiments.ablation import cells, is_ablation, rows_of
 from trainlab.sweeps.table import Run, group
 
 ONE_VIEW = "one view, not ten"

@@ -16,7 +16,7 @@ from whole_runs import command
 
 from trainlab.errors import InputError
 from trainlab.recording.point import Point
-from trainlab.studies.time_to_target import race, sentences
+from trainlab.experiments.time_to_target import race, sentences
 from trainlab.sweeps.point import Status
 from trainlab.sweeps.table import (
     Group,

@@ -19,7 +19,7 @@ from trainlab.figures.style import save, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
-from trainlab.studies import ablation, time_to_target
+from trainlab.experiments import ablation, time_to_target
 from trainlab.survival.atomic import write_whole
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
@@ -62,8 +62,8 @@ def report(arguments: Sequence[str]) -> None:
             raise InputError(f"no run has a result called {name}; there are {', '.join(known) or 'none, yet'}.")
     groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
-    sections = [Section(title, *cells(groups, metrics)), *studies_of(groups)]
-    shown_table = next(section for section in reversed(sections) if section.rows)  # a study's own, if it has one
+    sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
+    shown_table = next(section for section in reversed(sections) if section.rows)  # an experiment's own, if it has one
     said = [sentence for section in sections for sentence in section.sentences]
     markdown, comma = as_markdown(shown_table.head, shown_table.rows), as_csv(groups, metrics)
     try:
@@ -118,26 +118,26 @@ def with_reference(run: Run) -> Run:
     """scikit-learn's error beside ours, for networks on points of the plane."""
     if not has_regions(run):
         return run
-    from trainlab.studies import decision_regions  # loads torch, which other reports need not wait for
+    from trainlab.experiments import decision_regions  # loads torch, which other reports need not wait for
 
     error = decision_regions.reference_error(run)
     return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
 
 
-def studies_of(groups: Sequence[Group]) -> list[Section]:
-    """What the studies that these runs belong to have to report."""
-    found = [study.section(groups) for study in (ablation, time_to_target)]
+def sections_of(groups: Sequence[Group]) -> list[Section]:
+    """What the experiments that these runs belong to have to report."""
+    found = [experiment.section(groups) for experiment in (ablation, time_to_target)]
     runs = [run for g in groups for run in g.finished]
     choices = list(groups[0].choices)
     if runs and all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
-        from trainlab.studies import decision_regions  # loads torch, which other reports need not wait for
+        from trainlab.experiments import decision_regions  # loads torch, which other reports need not wait for
 
         found.append(decision_regions.section(runs, "data", next(key for key in choices if key != "data")))
     return [section for section in found if section is not None]
 
 
 def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> list[Path]:
-    """The figures that these runs can have, those of their studies among them; returns what was written."""
+    """The figures that these runs can have, those of their experiments among them; returns what was written."""
     groups = [g for g in groups if g.finished]
     if not groups:
         return []
