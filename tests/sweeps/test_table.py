@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from whole_runs import command
 
 from trainlab.errors import InputError
-from trainlab.recording.point import Point
 from trainlab.experiments.time_to_target import race, sentences
+from trainlab.recording.point import Point
 from trainlab.sweeps.point import Status
 from trainlab.sweeps.table import (
     Group,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
+from PIL import Image
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every common form of colour blindness.
 BLUE = "#0072B2"
@@ -22,6 +24,14 @@ VERMILLION = "#D55E00"
 INK = "#222222"
 GREY = "#6E6E6E"
 PALE = "#E4E4E4"
+GREEN = "#009E73"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+PURPLE = "#CC79A7"
+SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)  # curves beside each other, in this order
+
+SLIDE = (12.8, 7.2)  # inches: at SLIDE_DPI 1280×720 pixels
+SLIDE_DPI = 100
 
 # An odd number of steps, so that the middle step, where zero falls, is exactly white.
 DIVERGING = LinearSegmentedColormap.from_list("trainlab", [BLUE, "white", VERMILLION], N=257)
@@ -85,17 +95,51 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
         return figure
 
 
+def new_slide(title: str = "") -> Figure:
+    """An empty figure of the shape of a slide, 1280×720 pixels at SLIDE_DPI."""
+    return new_figure(*SLIDE, title)
+
+
+def sign(figure: Figure, text: str) -> None:
+    """Small print along the lower edge: the seed and the command that made the figure."""
+    with styled():
+        figure.supxlabel(text, x=0.995, ha="right", fontsize=9, color=GREY)
+
+
 def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
     """Writes a PNG; `path` is either the whole new file or what it was before, never a part."""
-    path = Path(path)
+    with whole(Path(path)) as unfinished:
+        _write_png(figure, unfinished, dpi)
+
+
+def save_animation(frames: Iterable[Figure], path: str | os.PathLike[str], seconds: float = 1.5) -> None:
+    """Writes a GIF that is repeated for ever, each frame shown so long and the last one twice. Whole, as `save`."""
+    pictures = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        _write_png(frame, buffer, SLIDE_DPI)
+        pictures.append(Image.open(buffer).convert("P", palette=Image.Palette.ADAPTIVE))
+    first, *rest = pictures
+    milliseconds = [round(1000 * seconds)] * len(rest) + [round(2000 * seconds)]
+    with whole(Path(path)) as unfinished:
+        first.save(unfinished, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
+
+
+def _write_png(figure: Figure, file: Path | io.BytesIO, dpi: int) -> None:
+    with styled(), warnings.catch_warnings():
+        # Letters that the font has not are drawn as boxes; nothing is to be done about that at each of them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # Without the version of matplotlib inside, equal figures are equal files.
+        figure.savefig(file, dpi=dpi, format="png", metadata={"Software": None})
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Inside, a file to write to; afterwards it is `path`, unless writing failed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        with styled(), warnings.catch_warnings():
-            # Letters that the font has not are drawn as boxes; nothing is to be done about that at each of them.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            # Without the version of matplotlib inside, equal figures are equal files.
-            figure.savefig(unfinished, dpi=dpi, format="png", metadata={"Software": None})
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

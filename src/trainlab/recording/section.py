@@ -1,10 +1,12 @@
-"""What a study or an experiment has to report: the same for a terminal, a file, a page or W&B."""
+"""What a study or an experiment has to report, the same for a terminal, a file, a page or W&B; in two languages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from trainlab.errors import InputError
 
 if TYPE_CHECKING:  # a table need not wait for matplotlib
     from matplotlib.figure import Figure
@@ -21,3 +23,21 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     sentences: Sequence[str] = ()
     figures: dict[str, Callable[[], Figure | None]] = field(default_factory=dict)
+
+
+# English, and Spanish, the language of the lecture
+LANGUAGES = ("en", "es")
+Say = Callable[[str, str], str]
+
+
+def speaker(lang: str) -> Say:
+    """A function that takes a text in English and in Spanish and returns the one that is asked for.
+
+    So both stand side by side wherever something is said. lang: "en" or "es". Raises InputError for another.
+
+        say = speaker("es")
+        say("learning rate", "tasa de aprendizaje")   # 'tasa de aprendizaje'
+    """
+    if lang not in LANGUAGES:
+        raise InputError(f"lang={lang} is no language of the studies; use {' or '.join(LANGUAGES)}.")
+    return lambda english, spanish: english if lang == "en" else spanish

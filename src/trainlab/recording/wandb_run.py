@@ -35,12 +35,14 @@ def start(
     config: Mapping[str, Any],
     monitor: str = "val/top1_error",
     sweep: Point | None = None,
+    job_type: str = "run",
 ) -> Run | None:
     """A W&B run, or None when W&B cannot even record to disk: a run never fails because of it.
 
     mode: online, offline or auto, which is online with an account and a network and offline otherwise.
     WANDB_MODE, where it is set, wins. Nothing is ever asked. A run directory has one W&B run: resumed, it goes on
-    in that one. Points of a sweep are a group, with the swept values as flat keys of the configuration.
+    in that one. Points of a sweep are a group, with the swept values as flat keys of the configuration. job_type: of
+    what is no point of a sweep: "run" or "study".
     """
     mode = os.environ.get("WANDB_MODE") or mode
     if mode == "auto" and not is_reachable():
@@ -58,7 +60,7 @@ def start(
                 resume="allow" if attempt == "online" else None,  # offline records of one id are one run once uploaded
                 name=f"{run_dir.parent.name}/{run_dir.name}" if sweep is None else run_dir.name,
                 group=sweep.sweep[:LONGEST_GROUP] if sweep else None,
-                job_type="sweep" if sweep else "run",
+                job_type="sweep" if sweep else job_type,
                 dir=str(run_dir),
                 mode=attempt,  # type: ignore[arg-type]
                 tags=list(dict.fromkeys(tags)),

@@ -14,12 +14,12 @@ from rich.table import Table
 
 from trainlab.command.arguments import Arguments
 from trainlab.errors import InputError
+from trainlab.experiments import ablation, time_to_target
 from trainlab.figures import sweep as figures
 from trainlab.figures.style import save, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
-from trainlab.experiments import ablation, time_to_target
 from trainlab.survival.atomic import write_whole
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike

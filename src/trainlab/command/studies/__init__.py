@@ -1,0 +1,1 @@
+"""scripts/study.py: the lecture's demonstrations. The studies return numbers and figures; this writes them down."""

@@ -1,0 +1,124 @@
+"""``python scripts/study.py NAME [option=value …]``: one study, all of them, or what there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.table import Table
+
+from trainlab.command.help import first_comment, read_options
+from trainlab.command.main import new_stamp
+from trainlab.command.studies.options import ALL, COMMON, LECTURE, Asked, known, options_of, parse, read_study, studies
+from trainlab.command.studies.writing import as_plain, read_results_of, run
+from trainlab.configuration.folder import CONF
+from trainlab.errors import InputError, RunError
+from trainlab.recording.terminal import console, duration
+
+
+def study(arguments: Sequence[str]) -> None:
+    """Run one study or all of them. Raises InputError, and RunError where an oracle does not hold."""
+    if not arguments or {"--help", "-h"} & {*arguments}:
+        named = [word for word in arguments if not word.startswith("-") and word != ALL]
+        print(help_of(known(named[0])) if named else overview())
+        return
+    asked = parse(arguments)
+    if asked.name == ALL:
+        run_all(asked)
+        return
+    finding = run(asked, Path(asked.run_dir or f"runs/studies/{asked.name}/{new_stamp()}"))
+    for oracle in finding.oracles:
+        if not oracle.holds:
+            raise RunError(
+                f"{asked.name} does not agree with what it is held to: {oracle.against}: {oracle.difference:.3g}, and "
+                f"at most {oracle.bound:.3g} is expected."
+            )
+
+
+def overview() -> str:
+    """All studies in the lecture's order, one line each; between them the experiments, which are training runs."""
+    lines = ["The lecture's demonstrations.", "", "  python scripts/study.py NAME [option=value …]", ""]
+    for name in [*LECTURE, *(name for name in studies() if name not in LECTURE)]:
+        if name in studies():
+            lines.append(f"  {name:<22} {first_comment(CONF / 'study' / f'{name}.yaml')}")
+        elif experiment_file(name).exists():
+            comment = first_comment(experiment_file(name))
+            lines.append(f"  {name:<22} {comment} [python train.py -m experiment={name}]")
+    lines += ["", f"  {ALL:<22} all of them; goes on where it stopped", "", "Options of each", ""]
+    lines += [f"  {key:<22} {what}" for key, what in COMMON.items()]
+    return "\n".join([*lines, "", "python scripts/study.py NAME --help lists a study's own options."])
+
+
+def help_of(name: str) -> str:
+    """One study: what it claims, its source, its cost, what was measured, and its options."""
+    file, evidence = CONF / "study" / f"{name}.yaml", read_study(name)["evidence"]
+    lines = [f"{name}: {first_comment(file)}", ""]
+    lines += [f"  {key:<10} {evidence[key]}" for key in ("heading", "source", "cost", "measured")]
+    lines[2:2] = [f"  {'claim':<10} {evidence['claim']['en']}"]
+    lines += ["", f"  python scripts/study.py {name} [option=value …]", ""]
+    own = [o for o in read_options(file, "") if not o.name.startswith("evidence.")]
+    lines += [f"  {o.name + '=' + o.value:<30} {o.comment}".rstrip() for o in own]
+    return "\n".join([*lines, "", *(f"  {key + '=…':<30} {what}" for key, what in COMMON.items())])
+
+
+def experiment_file(name: str) -> Path:
+    return CONF / "experiment" / f"{name}.yaml"
+
+
+def run_all(asked: Asked) -> None:
+    """Every study in the lecture's order, but for those that are finished. Raises RunError where one failed."""
+    out = console()
+    folder = Path(asked.run_dir or f"runs/studies/all_{asked.lang}")
+    lang = (f"lang={asked.lang}",) if asked.lang != "en" else ()
+    table = Table(title=f"{len(studies())} studies, in {folder}", title_justify="left")
+    for head in ("study", "is held to", "time"):
+        table.add_column(head, overflow="fold")
+    wrong = []
+    for name in dict.fromkeys([*LECTURE, *studies()]):
+        if name not in studies():
+            if experiment_file(name).exists():
+                table.add_row(name, f"experiment: {state_of_experiment(name)}", "")
+            continue
+        one = replace(asked, name=name, options=options_of(name), words=lang, run_dir=None)
+        try:
+            results = finished(one, folder / name)
+            if results is None:
+                run(one, folder / name)
+                results = finished(one, folder / name) or {}
+            else:
+                out.print(f"{name} is done: {os.path.relpath(folder / name)}", soft_wrap=True)
+            held = sum(key.endswith("/bound") for key in results)
+            verdict = f"{held} oracles, all hold" if results["oracles_hold"] else "an oracle does not hold"
+            table.add_row(name, verdict, duration(results["seconds"]))
+            wrong += [] if results["oracles_hold"] else [name]
+        except RunError as error:
+            out.print(f"{name}: {error}", soft_wrap=True)
+            table.add_row(name, f"failed: {error}", "")
+            wrong.append(name)
+    out.print(table)
+    if wrong:
+        raise RunError(f"of the studies in {folder}, {', '.join(wrong)} did not come out as expected (see above).")
+
+
+def finished(asked: Asked, folder: Path) -> dict | None:
+    """Its results; None where it is still to be run. Raises InputError where the folder holds another study."""
+    results = read_results_of(folder)
+    if results is None:
+        return None
+    for key, value in {"lang": asked.lang, **{f"option/{k}": as_plain(v) for k, v in asked.options.items()}}.items():
+        if results.get(key) != value:
+            raise InputError(
+                f"{folder} holds this study with {key}={results.get(key)}, not {value}; remove it, or choose another "
+                "run_dir=…"
+            )
+    return results
+
+
+def state_of_experiment(name: str) -> str:
+    """Where it has been run, or the command that runs it."""
+    runs = sorted(Path("runs/sweeps").glob(f"{name}*/sweep.json"))
+    if runs:
+        return f"python scripts/report.py {runs[-1].parent} --table"
+    return f"python train.py -m experiment={name}"

@@ -1,0 +1,145 @@
+"""What was typed after scripts/study.py: a study, its options, and what all studies take."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+import yaml
+from omegaconf import OmegaConf
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from trainlab.command.main import nearest
+from trainlab.configuration.build import target
+from trainlab.configuration.folder import CONF
+from trainlab.configuration.schema import wrong_value
+from trainlab.errors import InputError
+from trainlab.recording.section import LANGUAGES
+
+ALL = "all"
+COMMON = {
+    "lang": "en or es, the language of figures and text (en)",
+    "run_dir": "where it is written (runs/studies/NAME/TIME)",
+    "logger": "wandb, or none, which leaves W&B alone (wandb)",
+}
+LOGGERS = ("wandb", "none")
+# The lecture's order. Those that are no files of conf/study are experiments: training runs, named and not run.
+LECTURE = (
+    "gradient_descent",
+    "sigmoid_gradient",
+    "vanishing",
+    "l2_sweep",
+    "l2_sweep_fashion",
+    "backprop",
+    "minibatch",
+    "landscape",
+    "momentum",
+    "approximation",
+    "relu_vs_tanh",
+    "dropout_sweep_fashion",
+    "dropout_ensemble",
+    "tencrop",
+    "results",
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study and how it was asked for. options: all that its function takes. words: as typed, for the small print."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    lang: str = "en"
+    logger: str = "wandb"
+    run_dir: str | None = None
+
+    @property
+    def command(self) -> str:
+        """Without what is of no consequence for the figures."""
+        kept = [word for word in self.words if not word.startswith(("run_dir=", "logger="))]
+        return shlex.join(["python", "scripts/study.py", self.name, *kept])
+
+
+def studies() -> list[str]:
+    """All that conf/study has, in the lecture's order."""
+    there = {file.stem for file in (CONF / "study").glob("*.yaml")}
+    return [name for name in LECTURE if name in there] + sorted(there.difference(LECTURE))
+
+
+def known(name: str) -> str:
+    """Raises InputError, with the nearest right word."""
+    if name not in studies() and (CONF / "experiment" / f"{name}.yaml").exists():
+        raise InputError(f"{name} is an experiment, a set of training runs: python train.py -m experiment={name}.")
+    if name not in studies():
+        raise InputError(f"there is no study {name}; {nearest(name, [*studies(), ALL])}.")
+    return name
+
+
+def read_study(name: str) -> dict[str, Any]:
+    """The file of conf/study: evidence, _target_ and the options with their defaults."""
+    return yaml.safe_load((CONF / "study" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def function_of(name: str) -> Any:
+    """The study itself, a function that returns a `Finding`."""
+    return target("study", OmegaConf.create({"_target_": read_study(name)["_target_"]}))
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """With their defaults."""
+    return {key: value for key, value in read_study(name).items() if key not in ("evidence", "_target_")}
+
+
+def parse(arguments: Sequence[str]) -> Asked:
+    """Raises InputError for a study, an option or a value that is not one."""
+    first, *words = arguments
+    name = first if first == ALL else known(first)
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key or key.startswith("-"):
+            raise InputError(
+                f"'{word}' is not of the form option=value; python scripts/study.py {name} --help lists them."
+            )
+        given[key] = value
+    common = {key: given.pop(key) for key in COMMON if key in given}
+    for key, choices in (("lang", LANGUAGES), ("logger", LOGGERS)):
+        if common.get(key, choices[0]) not in choices:
+            raise InputError(f"there is no {key}={common[key]}; use {' or '.join(choices)}.")
+    if common.get("run_dir") == "":
+        raise InputError("run_dir= needs a folder.")
+    if name == ALL and given:
+        raise InputError(f"{next(iter(given))} is no option of all studies; they have {', '.join(COMMON)}.")
+    options = {} if name == ALL else options_of(name) | read_values(name, given)
+    return Asked(name, options, tuple(words), **common)  # type: ignore[arg-type]
+
+
+def read_values(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed, as what the study's function takes. Raises InputError."""
+    function, options = function_of(name), options_of(name)
+    hints, parameters = get_type_hints(function), inspect.signature(function).parameters
+    free = next((p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)  # variables of an expression
+    values = {}
+    for key, text in given.items():
+        if key not in options and (free is None or not key.isidentifier()):
+            raise InputError(f"{name} has no option {key}; {nearest(key, [*options, *COMMON])}.")
+        values[key] = read_value(key, text, hints[key if key in options else str(free)])
+    return values
+
+
+def read_value(key: str, text: str, annotation: Any) -> Any:
+    """`text` as a value of this type: a number, true, null, a list in brackets. Raises InputError."""
+    value: Any = None if text == "null" else text
+    if text.startswith("[") and annotation is not str:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"cannot read {key}={text}; a list is written [1,2,3].") from error
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        raise InputError(wrong_value(key, value, annotation)) from error

@@ -1,0 +1,50 @@
+"""What a study returns: what there is to see, its numbers, and the oracles that these are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from trainlab.recording.section import Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Progress = Callable[[int, int], None]  # how many parts of the work are done, and of how many
+
+
+def no_progress(done: int, total: int) -> None:
+    """For whoever does not want to be told."""
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Something that is not ours (a formula, another library, a published figure) and how far we are from it.
+
+    name: in the form of an identifier, as in results.json. difference: at least 0; in which unit is said in `against`.
+    bound: the most that it may be. against: what it is compared with, one line, in the study's language.
+    """
+
+    name: str
+    difference: float
+    bound: float
+    against: str
+
+    @property
+    def holds(self) -> bool:
+        return self.difference <= self.bound  # False also for NaN
+
+
+@dataclass(frozen=True)
+class Finding:
+    """section: title, table, what was seen beside what the lecture claims, and figures, all in the study's language.
+
+    numbers: what was measured, by names that do not depend on the language: flat, as in results.json. animations: by
+    the names of their files; each gives its pictures one after another when it is called, all of one size.
+    """
+
+    section: Section
+    numbers: dict[str, float]
+    oracles: tuple[Oracle, ...] = ()
+    animations: dict[str, Callable[[], Iterator[Figure]]] = field(default_factory=dict)

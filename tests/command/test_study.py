@@ -1,0 +1,122 @@
+"""scripts/study.py: what may be typed, what is written, and what a failed oracle does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from trainlab.command.studies import front
+from trainlab.command.studies.options import CONF, LECTURE, options_of, parse, read_study, studies
+from trainlab.command.studies.writing import run
+from trainlab.errors import InputError, RunError
+from trainlab.studies.finding import Oracle
+
+EVIDENCE = {"heading", "claim", "source", "cost", "measured"}
+
+
+@pytest.mark.parametrize("name", studies())
+def test_each_file_of_conf_study_says_what_it_claims_and_gives_its_function_what_it_takes(name):
+    evidence = read_study(name)["evidence"]
+    assert set(evidence) == EVIDENCE
+    assert set(evidence["claim"]) == {"en", "es"}
+    assert all(evidence.values())
+    asked = parse([name])
+    assert asked.options == options_of(name)
+    assert name in LECTURE
+    assert name in front.overview()
+    for option in options_of(name):
+        assert f"  {option}=" in front.help_of(name)
+
+
+def test_the_lecture_names_only_studies_and_experiments():
+    assert all((CONF / "experiment" / f"{name}.yaml").exists() for name in set(LECTURE).difference(studies()))
+
+
+def test_values_are_read_as_what_the_study_takes():
+    options = parse(["gradient_descent", "etas=[1e-3,0.5]", "steps=7", "start=[0,1]", "lang=es"]).options
+    assert options["etas"] == [1e-3, 0.5]
+    assert options["steps"] == 7
+    assert options["start"] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["gradient_descen"], "did you mean gradient_descent"),
+        (["l2_sweep"], "python train.py -m experiment=l2_sweep"),
+        (["gradient_descent", "step=3"], "did you mean steps"),
+        (["gradient_descent", "steps=few"], "steps=few cannot be used: it should be a whole number"),
+        (["gradient_descent", "etas=[1,"], "a list is written"),
+        (["gradient_descent", "noise=nan"], "a finite number|a number"),
+        (["gradient_descent", "seed"], "not of the form option=value"),
+        (["gradient_descent", "lang=fr"], "use en or es"),
+        (["gradient_descent", "logger=tensorboard"], "use wandb or none"),
+        (["all", "seed=1"], "no option of all studies"),
+        (["gradient_descent", "run_dir="], "needs a folder"),
+    ],
+)
+def test_wrong_words_are_sentences(words, sentence):
+    with pytest.raises(InputError, match=sentence):
+        front.study(words)
+
+
+@pytest.mark.run  # git is asked for the commit
+def test_a_study_leaves_figures_numbers_and_a_paragraph(tmp_path, capsys):
+    folder = tmp_path / "gd"
+    front.study(["gradient_descent", "logger=none", "lang=es", f"run_dir={folder}", "steps=10"])
+    results = json.loads((folder / "results.json").read_text())
+    assert results["oracles_hold"] is True
+    assert results["option/steps"] == 10
+    assert results["oracle/closed_form"] <= results["oracle/closed_form/bound"]
+    assert not any(isinstance(value, dict | list) for value in results.values())
+    section = json.loads((folder / "section.json").read_text())
+    assert section["command"] == "python scripts/study.py gradient_descent lang=es steps=10"
+    with Image.open(folder / section["figures"]["gradient_descent"]) as picture:
+        assert picture.size == (1280, 720)
+    text = (folder / "paragraph.md").read_text()
+    assert "La clase" in text
+    assert section["sentences"][0] in text
+    assert "se cumple" in capsys.readouterr().out
+    with pytest.raises(InputError, match="holds a study already"):
+        front.study(["gradient_descent", "logger=none", f"run_dir={folder}"])
+
+
+def test_a_mistake_that_only_the_study_can_see_leaves_no_folder(tmp_path):
+    with pytest.raises(InputError, match="has to be two numbers"):
+        front.study(["gradient_descent", "start=[1,2,3]", "logger=none", f"run_dir={tmp_path / 'new'}"])
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.run  # git is asked for the commit
+def test_an_oracle_that_does_not_hold_is_a_failed_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(Oracle, "holds", property(lambda self: False))
+    with pytest.raises(RunError, match="does not agree"):
+        front.study(["gradient_descent", "logger=none", f"run_dir={tmp_path / 'gd'}"])
+    assert json.loads((tmp_path / "gd" / "results.json").read_text())["oracles_hold"] is False
+
+
+def test_a_number_that_is_none_holds_nothing():
+    assert not Oracle("nan", float("nan"), 1.0, "").holds
+
+
+@pytest.mark.run  # git is asked for the commit
+def test_all_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(front, "studies", lambda: ["gradient_descent"])
+    front.study(["all", "logger=none", f"run_dir={tmp_path}"])
+    before = (tmp_path / "gradient_descent" / "results.json").stat().st_mtime_ns
+    front.study(["all", "logger=none", f"run_dir={tmp_path}"])
+    assert (tmp_path / "gradient_descent" / "results.json").stat().st_mtime_ns == before
+    said = capsys.readouterr().out
+    assert "gradient_descent is done" in said
+    assert "experiment=l2_sweep" in said
+    with pytest.raises(InputError, match="lang=en, not es"):
+        front.study(["all", "lang=es", "logger=none", f"run_dir={tmp_path}"])
+
+
+def test_two_commands_do_not_write_into_one_folder(tmp_path):
+    from trainlab.survival.lock import only_one
+
+    with only_one(tmp_path, or_else="taken"), pytest.raises(InputError, match="another command"):
+        run(parse(["gradient_descent", "logger=none"]), tmp_path)
