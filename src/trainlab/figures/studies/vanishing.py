@@ -23,27 +23,27 @@ def norms_by_layer(
     """
     figure = new_slide(say("The gradient in each layer", "El gradiente en cada capa") + f", {init}, {moment}")
     axes = figure.subplots(1, len(panels), sharey=True)
-    low, high = limits[0] / 30, 3 * limits[1]
+    decades = np.arange(np.floor(np.log10(limits[0])), np.ceil(np.log10(limits[1])) + 1)
+    decades = decades[:: -max(1, len(decades) // 7)][::-1]
+    floor = 10.0 ** (decades[0] - max(1, len(decades) // 7))
+    some_zero = any((norms == 0).any() for lines in panels.values() for norms in lines)
     colours = colormaps["viridis_r"]
-    some_zero = False
     for ax, (activation, lines) in zip(axes, panels.items(), strict=True):
         for position, norms in enumerate(lines):
             colour = colours(0.15 + 0.85 * position / max(1, len(lines) - 1))
             layers = np.arange(1, len(norms) + 1)
-            ax.plot(layers, np.maximum(norms, low), color=colour, marker="o", markersize=6, label=str(len(norms)))
-            some_zero |= bool((norms == 0).any())
+            ax.plot(layers, np.maximum(norms, floor), color=colour, marker="o", markersize=6, label=str(len(norms)))
         ax.set_yscale("log")
-        ax.set_ylim(low / 1.5, high)
+        ax.set_ylim((floor if some_zero else limits[0]) / 2, 3 * limits[1])
+        ax.set_yticks([*([floor] if some_zero else []), *10.0**decades], minor=False)
+        ax.minorticks_off()
         deepest = max(len(norms) for norms in lines)
         ax.set_xticks(range(2, deepest + 1, max(2, 2 * (deepest // 12))))
         ax.set_title(activation)
         ax.set_xlabel(say("layer", "capa"))
         ax.grid(axis="y")
-    axes[0].yaxis.set_major_formatter(lambda value, _: "0" if value < low and some_zero else number(value))
+    axes[0].yaxis.set_major_formatter(lambda value, _: "0" if value <= 2 * floor else number(value))
     axes[0].set_ylabel("‖∂J/∂W‖")
-    if some_zero:
-        note = say("on the floor: exactly 0", "en el suelo: exactamente 0")
-        axes[0].text(0.03, 0.04, note, transform=axes[0].transAxes, fontsize=14)
     figure.legend(
         *axes[0].get_legend_handles_labels(),
         title=say("layers", "capas"), frameon=False, loc="outside right center", title_fontsize=16,
@@ -136,9 +136,9 @@ def recursion_and_networks(
     forwards.legend(frameon=False, loc="lower left")
     beside.axhline(1, color=GREY, linewidth=1.5, zorder=0)
     low, high = beside.get_ylim()
-    beside.set_ylim(min(low, 0.4), high + 0.25 * (high - low))
+    beside.set_ylim(low, high + 0.2 * (high - low))
     beside.text(
-        0.03, 0.97, say("bars: where 95 % of\nsuch means would lie", "barras: el 95 % de\ntales medias"),
+        0.03, 0.97, say("bars: ± 1.96\nstandard errors", "barras: ± 1.96\nerrores estándar"),
         transform=beside.transAxes, va="top",
     )  # fmt: skip
     return figure

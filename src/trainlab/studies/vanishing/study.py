@@ -7,7 +7,7 @@ on: backpropagation "permite teóricamente entrenar redes de profundidad arbitra
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RANDOM = tuple(init for init in INITS if init != "zero")
 DRAWS = 200  # networks, over which a mean square is averaged
 STANDARD_ERRORS = 5  # that this mean may be off, in any layer of any of the samples
-NAMES = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU"}
+NAMES = {"sigmoid": ("sigmoid", "sigmoide"), "tanh": ("tanh", "tanh"), "relu": ("ReLU", "ReLU")}
 SLOPE2 = {"sigmoid": 1 / 16, "tanh": 1.0, "relu": 0.5}  # σ'² around 0, and its mean for ReLU
 LARGEST_NETWORK = 3_000_000  # weights
 
@@ -69,7 +69,7 @@ def study(
     cells = measure(depths, width, networks, lr, seed, progress)
     samples = draw_samples(depths[-1], width, seed, partial(after, on_progress, len(cells)))
     linear = largest_linear_difference(depths, width, seed)
-    figures = {
+    figures: dict[str, Callable[[], Figure | None]] = {
         "gradient_by_layer": partial(draw_layers, cells, depths, init, "before", say),
         "gradient_by_layer_after": partial(draw_layers, cells, depths, init, "after", say),
         "first_layer": partial(draw_map, cells, depths[-1], say),
@@ -79,7 +79,7 @@ def study(
     section = Section(
         say("The gradient in many layers", "El gradiente a través de muchas capas"),
         head=head(depths, say),
-        rows=[row(cells, activation, kind, depths, width) for activation in ACTIVATIONS for kind in INITS],
+        rows=[row(cells, activation, kind, depths, width, say) for activation in ACTIVATIONS for kind in INITS],
         sentences=[seen(say, cells, depths)],
         figures=figures,
     )
@@ -148,12 +148,12 @@ def head(depths: Sequence[int], say: Say) -> list[str]:
     ]
 
 
-def row(cells: Cells, activation: str, init: str, depths: Sequence[int], width: int) -> list[str]:
+def row(cells: Cells, activation: str, init: str, depths: Sequence[int], width: int, say: Say) -> list[str]:
     deepest = cells[activation, init, depths[-1]]
     factor = np.median(deepest.per_layer)
     ends = dict.fromkeys((depths[0], depths[-1]))
     return [
-        NAMES[activation],
+        say(*NAMES[activation]),
         init,
         f"{expected_factor(activation, init, width):.3f}",
         "–" if np.isnan(factor) else f"{factor:.3f}",
@@ -256,7 +256,7 @@ def draw_layers(cells: Cells, depths: Sequence[int], init: str, when: str, say: 
     from trainlab.figures.studies.vanishing import norms_by_layer
 
     panels = {
-        NAMES[activation]: [np.median(getattr(cells[activation, init, depth], when), axis=0) for depth in depths]
+        say(*NAMES[activation]): [np.median(getattr(cells[activation, init, depth], when), axis=0) for depth in depths]
         for activation in ACTIVATIONS
     }
     moments = {"before": say("before training", "antes de entrenar"), "after": say("after an epoch", "tras una época")}
@@ -275,7 +275,7 @@ def draw_map(cells: Cells, depth: int, say: Say) -> Figure:
         return np.array([[np.median(v[:, 0] if v.ndim == 2 else v) for v in line] for line in values])
 
     return first_layer_map(
-        list(NAMES.values()), INITS, depth, (table("before"), table("after")), table("accuracy"), say
+        [say(*NAMES[a]) for a in ACTIVATIONS], INITS, depth, (table("before"), table("after")), table("accuracy"), say
     )
 
 
