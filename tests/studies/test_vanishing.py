@@ -133,7 +133,7 @@ def test_progress_is_told():
     [
         ({"depths": []}, "depths="),
         ({"depths": [1, 5]}, "depths has 1"),
-        ({"depths": [101]}, "depths has 101"),
+        ({"depths": [51]}, "depths has 51"),
         ({"width": 1}, "width=1"),
         ({"width": 1001}, "width=1001"),
         ({"width": 1000, "depths": [12]}, "12,000,000 weights"),

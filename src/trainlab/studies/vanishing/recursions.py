@@ -7,8 +7,9 @@ squares of a unit's value x_l and of its gradient are in expectation
 
 a = 1 for a linear network, and for tanh around 0 (Glorot and Bengio 2010, §4.2.1); a = ½ for ReLU (He et al. 2015,
 §2.2), which lets half of a symmetric variable through. The last layer is linear: a = 1. The gradient of a weight is the
-product ∂/∂z_l · x_{l−1}, and so is its mean square. For ReLU and linear layers these hold for any width when the
-gradient that comes in at the top does not depend on the weights; it is drawn from N(0, 1) here.
+product ∂/∂z_l · x_{l−1}, and so is its mean square. For ReLU and linear layers these are exact when the
+gradient that comes in at the top does not depend on the weights (it is drawn from N(0, 1) here), but for layers with
+all their units off, which have the probability 2⁻ⁿ and pass no gradient on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 
 from trainlab.models.mlp import MLP
 
-AROUND_ZERO = 1e-6  # inputs so small that tanh(z) = z to ten digits or more
+AROUND_ZERO = 1e-4  # a root mean square of tanh's values, at most: tanh(z) = z to eight digits
+TELLING = 0.15  # a standard error of a ratio to 1, beyond which its distribution has too long a tail to say anything
 PASSES = {"tanh": 1.0, "relu": 0.5}  # a
 
 
@@ -65,8 +67,13 @@ class Sample:
         return np.sqrt(np.maximum(ratios.var(axis=0, ddof=1), getattr(self.variance, name)) / len(ratios))
 
     def deviations(self, name: str) -> np.ndarray:
-        """(L,): by how many standard errors the mean over the networks differs from the recursion."""
-        return np.abs(self.ratios(name).mean(axis=0) - 1) / self.standard_error(name)
+        """(L,): by how many standard errors the mean over the networks differs from the recursion.
+
+        0 where so few networks cannot tell: in many narrow layers the mean hangs on one in thousands.
+        """
+        ratios = self.ratios(name)
+        telling = np.sqrt(getattr(self.variance, name) / len(ratios)) <= TELLING
+        return np.where(telling, np.abs(ratios.mean(axis=0) - 1) / self.standard_error(name), 0.0)
 
 
 def variance(init: str, fan_in: int, fan_out: int) -> float:
@@ -117,7 +124,8 @@ def draw_networks(
 ) -> Sample:
     """So many networks, each with one example of `inputs` (N, n_0), one gradient at the top, and its own weights."""
     inputs = inputs.double()
-    rows = []
+    predicted, rows = recursion(activation, init, widths), []
+    size = AROUND_ZERO / max(1.0, np.sqrt(predicted.values.max())) if activation == "tanh" else 1.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for number in range(networks):
@@ -125,9 +133,9 @@ def draw_networks(
             x = inputs[number % len(inputs)][None]
             x = x / x.square().mean().sqrt()
             at_top = torch.randn(1, widths[-1], dtype=torch.float64)
-            rows.append(moments_of(net, x, at_top, AROUND_ZERO if activation == "tanh" else 1.0))
+            rows.append(moments_of(net, x, at_top, size))
     drawn = Moments(*(np.stack(column) for column in zip(*rows, strict=True)))
-    return Sample(activation, init, drawn, recursion(activation, init, widths), relative_variance(activation, widths))
+    return Sample(activation, init, drawn, predicted, relative_variance(activation, widths))
 
 
 def moments_of(net: MLP, x: Tensor, at_top: Tensor, size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -93,10 +93,10 @@ def check(depths: Sequence[int], width: int, init: str, networks: int, lr: float
     if not depths:
         raise InputError("depths=[] has no network; give at least one number of layers, such as [2,12].")
     for depth in depths:
-        if not 2 <= depth <= 100:
-            raise InputError(f"depths has {depth}, and a network with hidden layers has from 2 to 100 layers.")
-    if not 2 <= width <= 1000:
-        raise InputError(f"width={width} has to be from 2 to 1000 units.")
+        if not 2 <= depth <= 50:
+            raise InputError(f"depths has {depth}, and a network with hidden layers has from 2 to 50 layers.")
+    if not 10 <= width <= 1000:  # the recursions leave out that all units of a layer may be off: 2⁻ⁿ
+        raise InputError(f"width={width} has to be from 10 to 1000 units.")
     if width**2 * max(depths) > LARGEST_NETWORK:
         raise InputError(
             f"width={width} with {max(depths)} layers would be {width**2 * max(depths):,} weights, and "
