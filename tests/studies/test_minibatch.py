@@ -115,7 +115,7 @@ def test_sizes_come_closer_and_closer_to_all():
 
 
 def lyapunov(eta, momentum, curvature, noise):
-    """The stationary variance of θ: the covariance of (θ, v) after 2²⁰ steps of v ← γv + η(λθ + ξ), θ ← θ − v. numpy."""
+    """The variance of θ after 2²⁰ steps of v ← γv + η(λθ + ξ), θ ← θ − v, by the covariance of (θ, v). numpy."""
     step = np.array([[1 - eta * curvature, -momentum], [eta * curvature, momentum]])
     kick = np.array([-eta, eta])
     covariance = noise * np.outer(kick, kick)
