@@ -114,12 +114,18 @@ def study(
 
 def check(data: str, model: str, epochs: int, runs: int, seed: int) -> None:
     """Raises InputError."""
+    files = {option: sorted((CONF / option).glob("*.yaml")) for option in ("data", "model")}
     for option, name in (("data", data), ("model", model)):
-        there = sorted(file.stem for file in (CONF / option).glob("*.yaml"))
+        there = [file.stem for file in files[option] if usable(file.read_text(encoding="utf-8"))]
         if name not in there:
-            raise InputError(f"there is no {option}={name}; use one of {', '.join(there)}.")
+            raise InputError(f"{option}={name} cannot be used here; use one of {', '.join(there)}.")
     if epochs < 1 or runs < 1 or seed < 0:
         raise InputError(f"epochs={epochs} and runs={runs} have to be at least 1, and seed={seed} at least 0.")
+
+
+def usable(choice: str) -> bool:
+    """Whether a file of conf/ needs nothing more to be said, and its data are no points."""
+    return "???" not in choice and "sources.points." not in choice
 
 
 def words_of(data: str, model: str, train_examples: int | None, seed: int, *, reflections: bool = True) -> list[str]:

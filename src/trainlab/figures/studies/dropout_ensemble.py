@@ -23,7 +23,12 @@ def averages_of_masks(arithmetic: Curve, geometric: Curve, scaled: np.ndarray, s
         say("The average of K masks, and scaled weights", "El promedio de K máscaras y los pesos escalados")
     )
     panels = (
-        (0, say("test error (%)", "error de prueba (%)"), 100, say("Error", "Error")),
+        (
+            0,
+            say("test error (%)", "error de prueba (%)"),
+            100,
+            say("Error (band: sd over draws)", "Error (banda: desv. est. entre sorteos)"),
+        ),
         (1, say("log-loss on test digits (nats)", "log-loss en dígitos de prueba (nats)"), 1, "Log-loss"),
     )
     axes = figure.subplots(1, 2)

@@ -232,7 +232,7 @@ def measure_noise(task: Task, sizes: Sequence[int], seed: int) -> Noise:
         two_batch_noise_scale(each @ each.T, generator),
         spreads,
         (relative_difference(few[0]), relative_difference(few[1])),
-        max(epoch_mean_gap(net, inputs, labels, size, seed) for size in sizes if size >= 16),
+        max(epoch_mean_gap(net, inputs, labels, size, seed) for size in {64, *sizes} if size >= 16),
         {size: uphill_share(each, size, generator) for size in sizes},
         clouds(each, CLOUDS, generator),
     )
@@ -318,7 +318,8 @@ def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
             "spread_sampled",
             noise.away,
             5.0,
-            say(f"both on {noise.examples:,} examples, ", f"ambas con {noise.examples:,} ejemplos, ") + errors,
+            say(f"both formulas on {noise.examples:,} examples, ", f"ambas fórmulas, {noise.examples:,} ejemplos, ")
+            + errors,
         ),
         Oracle(
             "noise_scale",
