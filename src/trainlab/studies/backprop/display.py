@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from trainlab.figures.style import number
@@ -12,19 +13,44 @@ from trainlab.studies.backprop.operations import OPERATIONS
 if TYPE_CHECKING:
     from trainlab.figures.studies.backprop.picture import Vertex
 
+DRAWN, FARTHEST = 60, 23  # gates in a picture and in the table, and gates from one of them to the output, at most
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Forwards and backwards through one graph. edges: in the order of the way back. output: the name of the result."""
+
+    graph: Graph
+    edges: list[Edge]
+    output: str = "f"
+
+    @property
+    def gradients(self) -> dict[str, float]:
+        """Of the output by each variable."""
+        return {name: leaf.gradient for name, leaf in self.graph.leaves.items()}
+
+    @property
+    def drawn(self) -> list[Gate]:
+        return nearest_to_output(self.graph, DRAWN, FARTHEST)
+
+    @property
+    def edges_by_gate(self) -> list[tuple[Gate, list[Edge]]]:
+        """Of the gates that are drawn, in the order of the way back."""
+        drawn = set(self.drawn)
+        return [(gate, list(edges)) for gate, edges in groupby(self.edges, lambda e: e.gate) if gate in drawn]
 
 
 def digits(value: float, significant: int = 4) -> str:
     """−0.5344, 1.2·10⁻⁷; of a whole number no digit is lost."""
     if abs(value) >= 10**significant and abs(value) < 1e6:
         return number(round(value))
-    return number(float(f"{value:.{significant}g}"))
+    return number(float(f"{value:.{significant}g}") + 0.0)  # + 0: no −0
 
 
 def typeset(written: str, length: int) -> str:
     """An expression as it is printed, at most so long: · and − for * and -."""
-    text = written.replace("*", "·").replace("-", "−")
+    text = written.replace("*", "·").replace("-", "−").replace("sigmoid", "σ")
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -88,24 +114,25 @@ def sign(gate: Gate) -> str:
     return f"{plain} {digits(constants[0])}"  # max 0
 
 
-def nearest_to_output(graph: Graph, most: int) -> list[Gate]:
-    """At most so many gates, in their order; what uses one of them is among them."""
+def nearest_to_output(graph: Graph, most: int, farthest: int) -> list[Gate]:
+    """At most so many gates, none farther from the output, in their order; what uses one of them is among them."""
     distance = dict.fromkeys(graph.gates, 0)
     for gate in reversed(graph.gates):
         for node in gate.inputs:
             if isinstance(node, Gate):
                 distance[node] = max(distance[node], distance[gate] + 1)
-    nearest = set(sorted(graph.gates, key=lambda gate: distance[gate])[:most])
+    near = [gate for gate in graph.gates if distance[gate] <= farthest]
+    nearest = set(sorted(near, key=lambda gate: distance[gate])[:most])
     return [gate for gate in graph.gates if gate in nearest]
 
 
-def vertices_of(graph: Graph, edges: Sequence[Edge], most: int, output: str) -> list[Vertex]:
-    """Of a picture of the gates nearest to the output, at most so many. output: its name, such as "f"."""
+def vertices_of(found: Pass) -> list[Vertex]:
+    """Of a picture of the gates that are drawn."""
     from trainlab.figures.studies.backprop.picture import Vertex
 
-    drawn = nearest_to_output(graph, most)
+    drawn = found.drawn
     steps = {gate: step for step, gate in enumerate(reversed(drawn), start=1)}
-    gradients = {(edge.gate, edge.argument): edge.gradient for edge in edges}
+    gradients = {(edge.gate, edge.argument): edge.gradient for edge in found.edges}
     place: dict[Node, int] = {}
     vertices: list[Vertex] = []
     for gate in drawn:
@@ -114,14 +141,11 @@ def vertices_of(graph: Graph, edges: Sequence[Edge], most: int, output: str) -> 
                 kind = "cut" if isinstance(node, Gate) else "leaf"
                 place[node] = len(vertices)
                 vertices.append(Vertex(kind, node.shown + " …" * (kind == "cut"), "", node.value, node.gradient))
+        inputs = tuple(place[node] for node in gate.inputs)
+        of_inputs = tuple(gradients[gate, i] for i, a in enumerate(gate.arguments) if isinstance(a, Node))
         place[gate] = len(vertices)
         vertices.append(
-            Vertex(
-                "gate", sign(gate), gate.shown, gate.value, gate.gradient,
-                tuple(place[node] for node in gate.inputs),
-                tuple(gradients[gate, i] for i, a in enumerate(gate.arguments) if isinstance(a, Node)),
-                steps[gate],
-            )
-        )  # fmt: skip
-    last = graph.output
-    return [*vertices, Vertex("output", output, "", last.value, 1.0, (place[last],), (1.0,), 0)]
+            Vertex("gate", sign(gate), gate.shown, gate.value, gate.gradient, inputs, of_inputs, steps[gate])
+        )
+    last = found.graph.output
+    return [*vertices, Vertex("output", found.output, "", last.value, 1.0, (place[last],), (1.0,), 0)]

@@ -8,7 +8,9 @@ Python's own grammar with one change: ^ is a power, as everybody types it (in Py
 from __future__ import annotations
 
 import ast
+import keyword
 import math
+import re
 import unicodedata
 import warnings
 from collections.abc import Mapping
@@ -58,6 +60,9 @@ def parse(text: str) -> Term:
             warnings.simplefilter("ignore")  # Python's remarks on 1if and the like
             body = ast.parse(typed, mode="eval").body
     except SyntaxError as error:
+        for word in re.findall(r"\w+", typed):
+            if keyword.iskeyword(word):
+                raise InputError(f"expr has the word {word}, which cannot be a variable; use another.") from error
         rest = as_written(typed[max(0, (error.offset or 1) - 1) :])
         where = f"at '{cut(rest)}'" if rest else "to its end"
         raise InputError(
@@ -171,7 +176,9 @@ def check_values(term: Term, values: Mapping[str, float], taken: tuple[str, ...]
             raise InputError(f"expr has a variable {name}, which is an option of this study; call it something else.")
     missing = [name for name in names if name not in given]
     if missing:
-        raise InputError(f"expr has no value for {', '.join(missing)}; add {' '.join(f'{name}=…' for name in missing)}")
+        raise InputError(
+            f"expr has no value for {', '.join(missing)}; add {' '.join(f'{name}=…' for name in missing)}."
+        )
     if isinstance(term, Variable):
         raise InputError(f"expr={term.name} is a variable alone, without an operation to go back through.")
     return {name: given[name] for name in names}
@@ -245,8 +252,8 @@ def negated(term: Term) -> Term | None:
         case Apply("*" | "/" as operation, (float(c), u)) if c < 0:
             return Apply(operation, (-c, u))
         case Apply("*" | "/" as operation, (left, right)):
-            u = negated(left)
-            return None if u is None else Apply(operation, (u, right))
+            rest = negated(left)
+            return None if rest is None else Apply(operation, (rest, right))
     return None
 
 

@@ -89,18 +89,20 @@ class Graph:
         """
         numbers = [a.value if isinstance(a, Node) else a for a in arguments]
         rule = OPERATIONS[operation]
-        value = self.nudge(checked(rule.forward, numbers, as_typed(operation, numbers), rule.needs))
+        what = as_typed(operation, numbers)
+        value = self.nudge(checked(rule.forward, numbers, what, rule.needs))
         if not any(isinstance(a, Node) for a in arguments):
             return value
         local = tuple(
-            checked(rule.derivative(i), [*numbers, value], "the derivative of " + as_typed(operation, numbers))
+            checked(rule.derivative(i), [*numbers, value], "the derivative of " + what, rule.needs)
             if isinstance(a, Node)
             else None
             for i, a in enumerate(arguments)
         )
         name = f"{self.letter}{len(self.gates) + 1}"
-        self.gates.append(Gate(name, value, operation=operation, arguments=arguments, local=local))
-        return self.gates[-1]
+        gate = Gate(name, value, operation=operation, arguments=arguments, local=local)
+        self.gates.append(gate)
+        return gate
 
     def backward(self) -> list[Edge]:
         """The gradients of the last gate by all nodes; returns what each edge did, in order. Raises InputError."""
@@ -141,5 +143,5 @@ def as_typed(operation: str, numbers: list[float]) -> str:
     """ "log(-3)", "1/0": for a sentence."""
     texts = [f"{number:.6g}" for number in numbers]
     if operation in ("+", "-", "*", "/", "^"):
-        return texts[0] + operation + (f"({texts[1]})" if texts[1].startswith("-") else texts[1])
+        return operation.join(f"({text})" if text.startswith("-") else text for text in texts)
     return f"{operation}({', '.join(texts)})"

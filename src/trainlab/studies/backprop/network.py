@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +63,7 @@ def small_network(model: str, hidden: Sequence[int], data: str, example: int, se
 
 def gates_of(widths: Sequence[int]) -> int:
     """A product for each weight, a sum and an activation for each neuron; the scores have the loss instead."""
-    weights = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    weights = sum(a * b for a, b in pairwise(widths))
     return weights + 2 * sum(widths[1:-1]) + 2 * widths[-1] + 3
 
 
@@ -92,10 +93,10 @@ def neuron(graph: Graph, module: nn.Linear, signals: Sequence[Node], layer: int,
     products = []
     for column, signal in enumerate(signals):
         name = weight_name(layer, row, column)
-        weight = graph.leaf(name, float(module.weight[row, column]), as_in_a_book(name))
+        weight = graph.leaf(name, module.weight[row, column].item(), as_in_a_book(name))
         products.append(graph.apply("*", weight, signal))
     name = bias_name(layer, row)
-    bias = graph.leaf(name, float(module.bias[row]), as_in_a_book(name))
+    bias = graph.leaf(name, module.bias[row].item(), as_in_a_book(name))
     return as_node(graph.apply("sum", *products, bias))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def worked_example(values: Mapping[str, float]) -> tuple[list[tuple[float, float
     w0, x0, w1, x1, w2 = (values[name] for name in ("w0", "x0", "w1", "x1", "w2"))
     z = w0 * x0 + w1 * x1 + w2
     s = 1 / (1 + math.exp(-z))
-    slope = s * (1 - s)
+    slope = math.exp(-abs(z)) / (1 + math.exp(-abs(z))) ** 2  # s(1 − s), also where s is nearly 1
     gates = [
         *((w0 * x0, slope), (w1 * x1, slope), (w0 * x0 + w1 * x1, slope), (z, slope)),
         *((-z, -slope), (math.exp(-z), -s * s), (1 / s, -s * s), (s, 1.0)),
@@ -89,7 +90,7 @@ def worked_example(values: Mapping[str, float]) -> tuple[list[tuple[float, float
     return gates, {"w0": slope * x0, "x0": slope * w0, "w1": slope * x1, "x1": slope * w1, "w2": slope}
 
 
-def evaluate(term: Term, values: Mapping[str, object], rules: Mapping[str, Callable], constant: Callable) -> object:
+def evaluate(term: Term, values: Mapping[str, Any], rules: Mapping[str, Callable], constant: Callable) -> Any:
     """`term` by other rules than those of our gates."""
     if isinstance(term, float):
         return constant(term)
@@ -107,8 +108,7 @@ TORCH: dict[str, Callable] = {
     "^": torch.pow,
     "max": torch.maximum,
     "min": torch.minimum,
-} | {
-    name: getattr(torch, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sigmoid", "relu", "abs")
+    **{n: getattr(torch, n) for n in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sigmoid", "relu", "abs")},
 }
 
 
@@ -142,4 +142,5 @@ COMPLEX: dict[str, Callable] = {
     "abs": lambda z: z if positive(z) else -z,
     "max": lambda x, y: x if positive(x - y) else y,
     "min": lambda x, y: y if positive(x - y) else x,
-} | {name: getattr(cmath, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh")}
+    **{name: getattr(cmath, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh")},
+}

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
-from matplotlib.patheffects import withStroke
+from matplotlib.patches import PathPatch, Polygon
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 
 from trainlab.figures.studies.backprop.layout import Layout, Place, Route, arrange
-from trainlab.figures.style import BLUE, GREY, INK, ORANGE, SLIDE, VERMILLION, new_figure, number, shorten, styled
+from trainlab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SLIDE,
+    VERMILLION,
+    fitting_size,
+    new_figure,
+    number,
+    shorten,
+    styled,
+)
 from trainlab.recording.section import Say
 
 SIZE, SMALL = 14, 12  # points
 DIAMETER = 0.52  # inches
-MARGINS = (0.35, 0.35, 1.15, 0.95)  # inches: left, right, top (title, legend), bottom (caption, small print)
-WIDEST = 2.5  # at most so many times a slide
+ROOM = (0.24, 0.24, 1.1, 0.95)  # inches left, right, above (title, legend) and below (caption, small print)
+LARGEST, MOST_PIXELS = 1.6, 2.5  # how much larger letters get where there is room, and the slide where there is none
 HALO = [withStroke(linewidth=3, foreground="white")]
 
 
@@ -54,105 +69,124 @@ class Words:
 def graph_of_gates(vertices: Sequence[Vertex], words: Words, say: Say, step: int | None = None) -> Figure:
     """vertices: the last one is the output. step: how far backwards; gradients of later steps are left out, and the
     vertex of this one is marked. None: all, and none is marked.
+
+    A graph that has no room at 14 points gets a slide of more pixels.
     """
-    digits, layout = fitting(vertices)
-    left, right, top, bottom = MARGINS
-    room = SLIDE[0] - left - right, SLIDE[1] - top - bottom
-    times = min(WIDEST, max(1.0, layout.width / room[0], layout.height / room[1]))
-    width, height = SLIDE[0] * times, SLIDE[1] * times
+    left, right, above, below = ROOM
+    room = SLIDE[0] - left - right, SLIDE[1] - above - below
+    digits, layout = deepcopy(fitting(tuple(vertices), room[0]))
+    share = min(room[0] / layout.width, room[1] / layout.height)
+    pixels = min(MOST_PIXELS, max(1.0, 1 / share))
+    letters = min(LARGEST, pixels * share)
+    width, height = SLIDE[0] * pixels, SLIDE[1] * pixels
     figure = new_figure(width, height)
     figure.set_layout_engine("none")
-    figure.suptitle(words.title, fontsize=min(20 * times, 30), y=1 - 0.2 / height, va="top")
-    axes = figure.add_axes((0, 0, 1, 1))
+    size = fitting_size(words.title, min(20 * pixels, 28), 0.8 * width)
+    figure.suptitle(words.title, fontsize=size, y=1 - 0.2 / height, va="top")
+    axes = figure.add_axes((0, 0, 1, 1))  # in inches, or in larger units where letters are larger
     axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(0, height)
-    stretch(layout, width - left - right, height - top - bottom)
+    axes.set_xlim(0, width / letters)
+    axes.set_ylim(0, height / letters)
+    room = (width - left - right) / letters, (height - above - below) / letters
+    layout.scale(min(1.3, room[0] / layout.width), min(1.6, room[1] / layout.height))
     for place in layout.places:
-        place.x += left + (width - left - right - layout.width) / 2
-        place.y += bottom + (height - top - bottom - layout.height) / 2
-    legend(axes, width, height, say)
-    pen = Pen(axes, vertices, layout, digits, step)
+        place.x += left / letters + (room[0] - layout.width) / 2
+        place.y += below / letters + (room[1] - layout.height) / 2
+    pen = Pen(axes, vertices, layout, digits, step, letters)
     for index, routes in enumerate(layout.routes):
         for route, gradient in zip(routes, vertices[index].gradients, strict=True):
             pen.edge(route, gradient)
         pen.vertex(index)
-    if words.caption:
-        axes.text(width / 2, 0.62, words.caption, ha="center", va="center", fontsize=16 if times == 1 else 18)
+    legend(figure, width, height, any(count > 1 for count in uses(vertices)), say)
+    around = figure.text(0.5, 0.62 / height, words.caption, ha="center", va="center", fontsize=16, linespacing=1.3)
+    around.set_fontsize(
+        max(fitting_size(line, 16, 0.95 * width) for line in [max(words.caption.splitlines(), key=len)])
+    )
     return figure
 
 
-def fitting(vertices: Sequence[Vertex]) -> tuple[int, Layout]:
-    """With four significant digits where they fit on a slide, else with three."""
-    uses = [0] * len(vertices)
+def uses(vertices: Sequence[Vertex]) -> list[int]:
+    """How many edges go out of each."""
+    counts = [0] * len(vertices)
     for vertex in vertices:
         for source in vertex.inputs:
-            uses[source] += 1
+            counts[source] += 1
+    return counts
+
+
+@lru_cache(maxsize=4)  # all steps of the way back have one layout
+def fitting(vertices: tuple[Vertex, ...], width: float) -> tuple[int, Layout]:
+    """With four significant digits where they fit into so many inches, else with three."""
     for digits in (4, 3):
-        texts = [short(v.value, digits) for v in vertices] + [
-            short(g, digits) for v in vertices for g in (*v.gradients, v.gradient)
+        labels = [
+            [(label_width(vertices[s].value, g, digits), 0.56) for s, g in zip(v.inputs, v.gradients, strict=True)]
+            for v in vertices
         ]
-        label = (max(text_width(text, SIZE) for text in texts) + 0.04, 0.56)
-        sizes = [size_of(vertex, used) for vertex, used in zip(vertices, uses, strict=True)]
-        layout = arrange([vertex.inputs for vertex in vertices], sizes, label)
-        if layout.width <= SLIDE[0] - MARGINS[0] - MARGINS[1]:
+        sizes = [size_of(vertex, used, digits) for vertex, used in zip(vertices, uses(vertices), strict=True)]
+        layout = arrange([vertex.inputs for vertex in vertices], sizes, labels)
+        if layout.width <= width:
             break
     return digits, layout
 
 
-def size_of(vertex: Vertex, used: int) -> tuple[float, float]:
+def label_width(value: float, gradient: float, digits: int) -> float:
+    return max(text_width(short(n, digits), SIZE) for n in (value, gradient)) + 0.04
+
+
+def size_of(vertex: Vertex, used: int, digits: int) -> tuple[float, float]:
     """Width and height in inches. Under what is used more than once stands the sum of its gradients."""
-    sum_below = 0.44 if used > 1 else 0.0  # counted on both sides, since the centre is the middle
+    sum_below = 0.4 if used > 1 else 0.0  # counted on both sides, since the centre is the middle
     if vertex.kind == "gate":
-        return pill_width(vertex.sign), 1.0 + sum_below
-    return text_width(shown(vertex), SIZE) + 0.1, 0.5 + sum_below
+        return pill_width(vertex.sign), 0.95 + sum_below
+    texts = [(shown(vertex), SIZE), (summed(vertex, digits), SMALL)][: 1 + (used > 1)]
+    return max(text_width(*text) for text in texts) + 0.12, 0.5 + sum_below
+
+
+def summed(vertex: Vertex, digits: int) -> str:
+    return f"Σ {short(vertex.gradient, digits)}"
 
 
 def pill_width(sign: str) -> float:
     return max(DIAMETER, text_width(sign, SIZE) + 0.24)
 
 
+@cache
 def text_width(text: str, size: float) -> float:
     """Inches."""
     return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
 
 
-def stretch(layout: Layout, width: float, height: float) -> None:
-    """Use some of the room that is left."""
-    wider = min(1.6, width / layout.width)
-    higher = min(1.5, height / layout.height)
-    for place in layout.places:
-        place.x *= wider
-        place.y *= higher
-    object.__setattr__(layout, "width", layout.width * wider)
-    object.__setattr__(layout, "height", layout.height * higher)
-
-
-def legend(axes: Axes, width: float, height: float, say: Say) -> None:
-    entries = (
+def legend(figure: Figure, width: float, height: float, sums: bool, say: Say) -> None:
+    entries = [
         (say("above: value, forwards →", "arriba: valor, hacia adelante →"), BLUE),
         (say("below: gradient, backwards ←", "abajo: gradiente, hacia atrás ←"), VERMILLION),
-    )
-    for x, (text, colour), side in zip((-0.15, 0.15), entries, ("right", "left"), strict=True):
-        axes.text(width / 2 + x, height - 0.82, text, ha=side, va="center", color=colour, fontsize=16)
+    ]
+    if sums:
+        entries.append((say("Σ below a name: sum over its edges", "Σ bajo un nombre: suma de sus aristas"), VERMILLION))
+    widths = [text_width(text, 16) for text, _ in entries]
+    x = (width - sum(widths) - 0.4 * (len(entries) - 1)) / 2
+    for (text, colour), own in zip(entries, widths, strict=True):
+        figure.text(x / width, 1 - 0.82 / height, text, va="center", color=colour, fontsize=16)
+        x += own + 0.4
 
 
 def short(value: float, digits: int) -> str:
     """Significant digits, but no digit of a whole number is lost."""
     if abs(value) >= 10**digits and abs(value) < 1e6:
         return number(round(value))
-    return number(float(f"{value:.{digits}g}"))
+    return number(float(f"{value:.{digits}g}") + 0.0)  # + 0: no −0
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws on axes in inches. step: as in `graph_of_gates`."""
+    """Draws on axes in inches. step: as in `graph_of_gates`. letters: how many times larger an inch is here."""
 
     axes: Axes
     vertices: Sequence[Vertex]
     layout: Layout
     digits: int
     step: int | None
+    letters: float
 
     def active(self, vertex: Vertex) -> bool:
         return self.step is not None and vertex.step == self.step
@@ -165,7 +199,7 @@ class Pen:
         source, target, label = self.vertices[route.source], self.vertices[route.target], places[1]
         active = self.active(target)
         colour = VERMILLION if active else GREY
-        points = corners(places, reach(source), reach(target))
+        points = corners(places)
         self.axes.add_patch(
             PathPatch(curve(points), facecolor="none", edgecolor=colour, linewidth=2.2 if active else 1.4, zorder=1)
         )
@@ -186,62 +220,66 @@ class Pen:
         vertex, place = self.vertices[index], self.layout.places[index]
         x, y = place.x, place.y
         if vertex.kind == "gate":
-            width = pill_width(vertex.sign)
-            self.axes.add_patch(
-                FancyBboxPatch(
-                    (x - width / 2, y - DIAMETER / 2), width, DIAMETER,
-                    boxstyle=f"round,pad=0,rounding_size={DIAMETER / 2}",
-                    facecolor=ORANGE if self.active(vertex) else "white", edgecolor=INK, linewidth=1.8, zorder=3,
-                )
-            )  # fmt: skip
-            self.axes.text(x, y - 0.01, vertex.sign, ha="center", va="center", fontsize=SIZE, zorder=5)
+            fill = ORANGE if self.active(vertex) else "white"
+            outline = pill(x, y, pill_width(vertex.sign) / 2, DIAMETER / 2)
+            self.axes.add_patch(PathPatch(outline, facecolor=fill, edgecolor=INK, linewidth=1.8, zorder=3))
+            self.text(x, y - 0.01, vertex.sign, INK, va="center", zorder=5, path_effects=None)
             self.text(x, y - DIAMETER / 2 - 0.04, vertex.tag, GREY, va="top", fontsize=SMALL)
         else:
-            self.text(x, y, shown(vertex), GREY if vertex.kind == "cut" else INK, va="center", weight="bold")
+            right = x + place.width / 2 - 0.06
+            self.text(
+                right, y, shown(vertex), GREY if vertex.kind == "cut" else INK, va="center", ha="right", weight="bold"
+            )
         users = [v for v in self.vertices for source in v.inputs if source == index]
         if len(users) > 1 and all(self.done(user) for user in users):
-            below = y - (DIAMETER / 2 + 0.24 if vertex.kind == "gate" else 0.15)
-            self.text(x, below, f"Σ {short(vertex.gradient, self.digits)}", VERMILLION, va="top", fontsize=SMALL)
+            right, below = (x + 0.2, DIAMETER / 2 + 0.24) if vertex.kind == "gate" else (right, 0.15)
+            how = {"ha": "right", "va": "top", "fontsize": SMALL}
+            self.text(right, y - below, summed(vertex, self.digits), VERMILLION, **how)
 
     def text(self, x: float, y: float, text: str, colour: str, **how: Any) -> None:
-        self.axes.text(x, y, text, color=colour, ha="center", path_effects=HALO, zorder=4, **{"fontsize": SIZE, **how})
-
-
-def reach(vertex: Vertex) -> float:
-    """From the centre to where an edge begins or ends, in inches."""
-    return pill_width(vertex.sign) / 2 if vertex.kind == "gate" else text_width(shown(vertex), SIZE) / 2 + 0.06
+        how = {"fontsize": SIZE, "ha": "center", "path_effects": HALO, "zorder": 4, **how}
+        self.axes.text(x, y, text, color=colour, **{**how, "fontsize": how["fontsize"] * self.letters})
 
 
 def shown(vertex: Vertex) -> str:
     return shorten(vertex.sign, 12)
 
 
-def corners(places: Sequence[Place], leaves: float, arrives: float) -> list[tuple[float, float]]:
-    """Points of an edge, level from each even one to the next: out of the source, along the label, past others, in."""
-    source, target = places[0], places[-1]
-    points = [(source.x + leaves, source.y)]
-    for place in places[1:-1]:
-        half = max(place.width / 2, 0.02)
-        points += [(place.x - half, place.y), (place.x + half, place.y)]
-    last = points[-1]
-    # towards the centre of a circle, and to its rim
-    angle = math.atan2(target.y - last[1], max(target.x - arrives + DIAMETER / 2 - last[0], 0.05))
-    rim = DIAMETER / 2
-    centre = target.x - arrives + rim  # of the left end of a pill
-    points.append((centre - rim * math.cos(angle), target.y - rim * math.sin(angle)))
-    return points
+def corners(places: Sequence[Place]) -> list[tuple[float, float]]:
+    """Points of an edge: out of the source, along the label, by the bends, and to the rim of the target."""
+    source, label, *bends, target = places
+    points = [(source.x + source.width / 2, source.y)]
+    points += [(label.x - label.width / 2, label.y), (label.x + label.width / 2, label.y)]
+    points += [(bend.x, bend.y) for bend in bends]
+    radius = min(DIAMETER, target.width) / 2
+    centre = target.x - target.width / 2 + radius  # of the left end of a pill
+    angle = math.atan2(target.y - points[-1][1], max(centre - points[-1][0], 0.05))
+    return [*points, (centre - radius * math.cos(angle), target.y - radius * math.sin(angle))]
+
+
+def pill(x: float, y: float, half_width: float, radius: float) -> Path:
+    """A circle, or a wider shape with two half circles for its ends."""
+    out = np.array([half_width - radius, 0.0])
+    right, left = (radius * np.asarray(Path.arc(*angles).vertices) for angles in ((-90, 90), (90, 270)))
+    outline = np.array([x, y]) + np.concatenate([right + out, left - out, [[out[0], -radius]]])
+    half = [Path.CURVE4] * (len(right) - 1)
+    return Path(outline, [Path.MOVETO, *half, Path.LINETO, *half, Path.CLOSEPOLY])
 
 
 def curve(points: Sequence[tuple[float, float]]) -> Path:
-    """Smooth between two places, straight along a label and into the target."""
-    vertices, codes = [points[0]], [Path.MOVETO]
-    for index, (a, b) in enumerate(zip(points, points[1:], strict=False)):
-        last = index == len(points) - 2
-        if index % 2 == 1 or last:
+    """Level along the label, straight into the target, smooth in between."""
+    at = np.array(points)
+    slopes = np.zeros(len(at))
+    for i in range(3, len(at) - 1):  # at a bend, as from its one neighbour to the other
+        before, after = ((b[1] - a[1]) / (b[0] - a[0]) for a, b in ((at[i - 1], at[i]), (at[i], at[i + 1])))
+        slopes[i] = min(before, after, key=abs) if before * after > 0 else 0.0  # no higher than either end
+    vertices, codes = [at[0]], [Path.MOVETO]
+    for i, (a, b) in enumerate(pairwise(at)):
+        if i == 1 or i == len(at) - 2:
             vertices.append(b)
             codes.append(Path.LINETO)
         else:
-            middle = (a[0] + b[0]) / 2
-            vertices += [(middle, a[1]), (middle, b[1]), b]
+            part = (b[0] - a[0]) / (3 if i else 2)
+            vertices += [a + part * np.array([1, slopes[i]]), b - part * np.array([1, slopes[i + 1]]), b]
             codes += [Path.CURVE4] * 3
-    return Path(vertices, codes)
+    return Path(np.array(vertices), codes)
