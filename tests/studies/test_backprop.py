@@ -124,7 +124,7 @@ terms = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(term=terms)
 def test_what_is_written_reads_as_the_same_expression(term):
     assert parse(written(term)) == fold_minus(term)
@@ -140,8 +140,8 @@ def fold_minus(term):
     return Apply(operation, arguments)
 
 
-@settings(max_examples=150)
-@given(term=terms, values=st.lists(st.floats(-3, 3), min_size=3, max_size=3))
+@settings(max_examples=60)
+@given(term=terms, values=st.lists(st.integers(-3000, 3000).map(lambda n: n / 1000), min_size=3, max_size=3))
 def test_any_expression_agrees_with_autograd_and_complex_steps(term, values):
     values = {name: value for name, value in zip(NAMES, values, strict=True) if name in written(term)}
     try:
@@ -178,7 +178,7 @@ def test_sympy_differentiates_a_thousand_random_expressions_alike():
         by_sign = {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b, "^": lambda: a**b}
         return f"({left}){sign}({right})", by_sign[sign]()
 
-    checked = 0
+    checked, on_a_kink = 0, 0
     while checked < 1000:
         text, expression = some(draw.randint(2, 4))
         values = {name: draw.uniform(0.2, 2.0) for name in NAMES}
@@ -191,8 +191,12 @@ def test_sympy_differentiates_a_thousand_random_expressions_alike():
         spread = rounding(parse(text), values, found.gradients)
         at = {names[name]: sympy.Float(value, 40) for name, value in values.items()}
         theirs = {name: float(expression.diff(names[name]).evalf(30, subs=at)) for name in found.graph.leaves}
+        if any(math.isnan(derivative) for derivative in theirs.values()):  # abs(x - x): sympy has none
+            on_a_kink += 1
+            continue
         assert disagreement(found.gradients, theirs, spread) <= 1e-12, text
         checked += 1
+    assert on_a_kink < 20
 
 
 HOSTILE = [
@@ -289,7 +293,8 @@ def test_the_deepest_expression_that_is_allowed_is_computed():
         ("x*x", {"x": 1e200}, "too large"),
         ("1/x", {"x": 1e-300}, "derivative of 1/1e-300 is too large"),
         ("exp(x)*y*y", {"x": 700, "y": 1e150}, "too large"),
-        ("(y*1e200)*(x*1e200)*1e-300", {"x": 1e-80, "y": 1e-80}, "too large|"),
+        ("x*1e200*1e200", {"x": 1e-200}, "gradient of x is too large"),
+        ("x^x", {"x": 0}, r"derivative of 0\^0 is not defined"),
         ("x*y", {"x": 1}, "no value for y; add y=…"),
         ("x*y*z", {"x": 1}, "no value for y, z; add y=… z=…"),
         ("x*y", {"x": 1, "y": 2, "z": 3}, "z=3 is given, and expr has no z; it has x, y"),
@@ -395,7 +400,7 @@ def test_numbers_lie_apart_and_inside_the_picture(options):
     texts = shown(figure)
     width, height = 100 * figure.get_size_inches()
     numbers = [box for text, box in texts if text[-1].isdigit() and text[0] in "−0123456789"]
-    assert all(0 <= box.x0 and box.x1 <= width and 0 <= box.y0 and box.y1 <= height for _, box in texts)
+    assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for _, box in texts)
     for i, one in enumerate(numbers):
         for other in numbers[i + 1 :]:
             overlap = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)

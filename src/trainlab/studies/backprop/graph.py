@@ -112,13 +112,14 @@ class Graph:
         edges = []
         for gate in reversed(self.gates):
             # All gates that use this one come after it in the list: its own gradient is complete by now.
-            for argument, (node, local) in enumerate(zip(gate.arguments, gate.local, strict=True)):
-                if isinstance(node, Node) and local is not None:
-                    gradient = local * gate.gradient
-                    node.gradient += gradient
-                    edges.append(Edge(gate, argument, node, local, gate.gradient, gradient))
-                    if not math.isfinite(node.gradient):
-                        raise InputError(f"the gradient of {node.name} is too large for a number in double precision.")
+            for place, (argument, local) in enumerate(zip(gate.arguments, gate.local, strict=True)):
+                if not isinstance(argument, Node) or local is None:
+                    continue
+                gradient = local * gate.gradient
+                argument.gradient += gradient
+                edges.append(Edge(gate, place, argument, local, gate.gradient, gradient))
+                if not math.isfinite(argument.gradient):
+                    raise InputError(f"the gradient of {argument.name} is too large for a number in double precision.")
         return edges
 
 

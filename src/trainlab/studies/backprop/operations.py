@@ -35,8 +35,8 @@ def power_by_base(x: float, y: float, z: float) -> float:
 
 
 def power_by_exponent(x: float, y: float, z: float) -> float:
-    """z log x; 0 at x = 0, its limit for y > 0. Raises ValueError for x < 0, where xʸ is no function of a real y."""
-    return 0.0 if x == 0 else z * math.log(x)
+    """z log x; 0 at x = 0, its limit for y > 0. Raises ValueError where xʸ is no smooth function of y."""
+    return 0.0 if x == 0 and y > 0 else z * math.log(x)
 
 
 def greater(x: float, y: float) -> float:
@@ -57,7 +57,7 @@ OPERATIONS = {
         "xʸ",
         "{0}^{1}",
         ("{1}·{0}^({1} − 1)", "{z}·log({0})"),
-        "of a negative number there are only powers with a whole exponent",
+        "only a number above 0 has powers with any exponent",
     ),
     "sum": Operation(lambda *x: sum(x), (lambda *x: 1.0,), "Σ", "", ("1",)),
     "exp": Operation(math.exp, (lambda x, z: z,), "exp", "exp({0})", ("exp({0})",)),

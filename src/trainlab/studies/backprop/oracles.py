@@ -15,7 +15,7 @@ from trainlab.studies.backprop.expression import Apply, Term, Variable, build
 from trainlab.studies.backprop.graph import Graph
 
 BOUND = 1e-12
-STEP = 1e-100  # so small that its square is nothing beside any number here
+STEP = 1e-30  # of the variable itself; so small that its square is nothing beside any number here
 DRAWS = 8
 
 
@@ -32,13 +32,14 @@ def by_complex_steps(term: Term, values: Mapping[str, float]) -> dict[str, float
     abs, relu, max and min are taken on the branch of the real part; None where one stands on its kink, and where the
     complex numbers leave the range of floats.
     """
-    try:
-        return {
-            name: evaluate(term, {**values, name: complex(values[name], STEP)}, COMPLEX, complex).imag / STEP
-            for name in values
-        }
-    except ArithmeticError:
-        return None
+    found = {}
+    for name, value in values.items():
+        step = STEP * (abs(value) or 1.0)
+        try:
+            found[name] = evaluate(term, {**values, name: complex(value, step)}, COMPLEX, complex).imag / step
+        except ArithmeticError:
+            return None
+    return found
 
 
 def rounding(term: Term, values: Mapping[str, float], gradients: Mapping[str, float]) -> dict[str, float]:

@@ -93,9 +93,9 @@ def remarks(found: Pass, spread: Mapping[str, float], by_steps: bool, say: Say) 
         texts.append(
             say(
                 "A gate stands on its kink (or the numbers leave the range of complex arithmetic), where there is no "
-                "single derivative: half or none of the gradient passes, as in torch; complex steps have nothing to say.",
-                "Una compuerta está justo en su quiebre (o los números exceden la aritmética compleja), donde no hay "
-                "una única derivada: pasa la mitad del gradiente o nada, como en torch; los pasos complejos no opinan.",
+                "single derivative: half or none of the gradient passes, as in torch; complex steps say nothing.",
+                "Una compuerta está en su quiebre (o los números exceden la aritmética compleja), donde no hay "
+                "una única derivada: pasa la mitad del gradiente o nada, como en torch; los pasos complejos callan.",
             )
         )
     doubtful = {n: s for n, s in spread.items() if s > 1e-9 * max(1.0, abs(found.gradients[n]))}

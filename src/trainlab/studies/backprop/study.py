@@ -97,7 +97,7 @@ def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool
         figures["sigmoid"] = partial(draw, other.found, title, say)
         sentences.append(same_leaves(found, other.found, heading, say))
         held.append(
-            held_to_each_other(found, other, heading, spread, rounding(other.term, known, found.gradients), say)
+            held_to_each_other(found, other, heading, spread, rounding(other.term, known, other.found.gradients), say)
         )
     title = f"Backpropagation: f = {typeset(written(term), 90)}"
     return report(found, title, sentences, tuple(held), figures, say, steps)
@@ -190,7 +190,7 @@ def held_to_other_means(
     by_steps = by_complex_steps(term, values)
     if by_steps is not None:
         difference = disagreement(gradients, by_steps, spread)
-        held.append(Oracle("complex_step", difference, BOUND, f"Im f(x + ih)/h, h = 10⁻¹⁰⁰: {largest}"))
+        held.append(Oracle("complex_step", difference, BOUND, f"Im f(x + ih)/h, h = 10⁻³⁰ |x|: {largest}"))
     return held
 
 

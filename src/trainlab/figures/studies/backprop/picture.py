@@ -150,10 +150,16 @@ def pill_width(sign: str) -> float:
     return max(DIAMETER, text_width(sign, SIZE) + 0.24)
 
 
-@cache
 def text_width(text: str, size: float) -> float:
     """Inches."""
-    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+    return sum(letter_width(letter) for letter in text) * size / 72
+
+
+@cache
+def letter_width(letter: str) -> float:
+    """From one letter to the next, in units of the font's size. A whole text at a time would take much longer."""
+    with_it, without = (TextPath((0, 0), text, size=100).vertices[:, 0] for text in (f"|{letter}|", "||"))
+    return float(np.ptp(with_it) - np.ptp(without)) / 100
 
 
 def legend(figure: Figure, width: float, height: float, sums: bool, say: Say) -> None:
