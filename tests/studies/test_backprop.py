@@ -407,6 +407,15 @@ def test_numbers_lie_apart_and_inside_the_picture(options):
             assert min(overlap) < 4  # pixels; a box is higher than its digits
 
 
+def test_the_lectures_picture_has_four_digits_on_every_edge_at_the_size_of_a_slide():
+    figure = study().section.figures["backprop"]()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"−0.1966", "0.3932", "−0.3932", "−0.5898", "0.3679", "−0.5344", "1.368", "0.7311"} <= set(texts)
+    assert texts.count("0.1966") == 5
+    assert tuple(figure.get_size_inches()) == (12.8, 7.2)
+    assert min(text.get_fontsize() for text in figure.axes[0].texts if text.get_text()[-1].isdigit()) >= 12
+
+
 def test_of_a_large_graph_the_gates_next_to_the_output_are_drawn_and_that_is_said():
     finding = study(
         expr="+".join(f"exp(x*a{i})*sin(a{i})" for i in range(30)), x=0.1, **{f"a{i}": i for i in range(30)}

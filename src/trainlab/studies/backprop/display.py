@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from trainlab.figures.style import number
+from trainlab.figures.studies.backprop.picture import Vertex, digits
 from trainlab.studies.backprop.graph import Edge, Gate, Graph, Node
 from trainlab.studies.backprop.operations import OPERATIONS
-
-if TYPE_CHECKING:
-    from trainlab.figures.studies.backprop.picture import Vertex
 
 DRAWN, FARTHEST = 60, 23  # gates in a picture and in the table, and gates from one of them to the output, at most
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -39,13 +35,6 @@ class Pass:
         """Of the gates that are drawn, in the order of the way back."""
         drawn = set(self.drawn)
         return [(gate, list(edges)) for gate, edges in groupby(self.edges, lambda e: e.gate) if gate in drawn]
-
-
-def digits(value: float, significant: int = 4) -> str:
-    """−0.5344, 1.2·10⁻⁷; of a whole number no digit is lost."""
-    if abs(value) >= 10**significant and abs(value) < 1e6:
-        return number(round(value))
-    return number(float(f"{value:.{significant}g}") + 0.0)  # + 0: no −0
 
 
 def typeset(written: str, length: int) -> str:
@@ -128,8 +117,6 @@ def nearest_to_output(graph: Graph, most: int, farthest: int) -> list[Gate]:
 
 def vertices_of(found: Pass) -> list[Vertex]:
     """Of a picture of the gates that are drawn."""
-    from trainlab.figures.studies.backprop.picture import Vertex
-
     drawn = found.drawn
     steps = {gate: step for step, gate in enumerate(reversed(drawn), start=1)}
     gradients = {(edge.gate, edge.argument): edge.gradient for edge in found.edges}

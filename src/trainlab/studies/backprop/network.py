@@ -40,6 +40,12 @@ class Network:
     gradients: dict[str, float]
     probabilities: list[float]
 
+    @property
+    def widths(self) -> str:
+        """ "2-3-2" """
+        layers = [module for module in self.net.layers if isinstance(module, nn.Linear)]
+        return "-".join(str(n) for n in (layers[0].in_features, *(layer.out_features for layer in layers)))
+
 
 def small_network(model: str, hidden: Sequence[int], data: str, example: int, seed: int) -> Network:
     """An MLP with new weights, and one training example. Raises InputError."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, speaker
 from trainlab.studies.backprop.display import Pass, derivative, digits, formula, typeset, vertices_of
@@ -72,8 +70,12 @@ def study(
     if model is not None:
         if values or expr != LECTURE:
             raise InputError(f"model={model} and an expression are two graphs; give one of them.")
-        widths, index = hidden if hidden is not None else (3,), example or 0
-        return of_network(small_network(model, widths, data or "moons", index, seed), model, say, steps)
+        source, index = data or "moons", example or 0
+        found = small_network(model, hidden if hidden is not None else (3,), source, index, seed)
+        label = say(
+            f"example {index} of {source}, class {found.label}", f"ejemplo {index} de {source}, clase {found.label}"
+        )
+        return of_network(found, f"{model} {found.widths}, {label}", say, steps)
     for name, value in (("hidden", hidden), ("data", data), ("example", example)):
         if value is not None:
             raise InputError(f"{name}={value} is about a network; add model=mlp.")
@@ -104,10 +106,9 @@ def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool
 
 
 def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Finding:
-    """The loss of one example, J, by every weight, bias and input."""
+    """The loss of one example, J, by every weight, bias and input. name: of the network and the example."""
     way = Pass(found.graph, found.edges, "J")
-    widths = [len(found.example), *(m.out_features for m in found.net.layers if isinstance(m, nn.Linear))]
-    title = f"Backpropagation: {name} {'-'.join(map(str, widths))}, " + say("one example", "un ejemplo")
+    title = f"Backpropagation: {name}"
     gradients = "mayor diferencia de los gradientes de pesos, sesgos y entradas"
     held = (
         Oracle(

@@ -36,7 +36,7 @@ from trainlab.recording.section import Say
 
 SIZE, SMALL = 14, 12  # points
 DIAMETER = 0.52  # inches
-ROOM = (0.24, 0.24, 1.1, 0.95)  # inches left, right, above (title, legend) and below (caption, small print)
+ROOM = (0.2, 0.2, 1.1, 0.95)  # inches left, right, above (title, legend) and below (caption, small print)
 LARGEST, MOST_PIXELS = 1.6, 2.5  # how much larger letters get where there is room, and the slide where there is none
 HALO = [withStroke(linewidth=3, foreground="white")]
 
@@ -74,7 +74,7 @@ def graph_of_gates(vertices: Sequence[Vertex], words: Words, say: Say, step: int
     """
     left, right, above, below = ROOM
     room = SLIDE[0] - left - right, SLIDE[1] - above - below
-    digits, layout = deepcopy(fitting(tuple(vertices), room[0]))
+    significant, layout = deepcopy(fitting(tuple(vertices), room[0]))
     share = min(room[0] / layout.width, room[1] / layout.height)
     pixels = min(MOST_PIXELS, max(1.0, 1 / share))
     letters = min(LARGEST, pixels * share)
@@ -92,7 +92,7 @@ def graph_of_gates(vertices: Sequence[Vertex], words: Words, say: Say, step: int
     for place in layout.places:
         place.x += left / letters + (room[0] - layout.width) / 2
         place.y += below / letters + (room[1] - layout.height) / 2
-    pen = Pen(axes, vertices, layout, digits, step, letters)
+    pen = Pen(axes, vertices, layout, significant, step, letters)
     for index, routes in enumerate(layout.routes):
         for route, gradient in zip(routes, vertices[index].gradients, strict=True):
             pen.edge(route, gradient)
@@ -117,33 +117,33 @@ def uses(vertices: Sequence[Vertex]) -> list[int]:
 @lru_cache(maxsize=4)  # all steps of the way back have one layout
 def fitting(vertices: tuple[Vertex, ...], width: float) -> tuple[int, Layout]:
     """With four significant digits where they fit into so many inches, else with three."""
-    for digits in (4, 3):
+    for significant in (4, 3):
         labels = [
-            [(label_width(vertices[s].value, g, digits), 0.56) for s, g in zip(v.inputs, v.gradients, strict=True)]
+            [(label_width(vertices[s].value, g, significant), 0.56) for s, g in zip(v.inputs, v.gradients, strict=True)]
             for v in vertices
         ]
-        sizes = [size_of(vertex, used, digits) for vertex, used in zip(vertices, uses(vertices), strict=True)]
+        sizes = [size_of(vertex, used, significant) for vertex, used in zip(vertices, uses(vertices), strict=True)]
         layout = arrange([vertex.inputs for vertex in vertices], sizes, labels)
         if layout.width <= width:
             break
-    return digits, layout
+    return significant, layout
 
 
-def label_width(value: float, gradient: float, digits: int) -> float:
-    return max(text_width(short(n, digits), SIZE) for n in (value, gradient)) + 0.04
+def label_width(value: float, gradient: float, significant: int) -> float:
+    return max(text_width(digits(n, significant), SIZE) for n in (value, gradient))
 
 
-def size_of(vertex: Vertex, used: int, digits: int) -> tuple[float, float]:
+def size_of(vertex: Vertex, used: int, significant: int) -> tuple[float, float]:
     """Width and height in inches. Under what is used more than once stands the sum of its gradients."""
     sum_below = 0.4 if used > 1 else 0.0  # counted on both sides, since the centre is the middle
     if vertex.kind == "gate":
         return pill_width(vertex.sign), 0.95 + sum_below
-    texts = [(shown(vertex), SIZE), (summed(vertex, digits), SMALL)][: 1 + (used > 1)]
+    texts = [(shown(vertex), SIZE), (summed(vertex, significant), SMALL)][: 1 + (used > 1)]
     return max(text_width(*text) for text in texts) + 0.12, 0.5 + sum_below
 
 
-def summed(vertex: Vertex, digits: int) -> str:
-    return f"Σ {short(vertex.gradient, digits)}"
+def summed(vertex: Vertex, significant: int) -> str:
+    return f"Σ {digits(vertex.gradient, significant)}"
 
 
 def pill_width(sign: str) -> float:
@@ -176,11 +176,11 @@ def legend(figure: Figure, width: float, height: float, sums: bool, say: Say) ->
         x += own + 0.4
 
 
-def short(value: float, digits: int) -> str:
-    """Significant digits, but no digit of a whole number is lost."""
-    if abs(value) >= 10**digits and abs(value) < 1e6:
+def digits(value: float, significant: int = 4) -> str:
+    """−0.5344, 1.2·10⁻⁷; of a whole number no digit is lost."""
+    if abs(value) >= 10**significant and abs(value) < 1e6:
         return number(round(value))
-    return number(float(f"{value:.{digits}g}") + 0.0)  # + 0: no −0
+    return number(float(f"{value:.{significant}g}") + 0.0)  # + 0: no −0
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Pen:
     axes: Axes
     vertices: Sequence[Vertex]
     layout: Layout
-    digits: int
+    significant: int
     step: int | None
     letters: float
 
@@ -211,10 +211,10 @@ class Pen:
         )
         if target.kind == "gate":
             self.arrow(np.array(points[-2]), np.array(points[-1]), colour)
-        self.text(label.x, label.y + 0.05, short(source.value, self.digits), BLUE, va="bottom")
+        self.text(label.x, label.y + 0.05, digits(source.value, self.significant), BLUE, va="bottom")
         if self.done(target):
             weight = "bold" if active else "normal"
-            self.text(label.x, label.y - 0.05, short(gradient, self.digits), VERMILLION, va="top", weight=weight)
+            self.text(label.x, label.y - 0.05, digits(gradient, self.significant), VERMILLION, va="top", weight=weight)
 
     def arrow(self, before: np.ndarray, tip: np.ndarray, colour: str) -> None:
         along = (tip - before) / max(float(np.linalg.norm(tip - before)), 1e-9)
@@ -240,7 +240,7 @@ class Pen:
         if len(users) > 1 and all(self.done(user) for user in users):
             right, below = (x + 0.2, DIAMETER / 2 + 0.24) if vertex.kind == "gate" else (right, 0.15)
             how = {"ha": "right", "va": "top", "fontsize": SMALL}
-            self.text(right, y - below, summed(vertex, self.digits), VERMILLION, **how)
+            self.text(right, y - below, summed(vertex, self.significant), VERMILLION, **how)
 
     def text(self, x: float, y: float, text: str, colour: str, **how: Any) -> None:
         how = {"fontsize": SIZE, "ha": "center", "path_effects": HALO, "zorder": 4, **how}
