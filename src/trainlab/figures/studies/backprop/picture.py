@@ -43,8 +43,8 @@ HALO = [withStroke(linewidth=3, foreground="white")]
 
 @dataclass(frozen=True)
 class Vertex:
-    """kind: "gate" (a circle), "leaf" (a name), "cut" (the name of what is not drawn), or "output". inputs: numbers of
-    other vertices, with the gradient of each edge, and in `steps` when the pass backwards comes through it.
+    """kind: "gate" (a circle), "leaf" (a name), "cut" (the name of what is not drawn), or "output". inputs: the
+    numbers of other vertices; gradients: of the edges to them. step: in which it hands its gradient on, the output in 0.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Vertex:
     gradient: float
     inputs: tuple[int, ...] = ()
     gradients: tuple[float, ...] = ()
-    step: int = 0  # in which it hands its gradient on; the output's is 0
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,8 @@ def graph_of_gates(vertices: Sequence[Vertex], words: Words, say: Say, step: int
             pen.edge(route, gradient)
         pen.vertex(index)
     legend(figure, width, height, any(count > 1 for count in uses(vertices)), say)
-    around = figure.text(0.5, 0.62 / height, words.caption, ha="center", va="center", fontsize=16, linespacing=1.3)
-    around.set_fontsize(
-        max(fitting_size(line, 16, 0.95 * width) for line in [max(words.caption.splitlines(), key=len)])
-    )
+    size = min((fitting_size(line, 16, 0.95 * width) for line in words.caption.splitlines()), default=16)
+    figure.text(0.5, 0.62 / height, words.caption, ha="center", va="center", fontsize=size, linespacing=1.3)
     return figure
 
 
