@@ -44,7 +44,7 @@ HALO = [withStroke(linewidth=3, foreground="white")]
 @dataclass(frozen=True)
 class Vertex:
     """kind: "gate" (a circle), "leaf" (a name), "cut" (the name of what is not drawn), or "output". inputs: the
-    numbers of other vertices; gradients: of the edges to them. step: in which it hands its gradient on, the output in 0.
+    numbers of other vertices; gradients: of the edges to them. step: in which it hands its gradient on; output: 0.
     """
 
     kind: str
