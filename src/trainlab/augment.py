@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainlab.errors import InputError
-
 TEN_CROP_SHARE = 7 / 8  # 224 of 256 pixels (Krizhevsky et al. 2012, §4.1)
 CENTRE_VIEW = 4  # among the ten
 
@@ -160,8 +158,7 @@ class TenCrop(Augmentation):
 
     def __init__(self, stored: int, *, train_views: str = "all", **kwargs: int | bool | None) -> None:
         super().__init__(stored, **kwargs)  # type: ignore[arg-type]
-        if train_views not in ("all", "one"):
-            raise InputError(f"aug.train_views={train_views} is unknown; use all or one.")
+        assert train_views in ("all", "one"), f"train_views={train_views} is unknown; use all or one"
         self.views = 10 if self.reflections else 5
         self.train_views = self.views if train_views == "all" else 1
 
@@ -227,8 +224,8 @@ class AlexNetAugmentation(TenCrop):
         **kwargs: int | bool | None,
     ) -> None:
         super().__init__(stored, train_views="one", **kwargs)
-        if colour_unit not in ("deviation", "eigenvalue"):
-            raise InputError(f"aug.colour_unit={colour_unit} is unknown; use deviation or eigenvalue.")
+        known = ("deviation", "eigenvalue")
+        assert colour_unit in known, f"colour_unit={colour_unit} is unknown; use deviation or eigenvalue"
         self.colour, self.colour_unit, self.colour_until = colour, colour_unit, colour_until
         self.shared_crops = shared_crops
         self.needs_covariance = colour > 0

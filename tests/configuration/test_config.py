@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trainlab.command.main import CONF, GROUPS, compose_run, without_hydra
 from trainlab.configuration import schema as config
-from trainlab.configuration.schema import MODELS, Config, Group, check_options, check_values
+from trainlab.configuration.schema import Config, Group, check_options, check_values
 from trainlab.errors import InputError
 
 VALUES = [None, True, "word", "", -1, 0, 0.5, 2, 3.0, 1.5, 2**40, -0.0, float("nan"), float("inf"), [], [0], ["x"], {}]
@@ -33,10 +33,6 @@ def options() -> Iterator[tuple[str, Any]]:
                 yield f"{group}{name}", Annotated[field.annotation, field]
 
     yield from of(Config, "")
-    for name, kind in MODELS.items():
-        for option, annotation in of(kind, f"{name}:model."):
-            if option.rpartition(".")[2] not in config.Model.model_fields:
-                yield option, annotation
 
 
 def is_group(annotation: Any) -> bool:

@@ -21,7 +21,6 @@ from pydantic import (
     PositiveInt,
     TypeAdapter,
     ValidationError,
-    create_model,
 )
 
 from trainlab.errors import InputError
@@ -70,33 +69,23 @@ class Debug(Group):
 
 
 class Model(Group):
+    """Of every model: what stands here is of this kind wherever a model has it."""
+
     name: str
     activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     output_activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     init: Init = "torch"
     dropout: Share = 0.0
-
-
-class MLP(Model):
-    hidden: list[PositiveInt]
-
-
-class ConvNet(Model):
-    channels: list[PositiveInt]
-
-
-class AlexNet(Model):
-    variant: Literal["paper", "code2012", "torchvision"]
-    groups: Literal[1, 2]
-    kernels: Literal["all", "half"]
-    cross_gpu: bool
-    lrn: bool
-    pool: Literal["overlapping", "plain"]
-    without: Literal["conv3", "conv4", "conv5"] | None
-    weights: Literal["torchvision"] | None
-
-
-MODELS: dict[str, type[Model]] = {"mlp": MLP, "convnet": ConvNet, "alexnet": AlexNet}  # others check themselves
+    hidden: list[PositiveInt] = []
+    channels: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] = [1, 1, 1]
+    variant: Literal["paper", "code2012", "torchvision"] = "paper"
+    groups: Literal[1, 2] = 1
+    kernels: Literal["all", "half"] = "all"
+    cross_gpu: bool = True
+    lrn: bool = True
+    pool: Literal["overlapping", "plain"] = "overlapping"
+    without: Literal["conv3", "conv4", "conv5"] | None = None
+    weights: Literal["torchvision"] | None = None
 
 
 class Optim(Group):
@@ -253,10 +242,7 @@ def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | N
 
     Raises InputError.
     """
-    model = config.get("model")
-    name = model.get("name") if isinstance(model, dict) else None
-    with_model = create_model("Config", __base__=Config, model=(MODELS.get(str(name), Model), ...))
-    return check_options(with_model, config, complete=complete)
+    return check_options(Config, config, complete=complete)
 
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -344,7 +330,9 @@ def kinds_of(schema: Mapping[str, Any]) -> list[str]:
         case "string":
             return ["text"]
         case "array":
-            return [f"a list in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
+            least = schema.get("minItems")
+            many = f" of {least}" if least and least == schema.get("maxItems") else ""
+            return [f"a list{many} in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
     return ["a group of options"]
 
 
