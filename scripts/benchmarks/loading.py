@@ -59,8 +59,7 @@ def _raw(images: PackedImages, rounds: int, tell: Callable[[str], None]) -> list
 def _jpeg(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Measure]:
     packed = read_packed(folder)
     images = PackedImages(packed, "train", workers=1)
-    augment = AlexNetAugmentation(stored=packed.size)
-    augment.mean, augment.covariance = packed.colours.mean, packed.colours.covariance
+    augment = AlexNetAugmentation(stored=packed.size, statistics=packed.statistics)
     batches = _batches(images)[:2]
     ends = np.fromfile(folder / "train.ends", dtype=np.int64)
     bytes_ = (folder / "train.images").read_bytes()

@@ -39,24 +39,50 @@ def channel_covariance(images: Tensor) -> Tensor:
     return products / pixels - mean[:, None] * mean
 
 
+class ChannelStatistics:
+    """Of the colours of a training set: mean, float32 (C,) in [0, 1], and covariance, float64 (C, C), or None."""
+
+    def __init__(self, mean: Tensor, covariance: Tensor | None = None) -> None:
+        self.mean, self.covariance = mean, covariance
+
+
+class MeasuredStatistics:
+    """The same of these images, uint8 (N, C, H, W); the covariance, which takes longer, when it is asked for."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images, self.mean = images, channel_mean(images)
+
+    @property
+    def covariance(self) -> Tensor:
+        return channel_covariance(self.images)
+
+
+Statistics = ChannelStatistics | MeasuredStatistics
+
+
 class Augmentation(ABC):
     """From uint8 (B, C, S, S) to what the network sees, float32 (B, C, size, size) in about [−1, 1].
 
     stored: the side of the stored images. size: the side of the network's input. Images are enlarged first
     where `stored` is too small for that (bilinear). reflections: whether a mirrored image keeps its class.
-    mean: float32 (C,), of the training set, to be set before use. covariance: float64 (C, C), of its colours, to be
-    set where `needs_covariance`.
+    statistics: of the training set, whose mean is subtracted; without them only the sizes can be asked for.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
     reflects = True  # whether it would reflect images, if that kept their classes
-    needs_covariance = False
 
-    def __init__(self, stored: int, *, min_size: int = 1, size: int | None = None, reflections: bool = True) -> None:
+    def __init__(
+        self,
+        stored: int,
+        *,
+        statistics: Statistics | None = None,
+        min_size: int = 1,
+        size: int | None = None,
+        reflections: bool = True,
+    ) -> None:
         self.reflections = reflections
         self.side, self.size = self.geometry(stored, min_size, size)
-        self.mean: Tensor | None = None
-        self.covariance: Tensor | None = None
+        self.mean = None if statistics is None else statistics.mean
 
     @staticmethod
     def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
@@ -86,7 +112,7 @@ class Augmentation(ABC):
 
         colours: float32 (B, C), what is then added to each image.
         """
-        assert self.mean is not None, "the mean of the training set is not known yet"
+        assert self.mean is not None, "the statistics of the training set were not given"
         mean = 255 * self.mean.to(images.device)
         if images.device.type == "cpu":
             return _to_float(images, mean, colours)
@@ -124,7 +150,7 @@ class CropFlip(Augmentation):
 
         A reflected crop is the crop of the reflected image, so that bytes are reflected and not floats.
         """
-        assert self.mean is not None, "the mean of the training set is not known yet"
+        assert self.mean is not None, "the statistics of the training set were not given"
         count, channels, height, width = images.shape
         pad, size = self.padding, self.size
         tall, wide = height + 2 * pad, width + 2 * pad
@@ -217,18 +243,20 @@ class AlexNetAugmentation(TenCrop):
         self,
         stored: int,
         *,
+        statistics: Statistics | None = None,
         colour: float = 0.1,
         colour_unit: str = "deviation",
         colour_until: int | None = None,
         shared_crops: int = 1,
         **kwargs: int | bool | None,
     ) -> None:
-        super().__init__(stored, train_views="one", **kwargs)
+        super().__init__(stored, train_views="one", statistics=statistics, **kwargs)  # type: ignore[arg-type]
         known = ("deviation", "eigenvalue")
         assert colour_unit in known, f"colour_unit={colour_unit} is unknown; use deviation or eigenvalue"
         self.colour, self.colour_unit, self.colour_until = colour, colour_unit, colour_until
         self.shared_crops = shared_crops
-        self.needs_covariance = colour > 0
+        covariance = statistics.covariance if statistics is not None and colour > 0 else None
+        self.components = None if covariance is None else components(covariance, colour_unit)
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
         channels = images.shape[1]
@@ -242,16 +270,16 @@ class AlexNetAugmentation(TenCrop):
         cut = crop(self.enlarge(images), top, left, mirrored, self.size)
         if not self.colour or (self.colour_until is not None and epoch >= self.colour_until):
             return self.prepare(cut)
+        assert self.components is not None, "the covariance of the training set was not given"
         alpha = self.colour * normal(draws[3 : 3 + channels], draws[3 + channels :])
         return self.prepare(cut, (self.components.to(cut.device) @ alpha).T)
 
-    @cached_property
-    def components(self) -> Tensor:
-        """float32 (C, C): column i is p_i λ_i. Of the covariance as it was when first asked for."""
-        assert self.covariance is not None, "the covariance of the training set is not known yet"
-        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
-        eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances
-        return (vectors * (eigenvalues if self.colour_unit == "eigenvalue" else eigenvalues.sqrt())).float()
+
+def components(covariance: Tensor, unit: str) -> Tensor:
+    """float32 (C, C): column i is p_i λ_i. covariance: float64 (C, C). unit: "deviation" or "eigenvalue"."""
+    eigenvalues, vectors = torch.linalg.eigh(covariance)
+    eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances
+    return (vectors * (eigenvalues if unit == "eigenvalue" else eigenvalues.sqrt())).float()
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:

@@ -141,11 +141,11 @@ def test_colours_are_numpys(packed):
     count = found.counts["train"]
     pixels = np.frombuffer((packed / "train.images").read_bytes(), np.uint8).reshape(count, 3, -1) / 255
     colours = pixels.transpose(1, 0, 2).reshape(3, -1)
-    np.testing.assert_allclose(found.colours.mean, colours.mean(1), rtol=1e-6)
-    np.testing.assert_allclose(found.colours.covariance, np.cov(colours, bias=True), rtol=1e-9)
+    np.testing.assert_allclose(found.statistics.mean, colours.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(found.statistics.covariance, np.cov(colours, bias=True), rtol=1e-9)
     said = json.loads((packed / "set.json").read_text())
     vectors, values = np.array(said["eigenvectors"]).T, np.array(said["eigenvalues"])
-    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.colours.covariance, atol=1e-12)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.statistics.covariance, atol=1e-12)
 
 
 def test_jpegs_inside_are_read_as_pillow_reads_them(tree, packed, tmp_path):

@@ -48,14 +48,13 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
         input_size=shape[-1] if len(shape) == 3 else None,
         channels_last=hardware.channels_last,
         may_fetch=any(override.key_or_group in ("data", *FETCHES.values()) for override in parse(typed)),
+        mean=None if saved.facts.mean is None else torch.tensor(saved.facts.mean),
     )
     if list(data.input_shape) != shape or len(data.classes) != len(saved.facts.classes):
         raise InputError(
             f"data={cfg.data.name} gives inputs of {list(data.input_shape)} in {len(data.classes)} classes, and "
             f"{name} was trained on {shape} in {len(saved.facts.classes)}."
         )
-    if data.augmentation is not None and saved.facts.mean is not None:
-        data.augmentation.mean = torch.tensor(saved.facts.mean)
     loss = build("loss", cfg.loss)
     net = in_memory_order(averaged([network(one, saved) for one in every], every, loss), hardware)
     classifier = Classifier(net, loss, classes=len(data.classes), views=data.test_views)

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
+from trainlab.augment import Augmentation, ChannelStatistics, MeasuredStatistics, NoAugmentation, Statistics
 from trainlab.data.batches import Batch, EpochBatches, Slices
 from trainlab.data.image_set import NOTED, ImageSet, Splits, a_few, fewer
 from trainlab.data.packed.format import PackedImages
@@ -25,7 +25,8 @@ class ImageData(L.LightningDataModule):
 
     load: reads the sets, once. batch_size: global, over all ranks; None for the whole training set in one batch.
     train_examples: only so many of the training set, of every class the same share; None for all.
-    augmentation: given the side of the stored images, makes the `Augmentation`; points take NoAugmentation only.
+    augmentation: given the side of the stored images and their statistics, makes the `Augmentation`; points take
+        NoAugmentation only. mean: of each channel, float32 (C,); None to measure it on the training set.
     batches: only so many batches of each set, views counted, evenly spread over it; None for all. A set that is one
         batch stays whole.
     """
@@ -40,11 +41,12 @@ class ImageData(L.LightningDataModule):
         batches: int | None = None,
         seed: int = 0,
         channels_last: bool = False,
+        mean: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
         self.batch_size, self.train_examples, self.batches = batch_size, train_examples, batches
-        self.seed, self.channels_last = seed, channels_last
+        self.seed, self.channels_last, self.mean_given = seed, channels_last, mean
         self.splits: Splits | None = None
         self.augmentation: Augmentation | None = None
         self.first_batch = 0  # of the first epoch: a run may be resumed within an epoch
@@ -57,7 +59,7 @@ class ImageData(L.LightningDataModule):
         self.splits = fewer(self.load(), self.train_examples)
         stored = self.splits.train.images.shape[-1]
         if not self.splits.train.is_points:
-            self.augmentation = self.make_augmentation(stored=stored)
+            self.augmentation = self.make_augmentation(stored=stored, statistics=self.statistics(self.splits.train))
         elif not isinstance(self.make_augmentation(stored=1), NoAugmentation):
             raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
         if self.batches is not None and self.batch_size is not None:
@@ -65,12 +67,10 @@ class ImageData(L.LightningDataModule):
             least = -(-self.batch_size // self.train_views)  # images whose views fill one batch
             tested = -(-most // self.test_views)
             self.splits = a_few(self.splits, train=max(most // self.train_views, least), val=most, test=tested)
-        if self.augmentation is not None:
-            self._measure(self.augmentation, self.splits.train)
-            if self.channels_last:  # once, instead of each batch
-                read = self.splits
-                parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
-                self.splits = replace(read, **parts)
+        if self.augmentation is not None and self.channels_last:  # once, instead of each batch
+            read = self.splits
+            parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
+            self.splits = replace(read, **parts)
         train = self.splits.train
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
@@ -79,15 +79,11 @@ class ImageData(L.LightningDataModule):
                 f"use at most {pairs}."
             )
 
-    def _measure(self, augmentation: Augmentation, train: ImageSet) -> None:
-        """The mean of the training set, and the covariance of its colours where it is needed."""
-        if isinstance(train.images, PackedImages):  # they were measured when the set was packed
-            augmentation.mean = train.images.colours.mean
-            augmentation.covariance = train.images.colours.covariance
-            return
-        augmentation.mean = channel_mean(train.images)
-        if augmentation.needs_covariance:
-            augmentation.covariance = channel_covariance(train.images)
+    def statistics(self, train: ImageSet) -> Statistics:
+        """Given, or measured when the set was packed, or measured now."""
+        if self.mean_given is not None:
+            return ChannelStatistics(self.mean_given)
+        return train.images.statistics if isinstance(train.images, PackedImages) else MeasuredStatistics(train.images)
 
     @property
     def sets(self) -> Splits:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from trainlab.configuration.build import build, target
 from trainlab.data.module import ImageData
@@ -89,9 +89,15 @@ def in_memory_order(net: nn.Module, hardware: Hardware) -> nn.Module:
 
 
 def read_data(
-    cfg: DictConfig, *, input_size: int | None = None, channels_last: bool = False, may_fetch: bool = True
+    cfg: DictConfig,
+    *,
+    input_size: int | None = None,
+    channels_last: bool = False,
+    may_fetch: bool = True,
+    mean: Tensor | None = None,
 ) -> ImageData:
     """The data module, its sets read. input_size: the side that the network was made for; else it follows the images.
+    mean: of each channel, to be subtracted; else it is measured on the training set.
 
     may_fetch: whether a source may download or pack what is not there; not where a file chose it. Raises InputError.
     """
@@ -106,6 +112,7 @@ def read_data(
         batches=debug.batches if (debug := cfg.get("debug")) else None,
         seed=cfg.seed,
         channels_last=channels_last,
+        mean=mean,
     )
     data.setup()
     return data

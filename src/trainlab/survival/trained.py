@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from trainlab.augment import Augmentation
+from trainlab.augment import Augmentation, ChannelStatistics
 from trainlab.configuration.build import build
 from trainlab.configuration.stored import options_of
 from trainlab.errors import InputError
@@ -23,7 +23,7 @@ SPARE, SPARE_VALUES = 2, 2**22  # a constructor may make a layer twice, and an e
 
 @dataclass(frozen=True)
 class Trained:
-    """net: in evaluation mode, on the CPU. augmentation: makes the views, its mean set; None for points."""
+    """net: in evaluation mode, on the CPU. augmentation: makes the views, with its mean; None for points."""
 
     saved: checkpoint.Saved
     cfg: DictConfig
@@ -88,7 +88,7 @@ def read_trained(name: str) -> Trained:
 
 
 def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
-    """As the run tested with it, its mean set; None for points. Raises InputError."""
+    """As the run tested with it, with its mean; None for points. Raises InputError."""
     cfg, shape = saved.config, saved.facts.input_shape
     if len(shape) != 3:
         return None
@@ -100,8 +100,12 @@ def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
             f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of {shape[-1]} and "
             f"{shape[0]}; it is damaged."
         )
-    made = build(
-        "aug", cfg.aug, stored=stored, min_size=least_side(cfg), size=shape[-1], reflections=cfg.data.reflections
+    return build(
+        "aug",
+        cfg.aug,
+        stored=stored,
+        statistics=ChannelStatistics(torch.tensor(mean)),
+        min_size=least_side(cfg),
+        size=shape[-1],
+        reflections=cfg.data.reflections,
     )
-    made.mean = torch.tensor(mean)
-    return made

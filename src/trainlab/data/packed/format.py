@@ -27,6 +27,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from torch import Tensor
 
+from trainlab.augment import ChannelStatistics
 from trainlab.errors import InputError, RunError
 
 SET = "set.json"
@@ -63,14 +64,6 @@ class SetFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Colours:
-    """Of the training set's pixels, in units where 255 is 1. mean: float32 (C,); covariance: float64 (C, C)."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-@dataclass(frozen=True)
 class Packed:
     """What set.json says."""
 
@@ -84,7 +77,7 @@ class Packed:
     whole_files: dict[str, int]  # CRC-32 by file name: of labels and ends
     as_written: bool  # whether set.json is what was written
     skipped: list[str]
-    colours: Colours
+    statistics: ChannelStatistics  # of the training set
 
     def lengths(self, name: str) -> dict[str, int]:
         """Bytes of the files of one part."""
@@ -134,7 +127,7 @@ def read_packed(folder: Path) -> Packed:
         {f"{name}.{kind}": crc for name, part in splits.items() for kind, crc in part.whole_files.items()},
         told.checksum == checksum_of(said),
         [bad for part in splits.values() for bad in part.skipped],
-        Colours(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
+        ChannelStatistics(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
     )
     if not found.counts.get("train"):
         raise InputError(f"{folder / SET} is damaged (it has no training pictures); pack again.")
@@ -184,7 +177,7 @@ class PackedImages:
         self.packed, self.name, self.rows, self.workers = packed, name, rows, workers
         count = packed.counts[name] if rows is None else len(rows)
         self.shape = torch.Size((count, 3, packed.size, packed.size))
-        self.colours = packed.colours
+        self.statistics = packed.statistics
         self.bytes_read = 0
 
     def __len__(self) -> int:
@@ -270,7 +263,7 @@ class PackedImages:
             "rows": self.rows,
             "workers": self.workers,
             "shape": self.shape,
-            "colours": self.colours,
+            "statistics": self.statistics,
             "bytes_read": 0,
         }
 
