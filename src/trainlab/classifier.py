@@ -304,6 +304,6 @@ class Classifier(L.LightningModule):
 def diverged(epoch: int, trainer: L.Trainer) -> RunError:
     lr = trainer.optimizers[0].param_groups[0]["lr"]
     return RunError(
-        f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}; "
-        f"try a smaller one, such as optim.lr={lr / 10:g}."
+        f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}",
+        hint=f"try a smaller one, such as optim.lr={lr / 10:g}",
     )

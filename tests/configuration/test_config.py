@@ -107,6 +107,11 @@ def test_a_wrong_value_is_a_sentence_with_every_kind_that_is_right(option: str, 
         with pytest.raises(InputError) as error:
             check_values(plain)
         sentence = str(error.value)
+        assert (error.value.option, error.value.hint) == (
+            key,
+            sentence.partition("cannot be used: ")[2].split(";")[0].rstrip("."),
+        )
+        assert error.value.value is value
         shown = value if isinstance(value, str) else json.dumps(value)
         shown = str(value) if isinstance(value, float) else shown
         assert sentence.startswith(f"{key}={shown} cannot be used: it should be "), sentence

@@ -25,7 +25,7 @@ def describe(overrides: list[str]) -> None:
         check_options(Describe, asked, prefix="describe.")
         shape, classes = tuple(asked.get("image_shape", shape)), asked.get("classes", classes)
     elif own:
-        raise InputError(f"{own[0]} is what data=… gives; leave one of them out.")
+        raise InputError(f"{own[0]} is what data=… gives", hint="leave one of them out")
     else:
         data = read_data(cfg)
         shape, classes = data.input_shape, len(data.classes)

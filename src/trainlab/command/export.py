@@ -73,10 +73,10 @@ def file_of(option: str, name: str | None, suffix: str) -> Path | None:
         return None
     path = Path(name)
     if path.suffix != suffix:
-        raise InputError(f"{option} {name} would be a file of another kind; name it {path.with_suffix(suffix)}.")
+        raise InputError(f"{option} {name} would be a file of another kind", hint=f"name it {path.with_suffix(suffix)}")
     if path.is_dir() or not path.parent.is_dir():
         why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise InputError(f"{option} {name} cannot be written ({why}); choose another place.")
+        raise InputError(f"{option} {name} cannot be written ({why})", hint="choose another place")
     return path
 
 
@@ -135,7 +135,8 @@ def onnx_of(network: Network) -> bytes:
     size = sum(weight.numel() * weight.element_size() for weight in network.saved.weights.values())
     if size > MOST_BYTES:
         raise InputError(
-            f"the network's weights take {size / 1e9:.1f} GB, and one ONNX file holds 2; use --state-dict."
+            f"the network's weights take {size / 1000000000.0:.1f} GB, and one ONNX file holds 2",
+            hint="use --state-dict",
         )
     takes = "points" if network.augmentation is None else "images"
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -172,8 +173,8 @@ def difference_of(content: bytes, network: Network) -> float:
         most = max(most, float((theirs - network.predict(given)).abs().max()))
     if not most <= MOST_DIFFERENT:  # NaN, too
         raise RunError(
-            f"ONNX Runtime's probabilities differ from torch's by {most:.1e}, which is more than {MOST_DIFFERENT:.0e}; "
-            "nothing was written."
+            f"ONNX Runtime's probabilities differ from torch's by {most:.1e}, which is more than {MOST_DIFFERENT:.0e}",
+            hint="nothing was written",
         )
     return most
 
@@ -193,4 +194,6 @@ def write(option: str, path: Path, content: bytes) -> None:
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(f"{option} {path} cannot be written ({error.strerror}); choose another place.") from error
+        raise InputError(
+            f"{option} {path} cannot be written ({error.strerror})", hint="choose another place"
+        ) from error

@@ -66,8 +66,8 @@ def run(
     processes = cfg.trainer.devices * cfg.trainer.nodes
     if processes != 1:
         raise InputError(
-            f"trainlab.run runs in this process, and trainer.devices × trainer.nodes asks for {processes}; set both to "
-            "1, or run python train.py."
+            f"trainlab.run runs in this process, and trainer.devices × trainer.nodes asks for {processes}",
+            hint="set both to 1, or run python train.py",
         )
     refuse_more_than_there_is_room_for(cfg.trainer)
     refuse_occupied(folder, cfg.ckpt, "run_dir")
@@ -117,9 +117,9 @@ def directory_of(whole: DictConfig, overrides: Sequence[str], run_dir: str | os.
         # One process can have many runs, and a command has one: each gets a stamp of its own.
         return folder_of("hydra.run.dir", str(whole.hydra.run.dir).replace(RUN_STAMP, new_stamp()))
     if any(override.key_or_group == "hydra.run.dir" for override in parse(list(overrides))):
-        raise InputError("run_dir=… and hydra.run.dir=… both name the run's directory; give one of them.")
+        raise InputError("run_dir=… and hydra.run.dir=… both name the run's directory", hint="give one of them")
     if not isinstance(run_dir, str | os.PathLike):
-        raise InputError(f"run_dir={run_dir!r} is no folder; give its path.")
+        raise InputError(f"run_dir={run_dir!r} is no folder", option="run_dir", value=run_dir, hint="give its path")
     return folder_of("run_dir", os.fspath(run_dir))
 
 

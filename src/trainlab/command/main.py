@@ -217,19 +217,23 @@ def check_command_line(arguments: list[str]) -> None:
     if not SHOWS.issuperset(options):
         return
     if options and sweep:
-        raise InputError(f"{options[0]} shows the configuration of one run; leave -m out, and give one value of each.")
+        raise InputError(
+            f"{options[0]} shows the configuration of one run", hint="leave -m out, and give one value of each"
+        )
     stray = [a for a in arguments if a not in overrides and not a.startswith("-")]
     if options:
         stray = stray[len(TAKE_A_WORD.intersection(options)) :]
     if stray:
         raise InputError(
-            f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
+            f"'{stray[0]}' is not of the form option=value, such as model=alexnet", hint="--help lists the options"
         )
     for override in parse(overrides):
         if override.key_or_group == "hydra.launcher":
-            raise InputError(f"{override.input_line} sets one option; a launcher is chosen with hydra/launcher=….")
+            raise InputError(
+                f"{override.input_line} sets one option", hint="a launcher is chosen with hydra/launcher=…"
+            )
         if override.is_sweep_override() and not override.is_hydra_override() and not sweep:
-            raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
+            raise InputError(f"{override.input_line} are several values", hint="add -m to run a sweep over them")
     if sweep and not options:
         leave_torchrun()
         compose_run(points(overrides)[0], checked=False)  # what is misspelt is told with the right word
@@ -260,7 +264,9 @@ def check_completion(words: list[str]) -> None:
     for word in words:
         what, _, shell = word.partition("=")
         if what in ("install", "uninstall") and shell not in SHELLS:
-            raise InputError(f"there is no completion for {shell or 'no shell'}; {nearest(shell, list(SHELLS))}.")
+            raise InputError(
+                f"there is no completion for {shell or 'no shell'}", hint=f"{nearest(shell, list(SHELLS))}"
+            )
     if not any(word.startswith(("install=", "uninstall=", "query=")) for word in words):
         raise InputError('for which shell? eval "$(python train.py --shell-completion install=bash)".')
 
@@ -290,7 +296,9 @@ def points(overrides: list[str]) -> list[list[str]]:
 def refuse_occupied(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
     """A run is never written over. Raises InputError."""
     if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
-        raise InputError(f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another {option}=…")
+        raise InputError(
+            f"{run_dir} holds a run already", hint=f"add ckpt=auto to go on with it, or choose another {option}=…"
+        )
 
 
 def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
@@ -311,7 +319,8 @@ def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
     ):
         if there != asked:
             raise InputError(
-                f"torchrun started {there} {key} and trainer.{key}={asked} is asked for; add trainer.{key}={there}."
+                f"torchrun started {there} {key} and trainer.{key}={asked} is asked for",
+                hint=f"add trainer.{key}={there}",
             )
 
 
@@ -324,8 +333,8 @@ def leave_torchrun() -> None:
         return
     if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
         raise InputError(
-            "a sweep (-m) cannot be run by torchrun on several machines; use hydra/launcher=slurm, or one command "
-            "for each point."
+            "a sweep (-m) cannot be run by torchrun on several machines",
+            hint="use hydra/launcher=slurm, or one command for each point",
         )
     if os.environ["RANK"] != "0":
         sys.exit(0)
@@ -426,7 +435,7 @@ def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
                 raise InputError(f"{option}={node} cannot be looked up ({missing} is only known later).") from error
         except (OmegaConfBaseException, RecursionError) as error:
             raise InputError(
-                f"{option}={node} cannot be looked up ({reason_of(error)}); give a value in its place."
+                f"{option}={node} cannot be looked up ({reason_of(error)})", hint="give a value in its place"
             ) from error
 
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
@@ -450,7 +459,7 @@ def values_of(overrides: Sequence[str]) -> dict[str, Any]:
         if override.is_sweep_override():
             raise InputError(_several(override))
         if override.is_delete():
-            raise InputError(f"{override.input_line} takes an option away; write option=value.")
+            raise InputError(f"{override.input_line} takes an option away", hint="write option=value")
         given[override.key_or_group] = override.value()
     look_up(OmegaConf.create(given))
     return OmegaConf.to_container(OmegaConf.create(given), resolve=True)  # type: ignore[return-value]
@@ -472,14 +481,23 @@ def check_choices(overrides: list[str]) -> None:
         if key not in GROUPS:
             continue
         if override.package is not None:
-            raise InputError(f"{override.input_line} would put a choice elsewhere; a group has one: write {key}=….")
+            raise InputError(
+                f"{override.input_line} would put a choice elsewhere", hint=f"a group has one: write {key}=…"
+            )
         if override.is_delete():
-            raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
+            raise InputError(f"~{key} would leave the run without {key}", hint=f"use one of {', '.join(GROUPS[key])}")
         choice = override.value()
         if choice is None and key in OPTIONAL:  # which Hydra cannot read from a command line
-            raise InputError(f"{override.input_line}: a run is without {key} where nothing is said; leave it out.")
+            raise InputError(
+                f"{override.input_line}: a run is without {key} where nothing is said", hint="leave it out"
+            )
         if not isinstance(choice, str) or choice not in GROUPS[key]:
-            raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
+            raise InputError(
+                f"there is no {key}={choice}",
+                option=key,
+                value=choice,
+                hint=nearest(str(choice), GROUPS[key], f"{key}="),
+            )
 
 
 def find_misspelt(overrides: list[str]) -> None:
@@ -495,15 +513,15 @@ def find_misspelt(overrides: list[str]) -> None:
         group, _, last = key.rpartition(".")
         root = key.partition(".")[0]
         if group and root not in GROUPS:
-            raise InputError(f"there is no option {key}; {nearest(root, list(GROUPS))}.")
+            raise InputError(f"there is no option {key}", option=key, hint=nearest(root, list(GROUPS)))
         siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == group]
         siblings = [name for name in siblings if not name.startswith("_") and name != "name"]
         elsewhere = [name for name in known if name.endswith(f".{last}") and name.split(".")[0] in GROUPS]
         if elsewhere:
-            raise InputError(f"there is no option {key}; did you mean {' or '.join(elsewhere)}?")
+            raise InputError(f"there is no option {key}", option=key, hint=f"did you mean {' or '.join(elsewhere)}?")
         if group and siblings:
-            raise InputError(f"there is no option {key}; {nearest(last, siblings, f'{group}.')}.")
-        raise InputError(f"there is no option {key}; {nearest(key, [*GROUPS, *known])}.")
+            raise InputError(f"there is no option {key}", option=key, hint=nearest(last, siblings, f"{group}."))
+        raise InputError(f"there is no option {key}", option=key, hint=nearest(key, [*GROUPS, *known]))
 
 
 def nearest(word: str, words: list[str], prefix: str = "") -> str:
@@ -555,7 +573,7 @@ def footprint_of(path: Path, option: str) -> Footprint:
         return Footprint(path)
     except OSError as error:
         raise InputError(
-            f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
+            f"the directory {path} cannot be read ({error.strerror})", hint=f"choose another with {option}=…"
         ) from error
 
 
@@ -568,5 +586,6 @@ def make_writable(path: Path, option: str) -> None:
         probe.unlink(missing_ok=True)  # another process of this run may have been quicker
     except OSError as error:
         raise InputError(
-            f"the directory {path} cannot be written ({error.strerror or error}); choose another with {option}=…"
+            f"the directory {path} cannot be written ({error.strerror or error})",
+            hint=f"choose another with {option}=…",
         ) from error

@@ -39,7 +39,7 @@ def pack_images(arguments: Sequence[str]) -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from error
+            raise InputError(f"{out} cannot be made ({error.strerror})", hint="choose another folder") from error
         with only_one(out, or_else=f"{out} is being packed by another command."):
             pack_in_sight(
                 listing,
@@ -82,6 +82,6 @@ def check(folder: Path) -> None:
         wrong = verify(packed, add)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise RunError(f"{folder} is damaged ({'; '.join(wrong[:3])}{more}); pack the images again.")
+        raise RunError(f"{folder} is damaged ({'; '.join(wrong[:3])}{more})", hint="pack the images again")
     parts = ", ".join(f"{count:,} {name}" for name, count in packed.counts.items())
     console().print(f"{folder} is as it was packed: {parts}, {len(packed.skipped):,} left out")

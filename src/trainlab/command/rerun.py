@@ -35,7 +35,7 @@ def rerun(arguments: Sequence[str]) -> None:
     for key in given:
         if key not in ("hydra.run.dir", *WHERE_THE_DATA_ARE):
             can_be = ", ".join(["hydra.run.dir", *WHERE_THE_DATA_ARE])
-            raise InputError(f"{key} would make it another run; only {can_be} can be given here.")
+            raise InputError(f"{key} would make it another run", hint=f"only {can_be} can be given here")
     cfg = read_run_config(file)
     with open_dict(cfg):
         loader = inspect.signature(target("data", options := data_options(cfg))).parameters

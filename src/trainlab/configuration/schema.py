@@ -191,13 +191,17 @@ def check(config: dict[str, Any]) -> None:
     model, reg, data, optim = checked.model, checked.reg, checked.data, checked.optim
     if reg.dropout > 0 and "dropout" not in config["model"]:
         raise InputError(
-            f"reg.dropout={reg.dropout:g} would do nothing: model={model.name} has no hidden dense layer to drop from; "
-            "use reg=none or reg=l2."
+            f"reg.dropout={reg.dropout:g} would do nothing: model={model.name} has no hidden dense layer to drop from",
+            option="reg.dropout",
+            value=reg.dropout,
+            hint="use reg=none or reg=l2",
         )
     if optim.tolerance is not None and data.batch_size is not None:
         raise InputError(
-            f"data.batch_size={data.batch_size} contradicts optim=gd, whose batch is the whole training set; "
-            "use optim=sgd for mini-batches."
+            f"data.batch_size={data.batch_size} contradicts optim=gd, whose batch is the whole training set",
+            option="data.batch_size",
+            value=data.batch_size,
+            hint="use optim=sgd for mini-batches",
         )
     needs_validation = {
         "trainer.patience": checked.trainer.patience,
@@ -211,7 +215,9 @@ def check(config: dict[str, Any]) -> None:
                 "(or trainer.monitor=train/loss)."
             )
     if checked.trainer.compile and checked.trainer.devices * checked.trainer.nodes > 1:
-        raise InputError("trainer.compile=true is for runs of one process; leave it out, or use trainer.devices=1.")
+        raise InputError(
+            "trainer.compile=true is for runs of one process", hint="leave it out, or use trainer.devices=1"
+        )
     if checked.debug is not None:
         check_debug(checked, checked.debug)
 
@@ -220,8 +226,9 @@ def check_debug(checked: Config, debug: Debug) -> None:
     """What does not go together with the group `debug`. Raises InputError."""
     if debug.find_anomalies and checked.trainer.compile:
         raise InputError(
-            "debug.find_anomalies=true (debug=anomaly) looks at each layer, and trainer.compile=true makes one piece "
-            "of them; leave one out."
+            "debug.find_anomalies=true (debug=anomaly) looks at each layer, and trainer.compile=true "
+            "makes one piece of them",
+            hint="leave one out",
         )
     if not debug.must_learn:
         return
@@ -232,8 +239,8 @@ def check_debug(checked: Config, debug: Debug) -> None:
         harder.append(f"aug={checked.aug.name}")
     if harder:
         raise InputError(
-            f"debug.must_learn=true (debug=overfit) asks for a training error of 0, and {harder[0]} works against "
-            "that; leave it out."
+            f"debug.must_learn=true (debug=overfit) asks for a training error of 0, and {harder[0]} works against that",
+            hint="leave it out",
         )
 
 
@@ -275,20 +282,24 @@ def _refusal(kind: type[BaseModel], values: Any, problem: str, place: Sequence[s
             break
         option = f"{option}.{part}".lstrip(".")
         if problem == "extra_forbidden":
-            return InputError(f"there is no option {prefix}{option}; there are {', '.join(model.model_fields)}.")
+            return InputError(
+                f"there is no option {prefix}{option}",
+                option=f"{prefix}{option}",
+                hint=f"there are {', '.join(model.model_fields)}",
+            )
         if problem == "missing" and part not in values:
-            return InputError(f"{prefix}{option} is missing from the configuration.")
+            return InputError(f"{prefix}{option} is missing from the configuration.", option=f"{prefix}{option}")
         field = model.model_fields[str(part)]
         annotation, values = Annotated[field.annotation, field] if field.metadata else field.annotation, values[part]
-    return InputError(wrong_value(f"{prefix}{option}", values, annotation))
+    return wrong_value(f"{prefix}{option}", values, annotation)
 
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def wrong_value(option: str, value: Any, annotation: Any) -> str:
-    """The sentence that `value` is none of the kinds of value that an option of type `annotation` takes."""
+def wrong_value(option: str, value: Any, annotation: Any) -> InputError:
+    """That `value` is none of the kinds of value that an option of type `annotation` takes."""
     kinds = kinds_of(TypeAdapter(annotation).json_schema())
     either = f"{', '.join(kinds[:-1])} or {kinds[-1]}" if kinds[1:] else kinds[0]
     hint = ""
@@ -298,7 +309,11 @@ def wrong_value(option: str, value: Any, annotation: Any) -> str:
         hint = f"; a whole number is written without a point: {option}={int(value)}"
     elif "text" in kinds and isinstance(value, int | float):
         hint = f"; as text it is written \"{option}='{as_typed(value)}'\""
-    return f"{option}={as_typed(value)} cannot be used: it should be {either}{hint}."
+    error = InputError(
+        f"{option}={as_typed(value)} cannot be used: it should be {either}{hint}.", option=option, value=value
+    )
+    error.hint = f"it should be {either}"
+    return error
 
 
 def kinds_of(schema: Mapping[str, Any]) -> list[str]:

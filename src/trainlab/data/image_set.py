@@ -203,12 +203,19 @@ def fewer(sets: Splits, train_examples: int | None) -> Splits:
     if train_examples is None or train_examples == have:
         return sets
     if train_examples > have:
-        raise InputError(f"data.train_examples={train_examples} is more than the {have} training examples there are.")
+        raise InputError(
+            f"data.train_examples={train_examples} is more than the {have} training examples there are.",
+            option="data.train_examples",
+            value=train_examples,
+        )
     counts = np.bincount(labels.numpy())
     if train_examples < (counts > 0).sum():
         raise InputError(
-            f"data.train_examples={train_examples} is fewer than the {(counts > 0).sum()} classes, of which each needs "
-            "one; set it to at least that."
+            f"data.train_examples={train_examples} is fewer than the {(counts > 0).sum()} classes, of "
+            "which each needs one",
+            option="data.train_examples",
+            value=train_examples,
+            hint="set it to at least that",
         )
     try:
         _, kept = stratified(labels.numpy(), train_examples, seed=0)

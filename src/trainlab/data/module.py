@@ -61,7 +61,7 @@ class ImageData(L.LightningDataModule):
         if not self.splits.train.is_points:
             self.augmentation = self.make_augmentation(stored=stored, statistics=self.statistics(self.splits.train))
         elif not isinstance(self.make_augmentation(stored=1), NoAugmentation):
-            raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
+            raise InputError("this data are points, not images", hint="use model=perceptron or model=mlp, and aug=none")
         if self.batches is not None and self.batch_size is not None:
             most = self.batches * self.batch_size
             least = -(-self.batch_size // self.train_views)  # images whose views fill one batch
@@ -75,8 +75,10 @@ class ImageData(L.LightningDataModule):
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(
-                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are; "
-                f"use at most {pairs}."
+                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are",
+                option="data.batch_size",
+                value=self.batch_size,
+                hint=f"use at most {pairs}",
             )
 
     def statistics(self, train: ImageSet) -> Statistics:

@@ -123,7 +123,7 @@ class AlexNet(nn.Module):
         assert weights in (None, "torchvision"), f"weights={weights} is unknown; use torchvision, or None"
         if weights and variant != "torchvision":
             raise InputError(
-                "model.weights=torchvision fits torchvision's network only; add model.variant=torchvision."
+                "model.weights=torchvision fits torchvision's network only", hint="add model.variant=torchvision"
             )
         self.variant = variant
         if variant == "torchvision":

@@ -59,7 +59,7 @@ class Recorder:
             yield
         except torch.OutOfMemoryError as error:
             raise RunError(
-                f"out of memory on the GPU ({str(error).splitlines()[0]}); try a smaller data.batch_size."
+                f"out of memory on the GPU ({str(error).splitlines()[0]})", hint="try a smaller data.batch_size"
             ) from error
         finally:
             ended = sys.exc_info()[1]

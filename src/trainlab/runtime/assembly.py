@@ -66,7 +66,10 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
         checkpoint.put_weights(net, resumed, cfg.ckpt)
         if resumed.facts.classes != list(data.classes):
             raise InputError(
-                f"ckpt={cfg.ckpt} was trained on the classes {', '.join(resumed.facts.classes)}; these are others."
+                f"ckpt={cfg.ckpt} was trained on the classes {', '.join(resumed.facts.classes)}",
+                option="ckpt",
+                value=cfg.ckpt,
+                hint="these are others",
             )
     l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
     return Assembly(cfg, hardware, data, in_memory_order(net, hardware), build("loss", cfg.loss), l2)
@@ -149,15 +152,23 @@ def build_net(
     is asked for, for a network that the machine cannot hold.
     """
     if len(input_shape) == 1 and target("model", node).min_size > 1:
-        raise InputError(f"model={node.name} needs images and this data are points; use model=perceptron or model=mlp.")
+        raise InputError(
+            f"model={node.name} needs images and this data are points",
+            option="model",
+            value=node.name,
+            hint="use model=perceptron or model=mlp",
+        )
     if weights_follow and node.get("weights"):
         node = OmegaConf.merge(node, {"weights": None, "standardised": True})  # type: ignore[assignment]
     free = free_memory()
 
     def too_large() -> InputError:
         return InputError(
-            f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are free, "
-            f"{BYTES_OF_A_WEIGHT} bytes for each weight; make it smaller."
+            f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are "
+            f"free, {BYTES_OF_A_WEIGHT} bytes for each weight",
+            option="model",
+            value=node.name,
+            hint="make it smaller",
         )
 
     with WeightBudget(free / BYTES_OF_A_WEIGHT, too_large) if free < float("inf") else nullcontext():

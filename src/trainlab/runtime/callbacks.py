@@ -39,12 +39,17 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
     cfg, sets = parts.cfg, parts.data.sets
     if cfg.trainer.monitor.endswith("top5_error") and len(parts.data.classes) <= TOP_K:
         raise InputError(
-            f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(parts.data.classes)} classes; use top1_error."
+            f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(parts.data.classes)} classes",
+            option="trainer.monitor",
+            value=cfg.trainer.monitor,
+            hint="use top1_error",
         )
     for name, part in (("validation", sets.val), ("test", sets.test)):
         if 0 < len(part) < cfg.trainer.devices:
             raise InputError(
-                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are."
+                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are.",
+                option="trainer.devices",
+                value=cfg.trainer.devices,
             )
     folder = recorder.run_dir / CHECKPOINTS
     best = None

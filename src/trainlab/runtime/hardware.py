@@ -46,12 +46,14 @@ def choose_hardware(
     """
     gpus = torch.cuda.device_count()
     if accelerator == "gpu" and not gpus:
-        raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
+        raise InputError("trainer=gpu finds no CUDA device on this machine", hint="use trainer=cpu or trainer=auto")
     on_gpu = gpus > 0 and accelerator != "cpu"
     if on_gpu and devices > gpus:
         raise InputError(
-            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine; "
-            "use fewer, or trainer.accelerator=cpu."
+            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine",
+            option="trainer.devices",
+            value=devices,
+            hint="use fewer, or trainer.accelerator=cpu",
         )
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bfloat16()
     half = precision == "bfloat16" or (precision == "auto" and native)
@@ -96,7 +98,9 @@ def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
             return call(inputs)
         except torch._dynamo.exc.BackendCompilerFailed as error:  # no C++ compiler, mostly
             reason = str(error.inner_exception).strip().splitlines()[0].rstrip(".")
-            raise RunError(f"trainer.compile=true, but torch cannot compile here ({reason}); leave it out.") from error
+            raise RunError(
+                f"trainer.compile=true, but torch cannot compile here ({reason})", hint="leave it out"
+            ) from error
 
     return compiled
 

@@ -76,8 +76,11 @@ def meeting_place(nodes: int) -> tuple[str, int, int]:
         return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), int(os.environ["NODE_RANK"])
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"trainer.nodes={nodes} needs torchrun, hydra/launcher=slurm, or MASTER_ADDR, MASTER_PORT and NODE_RANK in "
-            "the environment; on one machine leave trainer.nodes at 1."
+            f"trainer.nodes={nodes} needs torchrun, hydra/launcher=slurm, or MASTER_ADDR, MASTER_PORT "
+            "and NODE_RANK in the environment",
+            option="trainer.nodes",
+            value=nodes,
+            hint="on one machine leave trainer.nodes at 1",
         ) from error
 
 
@@ -175,4 +178,6 @@ def judge(ended: list[tuple[int, int]], world_size: int, run_dir: Path) -> None:
     sentence = lines[-1].removeprefix("error: ").rstrip(".")
     if status == InputError.status:  # that is all it said, and the log goes with the rest of the mistake
         raise InputError(f"process {rank} of {world_size} failed: {sentence}.")
-    raise RunError(f"process {rank} of {world_size} failed: {sentence}; all it said is in {rank_log(run_dir, rank)}.")
+    raise RunError(
+        f"process {rank} of {world_size} failed: {sentence}", hint=f"all it said is in {rank_log(run_dir, rank)}"
+    )

@@ -101,16 +101,26 @@ def read(path_or_run: str, prefer: str = "last") -> Saved:
         path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():
         raise InputError(
-            f"ckpt={path_or_run} is a folder without checkpoints/last.ckpt; name a checkpoint or a run directory."
+            f"ckpt={path_or_run} is a folder without checkpoints/last.ckpt",
+            option="ckpt",
+            value=path_or_run,
+            hint="name a checkpoint or a run directory",
         )
     before = path.with_name(PREVIOUS)
     if not path.is_file() and not (path.name == LAST and before.is_file()):
-        raise InputError(f"ckpt={path_or_run} does not exist; name a checkpoint (*.ckpt) or a run directory.")
+        raise InputError(
+            f"ckpt={path_or_run} does not exist",
+            option="ckpt",
+            value=path_or_run,
+            hint="name a checkpoint (*.ckpt) or a run directory",
+        )
     saved = _load(path)
     if saved is None and path.name == LAST and before.is_file():
         saved = _load(before, remark=f"{path} is damaged; the one before it, {before.name}, takes its place")
     if saved is None:
-        raise InputError(f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.")
+        raise InputError(
+            f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.", option="ckpt", value=path_or_run
+        )
     assert saved.config is not None  # raises InputError
     return saved
 
@@ -203,7 +213,9 @@ def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
             ]
             raise InputError(
                 f"ckpt={name} is of another network (model={name_of(saved, 'model')}, "
-                f"data={name_of(saved, 'data')}): {what[0]} there and {what[1].split(' ', 2)[-1]} here."
+                f"data={name_of(saved, 'data')}): {what[0]} there and {what[1].split(' ', 2)[-1]} here.",
+                option="ckpt",
+                value=name,
             )
     net.load_state_dict(saved.weights)
 
@@ -238,8 +250,10 @@ def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None
             if old.get(key) != new.get(key):
                 option = f"{group}.{key}".rstrip(".")
                 raise InputError(
-                    f"ckpt={name} was trained with {option}={old.get(key)}, and {option}={new.get(key)} is asked for; "
-                    "a resumed run goes on as it began, so leave that option as it was or start a new run."
+                    f"ckpt={name} was trained with {option}={old.get(key)}, and {option}={new.get(key)} is asked for",
+                    option="ckpt",
+                    value=name,
+                    hint="a resumed run goes on as it began, so leave that option as it was or start a new run",
                 )
 
 

@@ -69,7 +69,12 @@ class Trained:
 def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
     """The network that a checkpoint holds, with its weights, on the CPU. name: what the user called it."""
     values = sum(weight.numel() for weight in saved.weights.values())
-    too_large = InputError(f"ckpt={name} describes a larger network than it has weights for; it is damaged.")
+    too_large = InputError(
+        f"ckpt={name} describes a larger network than it has weights for",
+        option="ckpt",
+        value=name,
+        hint="it is damaged",
+    )
     with options_of(f"ckpt={name}"), WeightBudget(SPARE * values + SPARE_VALUES, lambda: too_large):
         net = build_net(
             saved.config.model, tuple(saved.facts.input_shape), len(saved.facts.classes), weights_follow=True
@@ -94,11 +99,19 @@ def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
         return None
     stored, mean = saved.facts.stored or shape[-1], saved.facts.mean
     if mean is None:
-        raise InputError(f"ckpt={name} does not say which mean was subtracted from its images; train it again.")
+        raise InputError(
+            f"ckpt={name} does not say which mean was subtracted from its images",
+            option="ckpt",
+            value=name,
+            hint="train it again",
+        )
     if stored > 2 * shape[-1] or len(mean) != shape[0]:
         raise InputError(
-            f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of {shape[-1]} and "
-            f"{shape[0]}; it is damaged."
+            f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of "
+            f"{shape[-1]} and {shape[0]}",
+            option="ckpt",
+            value=name,
+            hint="it is damaged",
         )
     return build(
         "aug",

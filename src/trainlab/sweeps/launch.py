@@ -115,8 +115,8 @@ class Sweep:
         for override in OverridesParser.create().parse_overrides(task_overrides(config)):
             if self.is_basic and override.is_interval_sweep():
                 raise InputError(
-                    f"{override.input_line} is a range to draw values from, which hydra/sweeper=optuna does; or list "
-                    "the values."
+                    f"{override.input_line} is a range to draw values from, which hydra/sweeper=optuna does",
+                    hint="or list the values",
                 )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -131,8 +131,9 @@ class Sweep:
                 same, _ = named.setdefault(job.name, (job, point))
                 if sorted(same.overrides) != sorted(job.overrides):
                     raise InputError(
-                        f"the points {' '.join(same.overrides)} and {' '.join(job.overrides)} would both be called "
-                        f"{job.name}; run them as sweeps of their own, each with a hydra.sweep.dir=…."
+                        f"the points {' '.join(same.overrides)} and {' '.join(job.overrides)} would both be "
+                        f"called {job.name}",
+                        hint="run them as sweeps of their own, each with a hydra.sweep.dir=…",
                     )
                 names.append(job.name)
             jobs = [job for job, _ in named.values()]

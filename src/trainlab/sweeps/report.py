@@ -59,7 +59,7 @@ def report(arguments: Sequence[str]) -> None:
     known = sorted({name for g in groups for run in g.finished for name in run.results})
     for name in (*options.metric, *([options.sort] if options.sort else [])):
         if name not in known and name not in groups[0].choices:
-            raise InputError(f"no run has a result called {name}; there are {', '.join(known) or 'none, yet'}.")
+            raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
     groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
     sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
@@ -71,7 +71,9 @@ def report(arguments: Sequence[str]) -> None:
         write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
         write_whole(out / "table.csv", comma)
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from error
+        raise InputError(
+            f"{out} cannot be written ({error.strerror})", hint="choose another folder with --out"
+        ) from error
 
     terminal = console()
     if options.table == "markdown":

@@ -90,7 +90,7 @@ def gather(folders: Sequence[Path]) -> list[Run]:
     runs: dict[Path, Run] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder; name run directories or sweeps, such as runs/sweeps/NAME.")
+            raise InputError(f"{folder} is no folder", hint="name run directories or sweeps, such as runs/sweeps/NAME")
         found: dict[Path, dict[str, Any]] = {}
         for sweep in sorted(folder.rglob(SWEEP)):
             found |= {sweep.parent / name: swept for name, swept in points_of(sweep).items()}
@@ -126,7 +126,7 @@ def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
     try:
         listed = read_json(sweep, TypeAdapter(Listed))
     except InputError as error:
-        raise InputError(f"{str(error).removesuffix('.')}; the sweep's command writes it anew.") from error
+        raise InputError(f"{str(error).removesuffix('.')}", hint="the sweep's command writes it anew") from error
     return listed.points if listed else {}
 
 

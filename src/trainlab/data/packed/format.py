@@ -102,19 +102,20 @@ def read_packed(folder: Path) -> Packed:
         said = json.loads((folder / SET).read_text())
     except FileNotFoundError as error:
         raise InputError(
-            f"{folder} is not a packed set, or not finished: it has no {SET}; python scripts/pack_images.py makes it."
+            f"{folder} is not a packed set, or not finished: it has no {SET}",
+            hint="python scripts/pack_images.py makes it",
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / SET} cannot be read ({error}); pack the images again.") from error
+        raise InputError(f"{folder / SET} cannot be read ({error})", hint="pack the images again") from error
     form = said.get("format") if isinstance(said, dict) else None
     if form != FORMAT:
-        raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}; pack again.")
+        raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}", hint="pack again")
     try:
         told = SetFile.model_validate(said)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
-        raise InputError(f"{folder / SET} is damaged ({key}: {problem['msg']}); pack again.") from error
+        raise InputError(f"{folder / SET} is damaged ({key}: {problem['msg']})", hint="pack again") from error
     splits: dict[str, PartFile] = {str(name): part for name, part in told.splits.items()}
     found = Packed(
         folder,
@@ -130,13 +131,13 @@ def read_packed(folder: Path) -> Packed:
         ChannelStatistics(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
     )
     if not found.counts.get("train"):
-        raise InputError(f"{folder / SET} is damaged (it has no training pictures); pack again.")
+        raise InputError(f"{folder / SET} is damaged (it has no training pictures)", hint="pack again")
     for name in splits:
         for kind, expected in found.lengths(name).items():
             path = folder / f"{name}.{kind}"
             there = path.stat().st_size if path.is_file() else 0
             if there != expected:
-                raise InputError(f"{path} has {there:,} bytes and not {expected:,}; pack the images again.")
+                raise InputError(f"{path} has {there:,} bytes and not {expected:,}", hint="pack the images again")
         check_lengths(found, name)
     return found
 
@@ -162,7 +163,7 @@ def check_lengths(packed: Packed, name: str) -> None:
             if (height, width) != (packed.size, packed.size):
                 wrong = f"the first picture is not a JPEG of {packed.size}×{packed.size} pixels"
     if wrong:
-        raise InputError(f"{packed.folder} is damaged ({name}: {wrong}); pack the images again.")
+        raise InputError(f"{packed.folder} is damaged ({name}: {wrong})", hint="pack the images again")
 
 
 class PackedImages:
@@ -245,8 +246,8 @@ class PackedImages:
             except ValueError as error:
                 where = self.packed.folder
                 raise RunError(
-                    f"picture {row:,} of {self.name} in {where} cannot be decoded ({str(error).rstrip('.')}); "
-                    f"python scripts/pack_images.py --verify {where} finds what is damaged."
+                    f"picture {row:,} of {self.name} in {where} cannot be decoded ({str(error).rstrip('.')})",
+                    hint=f"python scripts/pack_images.py --verify {where} finds what is damaged",
                 ) from error
 
         if self.workers == 1:
@@ -272,7 +273,9 @@ def labels(packed: Packed, name: str) -> Tensor:
     """int64 (N,). Raises InputError for one that is no class."""
     found = torch.from_numpy(np.fromfile(packed.folder / f"{name}.labels", dtype=np.int32).astype(np.int64))
     if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):
-        raise InputError(f"{packed.folder / f'{name}.labels'} has labels that are no class; pack the images again.")
+        raise InputError(
+            f"{packed.folder / f'{name}.labels'} has labels that are no class", hint="pack the images again"
+        )
     return found
 
 

@@ -51,7 +51,9 @@ class Form:
 
     def __post_init__(self) -> None:
         if self.store not in ("raw", "jpeg"):
-            raise InputError(f"data.store={self.store} is unknown; use raw or jpeg.")
+            raise InputError(
+                f"data.store={self.store} is unknown", option="data.store", value=self.store, hint="use raw or jpeg"
+            )
 
 
 @dataclass
@@ -124,8 +126,8 @@ def pack(
     free = shutil.disk_usage(out).free
     if needed * ROOM > free:
         raise InputError(
-            f"the packed set takes {gigabytes(needed)} more and {out} has {gigabytes(free)} free; choose another disk, "
-            "a smaller --size, or --store jpeg."
+            f"the packed set takes {gigabytes(needed)} more and {out} has {gigabytes(free)} free",
+            hint="choose another disk, a smaller --size, or --store jpeg",
         )
     state.write(out)
     try:
@@ -133,9 +135,9 @@ def pack(
             for name, sources in listing.splits.items():
                 _pack_part(pool, state, name, sources, out, form, on_bad_image, tell)
     except BrokenProcessPool as error:
-        raise RunError(f"a process that decodes pictures was killed; {_GO_ON}.") from error
+        raise RunError("a process that decodes pictures was killed", hint=_GO_ON) from error
     except OSError as error:
-        raise RunError(f"{error.filename or out}: {error.strerror or error}; {_GO_ON}.") from error
+        raise RunError(f"{error.filename or out}: {error.strerror or error}", hint=_GO_ON) from error
     finish(out, state, listing, form)
     return [name for part in state.parts.values() for name in part.skipped]
 
@@ -156,19 +158,21 @@ def plan_of(listing: Listing, form: Form) -> str:
 def start(out: Path, plan: str, names: Sequence[str]) -> State:
     """The state to go on from, with the files cut to what it knows. Raises InputError for another set's folder."""
     if (out / SET).exists():
-        raise InputError(f"{out} holds a packed set already; --verify checks it.")
+        raise InputError(f"{out} holds a packed set already", hint="--verify checks it")
     if not (out / STATE).exists():
         if out.exists() and any(path.name != ".lock" for path in out.iterdir()):
-            raise InputError(f"{out} is not empty and was not begun by this command; choose another folder.")
+            raise InputError(f"{out} is not empty and was not begun by this command", hint="choose another folder")
         out.mkdir(parents=True, exist_ok=True)
         return State(plan, {name: Part() for name in names})
     try:
         said = json.loads((out / STATE).read_text())
         state = State(**{**said, "parts": {name: Part(**part) for name, part in said["parts"].items()}})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{out / STATE} is damaged; delete {out} and begin anew.") from error
+        raise InputError(f"{out / STATE} is damaged", hint=f"delete {out} and begin anew") from error
     if state.plan != plan:
-        raise InputError(f"{out} was begun with other pictures or options; use those again, or choose another folder.")
+        raise InputError(
+            f"{out} was begun with other pictures or options", hint="use those again, or choose another folder"
+        )
     return state
 
 
@@ -190,8 +194,8 @@ def _pack_part(
         for kind, file in files.items():
             if file.tell() < good[kind]:
                 raise InputError(
-                    f"{file.name} has {file.tell():,} bytes and not the {good[kind]:,} that were written; it was "
-                    f"damaged since, so delete {out} and begin anew."
+                    f"{file.name} has {file.tell():,} bytes and not the {good[kind]:,} that were written",
+                    hint=f"it was damaged since, so delete {out} and begin anew",
                 )
             file.truncate(good[kind])
         before = sum(other.taken for key, other in state.parts.items() if key != name)
@@ -201,7 +205,8 @@ def _pack_part(
             if block.skipped and on_bad_image == "error":
                 raise InputError(
                     f"{block.skipped[0].rstrip('.')}; repair or remove it, or leave such pictures out with "
-                    f"--on-bad-image skip (data.on_bad_image=skip); {_GO_ON}."
+                    "--on-bad-image skip (data.on_bad_image=skip)",
+                    hint=_GO_ON,
                 )
             _append(part, block, files)
             for file in files.values():

@@ -38,7 +38,9 @@ def load(
     if folder.name == "cifar-10-batches-py" and folder.is_dir():
         folder = folder.parent
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"data.root={folder} is a file; give the folder that holds it.")
+        raise InputError(
+            f"data.root={folder} is a file", option="data.root", value=folder, hint="give the folder that holds it"
+        )
 
     archive = any((folder / name).exists() for name in ("cifar-10-batches-py", "cifar-10-python.tar.gz"))
     if not archive and (folder / "train").is_dir() and (folder / "test").is_dir():
@@ -75,7 +77,7 @@ def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed:
             download_once(folder, extracted, lambda: CIFAR10(folder, download=True), OTHERWISE)
         else:
             state = "is damaged or incomplete" if archive.exists() else "is not there"
-            raise InputError(f"CIFAR-10 {state} in {folder}; {OTHERWISE}, or set data.download=true.")
+            raise InputError(f"CIFAR-10 {state} in {folder}", hint=f"{OTHERWISE}, or set data.download=true")
 
     def read(train: bool) -> ImageSet:
         data = CIFAR10(folder, train=train)

@@ -29,7 +29,11 @@ def load(
     Raises InputError where the package is missing or `classes` is neither 2 nor 4.
     """
     if classes not in (2, 4):
-        raise InputError(f"data.classes={classes} is not one of 2 (functional, defective) and 4 (probabilities).")
+        raise InputError(
+            f"data.classes={classes} is not one of 2 (functional, defective) and 4 (probabilities).",
+            option="data.classes",
+            value=classes,
+        )
     try:
         import elpv_dataset
     except ImportError as error:

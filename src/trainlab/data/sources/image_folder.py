@@ -40,19 +40,21 @@ def load(
     Raises InputError for a folder that is not so, and for a file that cannot be decoded.
     """
     folder = Path(root).expanduser()
-    if not folder.exists():
-        raise InputError(f"data.root={folder} does not exist; give a folder that holds one folder for each class.")
     if not folder.is_dir():
-        raise InputError(f"data.root={folder} is a file; give a folder that holds one folder for each class.")
+        what = "is a file" if folder.exists() else "does not exist"
+        hint = "give a folder that holds one folder for each class"
+        raise InputError(f"data.root={folder} {what}", option="data.root", value=folder, hint=hint)
 
     parts = _parts(folder)
     classes = _classes(parts["train"])
     for path in parts.values():
         unknown = [name for name in _classes(path) if name not in classes]
         if unknown:
-            raise InputError(f"the class {unknown[0]} is in {path} but not in {parts['train']}; training needs it too.")
+            raise InputError(
+                f"the class {unknown[0]} is in {path} but not in {parts['train']}", hint="training needs it too"
+            )
     if len(classes) == 1:
-        raise InputError(f"{parts['train']} holds only one class, {classes[0]}; a classifier needs two or more.")
+        raise InputError(f"{parts['train']} holds only one class, {classes[0]}", hint="a classifier needs two or more")
 
     reading = {"size": size, "channels": channels, "on_bad_image": on_bad_image}
     sets, skipped, inside = _read(parts, classes, reading)
@@ -85,7 +87,7 @@ def _read(
         gone = set(labels.tolist()) - set(sets[part].labels.tolist())
         if gone:
             place = parts[part] / classes[min(gone)]
-            raise InputError(f"no image in {place} can be decoded; put images there or remove the folder.")
+            raise InputError(f"no image in {place} can be decoded", hint="put images there or remove the folder")
     return sets, skipped, sum(inside for _, _, inside in listed.values())
 
 
@@ -95,8 +97,8 @@ def check_classes(folder: Path, expected: tuple[str, ...], name: str) -> None:
     if found != expected:
         wrong = sorted(set(found) ^ set(expected))[0]
         raise InputError(
-            f"the class folders in {folder} are not those of {name} ({wrong} is missing or not one of them); "
-            "for your own classes take data=image_folder."
+            f"the class folders in {folder} are not those of {name} ({wrong} is missing or not one of them)",
+            hint="for your own classes take data=image_folder",
         )
 
 
@@ -106,10 +108,10 @@ def _parts(folder: Path) -> dict[str, Path]:
     vals = [name for name in VAL_NAMES if name in names]
     others = {"test", *vals} & names
     if len(vals) > 1:
-        raise InputError(f"{folder} holds both {vals[0]} and {vals[1]}; keep one folder for validation.")
+        raise InputError(f"{folder} holds both {vals[0]} and {vals[1]}", hint="keep one folder for validation")
     if names and names == others:
         raise InputError(
-            f"{folder} holds {sorted(names)[0]} but no train; put the training images in {folder / 'train'}."
+            f"{folder} holds {sorted(names)[0]} but no train", hint=f"put the training images in {folder / 'train'}"
         )
     if "train" not in names or not (others or names == {"train"}):
         return {"train": folder}  # a class may well be called train: think of vehicles
@@ -124,7 +126,7 @@ def _parts(folder: Path) -> dict[str, Path]:
 def _classes(folder: Path) -> tuple[str, ...]:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
     if not names:
-        raise InputError(f"{folder} holds no folders; put the images of each class in a folder of its own.")
+        raise InputError(f"{folder} holds no folders", hint="put the images of each class in a folder of its own")
     return tuple(names)
 
 

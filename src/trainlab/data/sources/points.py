@@ -71,14 +71,22 @@ def linear(
 
 def _check(n_samples: int, noise: float) -> None:
     if n_samples < 10:
-        raise InputError(f"data.n_samples={n_samples} is too few points to cut into three sets; 10 is the least.")
+        raise InputError(
+            f"data.n_samples={n_samples} is too few points to cut into three sets",
+            option="data.n_samples",
+            value=n_samples,
+            hint="10 is the least",
+        )
     if n_samples * BYTES_OF_A_POINT > free_memory():
         raise InputError(
-            f"data.n_samples={n_samples} points need {gigabytes(n_samples * BYTES_OF_A_POINT)} of memory, and "
-            f"{gigabytes(free_memory())} are free; use fewer."
+            f"data.n_samples={n_samples} points need {gigabytes(n_samples * BYTES_OF_A_POINT)} of "
+            f"memory, and {gigabytes(free_memory())} are free",
+            option="data.n_samples",
+            value=n_samples,
+            hint="use fewer",
         )
     if noise < 0:
-        raise InputError(f"data.noise={noise:g} must not be negative.")
+        raise InputError(f"data.noise={noise:g} must not be negative.", option="data.noise", value=noise)
 
 
 def _split(
@@ -95,8 +103,9 @@ def _split(
             rest, test = train_test_split(everything, test_size=float(test_fraction), random_state=TEST_SEED)
         except ValueError as error:
             raise InputError(
-                f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: none would be left for "
-                f"training; set data.test_fraction to at most {(len(points) - 1) * 100 // len(points) / 100}."
+                f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: none would be "
+                "left for training",
+                hint=f"set data.test_fraction to at most {(len(points) - 1) * 100 // len(points) / 100}",
             ) from error
     targets = torch.from_numpy(labels.astype(np.int64))
     kept, away = cut(targets[rest], val_fraction, split_seed, VAL)
@@ -104,8 +113,8 @@ def _split(
     train, val = rest[kept.numpy()], rest[away.numpy()]
     if len(train) < 2:
         raise InputError(
-            f"only {len(train)} of {len(points)} points is left for training; lower data.test_fraction or "
-            "data.val_fraction."
+            f"only {len(train)} of {len(points)} points is left for training",
+            hint="lower data.test_fraction or data.val_fraction",
         )
 
     standard = (points - points[train].mean(axis=0)) / points[train].std(axis=0)
