@@ -36,7 +36,8 @@ def sentences() -> list[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOLD and node.args:
                 hint = next((template(k.value) for k in node.keywords if k.arg == "hint"), None)
                 message = template(node.args[0])
-                said.append((node.lineno, message if hint is None else f"{message}; {hint}."))
+                ends = "" if hint is None or hint.endswith(("…", "?")) else "."
+                said.append((node.lineno, message if hint is None else f"{message}; {hint}{ends}"))
         lines += [f"## {file.relative_to(ROOT)}", *(text for _, text in sorted(said)), ""] if said else []
     return lines
 

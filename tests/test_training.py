@@ -57,14 +57,16 @@ def test_a_run_leaves_all_there_is_to_know(mlp):
 def test_the_rows_and_the_results_agree(mlp):
     rows, results = mlp.rows, mlp.results
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    assert results["epoch"] == 4
+    assert results["last/epoch"] == 4
     for name in ("train/loss", "val/loss", "val/top1_error", "train/objective"):
-        assert results[name] == rows[-1][name]
+        assert results[f"last/{name}"] == rows[-1][name]
+    assert results["best/val/top1_error"] == min(row["val/top1_error"] for row in rows)
     assert all(0 <= value <= 1 for row in rows for name, value in row.items() if name.endswith("_error"))
     assert results["test/epoch"] == min(rows, key=lambda row: row["val/top1_error"])["epoch"]
     assert all(row["train/objective"] > row["train/loss"] for row in rows), "L2 is part of the objective"
     for key in ("images_per_second", "seconds", "peak_memory_mb", "torch", "lightning"):
         assert results[key], key
+    assert 0 < results["mfu"] < 1
     head = checked_out()
     assert results["commit"] in ((head, f"{head}+changes") if head else (None,))
     assert all(not isinstance(value, dict | list) for value in results.values()), "results.json is flat"
@@ -138,7 +140,7 @@ def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
     assert run.status == 0, run.err
     assert run.results["least_squares/weight_gap"] < 1e-4
     assert run.results["least_squares/objective_gap"] < 1e-6
-    assert run.results["epoch"] < 10000, "it stopped by its own rule"
+    assert run.results["last/epoch"] < 10000, "it stopped by its own rule"
     assert "distance to the least-squares solution" in run.out
     stopped = run.rows[-1]["epoch"]
     assert stopped % 100, "the epoch it stops in has no validation of its own"
@@ -149,7 +151,7 @@ def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
 
 def test_early_stopping(train):
     run = train(*QUICK, "trainer.max_epochs=50", "trainer.patience=2", "optim.lr=0.0000001")
-    assert run.results["epoch"] <= 4
+    assert run.results["last/epoch"] <= 4
 
 
 def test_ten_crops_beside_one_view_and_reflections_left_out(train, mlp):
@@ -290,7 +292,7 @@ def test_a_run_in_a_terminal_draws_a_bar(tmp_path):
     assert process.wait(300) == 0, shown.decode()
     assert "━" in shown.decode()
     assert "\x1b[" in shown.decode()
-    assert json.loads((tmp_path / "run/results.json").read_text())["epoch"] == 10
+    assert json.loads((tmp_path / "run/results.json").read_text())["last/epoch"] == 10
 
 
 def test_the_plateau_ends_the_run_after_its_drops(train):
@@ -300,6 +302,6 @@ def test_the_plateau_ends_the_run_after_its_drops(train):
     rates = [row["lr"] for row in run.rows]
     assert len(set(rates)) == 3
     assert rates == sorted(rates, reverse=True)
-    assert run.results["epoch"] < 100
+    assert run.results["last/epoch"] < 100
     errors = [row["val/top1_error"] for row in run.rows]
     assert errors[-1] >= min(errors[:-1]), "it ended at a stall"

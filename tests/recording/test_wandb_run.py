@@ -98,7 +98,7 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
     rows = [row for row in good["history"] if "val/top1_error" in row]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert [row["images_seen"] for row in rows] == [1293 * epoch for epoch in (1, 2, 3, 4)]
-    assert good["summary"]["best"] == min(row["val/top1_error"] for row in rows)
+    assert good["summary"]["best/val/top1_error"] == min(row["val/top1_error"] for row in rows)
     assert 0 < good["summary"]["test/top1_error"] < 1
 
 
@@ -170,7 +170,7 @@ def test_a_broken_wandb_does_not_stop_a_run(train, tmp_path):
     there = os.environ.get("PYTHONPATH")
     run = train("trainer.max_epochs=1", PYTHONPATH=os.pathsep.join([str(tmp_path), *([there] if there else [])]))
     assert run.status == 0, run.err
-    assert run.results["epoch"] == 1
+    assert run.results["last/epoch"] == 1
     assert "no disk for W&B" in run.out + run.err
 
 

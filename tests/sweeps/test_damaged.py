@@ -46,17 +46,17 @@ CONTENT = (
 RESULTS = {
     "model": "mlp",
     "seed": 0,
-    "epoch": 2,
-    "training_seconds": 1.5,
+    "last/epoch": 2,
+    "last/training_seconds": 1.5,
     "monitor": "val/top1_error",
-    "best": 0.25,
+    "best/val/top1_error": 0.25,
     "test/top1_error": 0.5,
     "test/top1_error_tencrop": 0.5,
     "views": 10,
     "threads": 1,
     "target": 0.3,
     "target_reached": True,
-    "weight_norm": 1.0,
+    "last/weight_norm": 1.0,
 }
 STATUS = {"state": "failed", "error": "the loss became infinite", "seconds": 1.0}
 METRICS = "epoch,train/top1_error,training_seconds\n1,0.5,1.0\n2,0.25,1.5\n"
@@ -220,7 +220,7 @@ def test_a_file_that_is_none(sweep, name, content, capsys):
 def test_a_damaged_result_is_made_again_from_the_checkpoint(sweep):
     _, made, prepared = sweep
     job, point = prepared[0]
-    (job.folder / "results.json").write_text('{"best": "x"}')
+    (job.folder / "results.json").write_text('{"monitor": "val/loss", "best/val/loss": "x"}')
     assert made.look_at(job.folder, point).state == NEW
     (job.folder / "checkpoints").mkdir()
     (job.folder / "checkpoints/last.ckpt").touch()
@@ -228,7 +228,7 @@ def test_a_damaged_result_is_made_again_from_the_checkpoint(sweep):
     end(job, 0, 1.0)
     assert job.status.state == "failed", "it ended well and left no results"
     assert read_results(job.folder) is None
-    with pytest.raises(InputError, match=r"results.json is damaged \(best: input should be a valid number\)"):
+    with pytest.raises(InputError, match=r"results.json is damaged \(best/val/loss should be a number\)"):
         load_results(job.folder)
 
 

@@ -210,7 +210,7 @@ def test_optuna_gets_the_values(tmp_path):
         *QUICK,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    best = min(json.loads(path.read_text())["best"] for path in tmp_path.glob("*/results.json"))
+    best = min(json.loads(path.read_text())["best/val/top1_error"] for path in tmp_path.glob("*/results.json"))
     assert f"Best value: {best}" in done.stdout
 
 

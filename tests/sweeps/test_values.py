@@ -47,7 +47,7 @@ def written(value) -> str:
 
 
 def results(error: float) -> str:
-    return json.dumps({"best": error, "monitor": "val/top1_error", "test/top1_error": error, "seed": 0})
+    return json.dumps({"best/val/top1_error": error, "monitor": "val/top1_error", "test/top1_error": error, "seed": 0})
 
 
 @settings(max_examples=20, deadline=None)
@@ -68,10 +68,10 @@ def test_any_values_from_the_command_line_to_the_table_and_back(composed, values
             assert sweep.look_at(job.folder, point).state == FINISHED
         groups = ordered(group(gather([Path(folder)])), "x")
         assert {alike(g.choices["x"]) for g in groups} == {alike(value) for value in values}
-        _, lines = cells(groups, ["best"])
+        _, lines = cells(groups, ["best/val/top1_error"])
         assert {line[0] for line in lines} == {shown(value) for value in values}
         assert len(as_markdown(["x", "best", "n"], lines).splitlines()) == len(values) + 2
-        assert len(list(csv.reader(io.StringIO(as_csv(groups, ["best"]))))) == len(values) + 1
+        assert len(list(csv.reader(io.StringIO(as_csv(groups, ["best/val/top1_error"]))))) == len(values) + 1
         assert len({label(g) for g in groups}) == len(values), "a line for each in the figures' legends"
 
 

@@ -105,7 +105,7 @@ def checkpoints_of(given: Sequence[Override]) -> list[str]:
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(
             f"{given[0].input_line} names no checkpoint",
-            hint="write ckpt=runs/…, or several as ckpt=[a,b,c], in quotes what is no plain word",
+            hint="write ckpt=runs/…, or several as ckpt=[a,b,c], with quotes around anything but a plain word",
         )
     return names
 

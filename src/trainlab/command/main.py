@@ -33,7 +33,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from trainlab.configuration.folder import CONF
 from trainlab.configuration.schema import check
 from trainlab.errors import InputError, RunError, StoppedError, TakenError
-from trainlab.recording.run_directory import RESULTS, own_checkpoint, read_results
+from trainlab.recording.run_directory import RESULTS, best_of, own_checkpoint, read_results
 from trainlab.runtime.process import keep_freed_memory, no_garbage_collection, quick_exit
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
 from trainlab.survival.footprint import MADE, Footprint, is_first, restore_all, undo_all
@@ -158,7 +158,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
 
         keep_freed_memory()
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
-            return train(cfg, run_dir)["best"]
+            return best_of(train(cfg, run_dir))
         from trainlab.runtime.ranks import run_ranks
 
         run_ranks(
@@ -167,7 +167,8 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
             nodes=cfg.trainer.nodes,
             run_dir=run_dir,
         )
-        return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
+        results = read_results(run_dir)  # another machine's first process may write them
+        return best_of(results) if results else float("nan")
 
 
 def taking(run_dir: Path) -> AbstractContextManager[None]:

@@ -61,7 +61,9 @@ class ImageData(L.LightningDataModule):
         if not self.splits.train.is_points:
             self.augmentation = self.make_augmentation(stored=stored, statistics=self.statistics(self.splits.train))
         elif not isinstance(self.make_augmentation(stored=1), NoAugmentation):
-            raise InputError("this data are points, not images", hint="use model=perceptron or model=mlp, and aug=none")
+            raise InputError(
+                "these data are points, not images", hint="use model=perceptron or model=mlp, and aug=none"
+            )
         if self.batches is not None and self.batch_size is not None:
             most = self.batches * self.batch_size
             least = -(-self.batch_size // self.train_views)  # images whose views fill one batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -93,3 +94,11 @@ def _row(module: nn.Conv2d | nn.Linear, name: str, output: tuple[int, ...], sees
         connections, stride = module.weight.numel(), 1
     biases = 0 if module.bias is None else module.bias.numel()
     return Layer(name, kernel, stride, output, module.weight.numel(), biases, connections, groups, sees)
+
+
+TRAINING = 6  # operations for each multiplication of a forward pass: times and plus, forward and twice backward
+
+
+def training_operations(layers: Sequence[Layer]) -> int:
+    """Of one image, forward and backward: multiplications and additions."""
+    return TRAINING * sum(layer.connections for layer in layers)

@@ -69,10 +69,13 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
     if run_dir is None:
         return table
     table.add_section()
-    if "seconds" in values and "training_seconds" in values:
-        table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
+    if "seconds" in values and "last/training_seconds" in values:
+        table.add_row(
+            "time", f"{duration(values['seconds'])}, {duration(values['last/training_seconds'])} of it training"
+        )
     if "images_per_second" in values:
-        table.add_row("images/s", f"{values['images_per_second']:,.0f}")
+        share = f" · MFU {values['mfu']:.1%}" if values.get("mfu", 0) >= 0.001 else ""
+        table.add_row("images/s", f"{values['images_per_second']:,.0f}{share}")
     if "peak_memory_mb" in values:
         table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
     if "least_squares/weight_gap" in values and "least_squares/objective_gap" in values:

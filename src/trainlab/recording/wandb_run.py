@@ -159,7 +159,7 @@ def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
 def finish(run: Run, results: Mapping[str, Any] | None, *, stopped: bool = False) -> str | None:
     """End the W&B run, failed if there are no results; returns the command that uploads it, if it is offline.
 
-    stopped: it will go on later. The summary gets the final test values and, as "best", the best validation value.
+    stopped: it will go on later. The summary gets the final test values and the best validation value.
     """
     if results is not None:
         run.summary.update({name: value for name, value in results.items() if value is not None})

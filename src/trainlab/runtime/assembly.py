@@ -153,7 +153,7 @@ def build_net(
     """
     if len(input_shape) == 1 and target("model", node).min_size > 1:
         raise InputError(
-            f"model={node.name} needs images and this data are points",
+            f"model={node.name} needs images, and these data are points",
             option="model",
             value=node.name,
             hint="use model=perceptron or model=mlp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -131,3 +132,26 @@ def cpu_has_bfloat16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
+
+
+def matrix_rate(hardware: Hardware, *, seconds: float) -> float:
+    """Operations a second (a multiplication and an addition are two) of the fastest product in so many seconds.
+
+    In the precision of `hardware`, with torch's threads as they are; the random numbers of the run are left alone.
+    """
+    side = SIDES[hardware.accelerator]
+    device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")
+    dtype = torch.bfloat16 if hardware.precision == "bf16-mixed" else torch.float32
+    random = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn(side, side, device=device, generator=random).to(dtype) for _ in "ab")
+    best, until = 0.0, time.perf_counter() + seconds
+    while best == 0 or time.perf_counter() < until:
+        began = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * side**3 / (time.perf_counter() - began))
+    return best

@@ -22,7 +22,7 @@ from trainlab.configuration.schema import check
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.recording.commit import commit
 from trainlab.recording.point import POINT, Point, load_point, read_point
-from trainlab.recording.run_directory import read_results
+from trainlab.recording.run_directory import best_of, read_results
 from trainlab.survival.atomic import write_whole
 from trainlab.survival.lock import only_one
 from trainlab.survival.signals import outlast_terminal
@@ -87,7 +87,7 @@ class PointReturn(JobReturn):
             cfg=job.config,
             working_dir=str(job.folder),
             status=JobStatus.COMPLETED if results else JobStatus.FAILED,
-            _return_value=results["best"] if results else float("nan"),
+            _return_value=best_of(results) if results else float("nan"),
         )
         self.error = f"{job.name}: {job.status.error or job.status.state}" if raises and not results else None
 
