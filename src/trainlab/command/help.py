@@ -78,6 +78,7 @@ def help_text(conf: Path) -> str:
     lines += ["", "Examples", ""]
     for command, what in EXAMPLES.items():
         lines += [f"  {command}", f"      {what}"]
+    lines += ["", "The lecture's demonstrations: python scripts/study.py --help"]
     lines += ["", "Sweeps: python train.py -m reg.l2=0,1e-4,1e-3 seed=0,1,2", ""]
     lines += [f"  {option:<56}{what}" for option, what in SWEEP_OPTIONS.items()]
     lines += [
@@ -104,7 +105,7 @@ class Option(NamedTuple):
     comment: str
 
 
-HIDDEN = {"name", "_target_", "load", "describe", "defaults"}  # keys that are no options for the command line
+HIDDEN = {"name", "_target_", "defaults"}  # keys that are no options for the command line
 SWEPT = "hydra.sweeper.params."
 
 PAGE_HEAD = """# Options
@@ -136,6 +137,16 @@ def options_page(conf: Path) -> str:
     lines += ["## `hydra/launcher`: where the points of a sweep run", ""]
     for file in sorted((conf / "hydra" / "launcher").glob("*.yaml")):
         lines += choice_section(file, "hydra/launcher")
+    lines += ["## Studies: the options of scripts/study.py", ""]
+    for file in sorted((conf / "study").glob("*.yaml")):
+        lines += [
+            f"### `{file.stem}`",
+            "",
+            escaped(first_comment(file)),
+            "",
+            *table_of_options(study_options(file)),
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -193,6 +204,11 @@ def read_options(file: Path, group: str) -> Iterator[Option]:
 
     root = yaml.compose(text)
     return walk(root, package) if root is not None else iter(())
+
+
+def study_options(file: Path) -> list[Option]:
+    """Of a file of conf/study, without what it says as evidence."""
+    return [option for option in read_options(file, "") if not option.name.startswith("evidence.")]
 
 
 def based_on(file: Path) -> list[str]:
