@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from unittest.mock import patch
 
 FORBIDDEN = (
     *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.startfile", "os.kill"),
@@ -54,6 +55,7 @@ def call(command: str, words: list[str]) -> str:
         "report": ("trainlab.sweeps.report", "report", lambda f: f(words)),
         "rerun": ("trainlab.command.rerun", "rerun", lambda f: f(words)),
         "train": ("guarded", "train", lambda f: f(words)),
+        "train undrawn": ("guarded", "train_undrawn", lambda f: f(words)),
         "packed": ("guarded", "packed", lambda f: f(words[0])),
     }
     module, name, caller = commands[command]
@@ -73,6 +75,14 @@ def train(words: list[str]) -> None:
     from trainlab.training import train
 
     train(without_hydra(compose_run(words[1:])), Path(words[0]))
+
+
+def train_undrawn(words: list[str]) -> None:
+    """The same without its figures, which take longer than the few steps."""
+    from trainlab.recording.recorder import Recorder
+
+    with patch.object(Recorder, "draw", return_value={}):
+        train(words)
 
 
 def packed(folder: str) -> None:
