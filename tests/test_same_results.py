@@ -100,7 +100,12 @@ def test_compiled_steps_have_the_same_losses(train):
 
 def test_a_machine_without_a_compiler_is_told_in_a_sentence(train, tmp_path):
     run = train(
-        "model=mlp", *OPTIONS, "trainer.compile=true", CXX="/nowhere/c++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path)
+        "model=mlp",
+        *OPTIONS,
+        "trainer.compile=true",
+        figures=True,
+        CXX="/nowhere/c++",
+        TORCHINDUCTOR_CACHE_DIR=str(tmp_path),
     )
     assert run.status == 1
     assert "Traceback" not in run.err

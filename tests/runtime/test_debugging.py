@@ -48,7 +48,7 @@ def test_a_quick_run_leaves_nothing_unless_a_directory_is_named(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "its temporary directory is removed" in done.stdout
     assert not any(place.iterdir())
-    kept = command("train.py", "debug=quick", "model=alexnet", "trainer=cpu", f"hydra.run.dir={tmp_path}/trainlab_mine")
+    kept = command("train.py", "debug=quick", "trainer=cpu", f"hydra.run.dir={tmp_path}/trainlab_mine")
     assert kept.returncode == 0, kept.stderr
     assert "removed" not in kept.stdout
     assert {p.name for p in (tmp_path / "trainlab_mine").iterdir()} >= {"results.json", "figures", "checkpoints"}
@@ -61,6 +61,7 @@ def test_a_quick_run_leaves_nothing_unless_a_directory_is_named(tmp_path):
 
 
 @pytest.mark.run
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("model", ["perceptron", "mlp", "convnet", "alexnet"])
 def test_every_model_learns_ten_examples_by_heart(model, tmp_path, capsys):
     results = trainlab.run(["debug=overfit", f"model={model}", "trainer=cpu"], run_dir=tmp_path / "run")
