@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 
 try:
-    from trainlab.command.main import in_sentences
+    from trainlab.command.main import report_user_errors
     from trainlab.runtime.process import quick_exit
 except ModuleNotFoundError as missing:
     print(
@@ -27,7 +27,7 @@ def start(module: str, function: str, *, usage: str | None = None, lightning: bo
         sys.exit()
 
 
-@in_sentences
+@report_user_errors
 def call(module: str, function: str, usage: str | None, lightning: bool) -> None:
     if usage and ({"--help", "-h"} & {*sys.argv[1:]}):
         print(usage)

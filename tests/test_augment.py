@@ -103,7 +103,7 @@ def test_ten_crop_of_a_known_size_is_that_of_training(min_size):
 )
 def test_other_geometry_is_the_whole_image(kind, stored, min_size, size, side):
     augmentation = kind(stored, min_size=min_size, size=size)
-    assert (augmentation.side, augmentation.size) == (side, side)
+    assert (augmentation.resize_to, augmentation.size) == (side, side)
 
 
 @pytest.mark.parametrize("kind", [NoAugmentation, CropFlip, TenCrop])
@@ -357,7 +357,7 @@ def places(views: AlexNetAugmentation, count: int) -> list[tuple[int, int]]:
 def test_crops_are_everywhere_alike():
     views = alexnet_views(colour=0)
     found = places(views, 5000)
-    room = views.side - views.size
+    room = views.resize_to - views.size
     assert room == 4
     counts = np.array([[found.count((top, left)) for left in range(room + 1)] for top in range(room + 1)])
     assert counts.sum() == 5000

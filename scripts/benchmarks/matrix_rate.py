@@ -8,7 +8,7 @@ from benchmarks.job import job
 from benchmarks.measure import Measure
 from benchmarks.race import Timed
 from benchmarks.works import LIMIT
-from trainlab.models.layers import layers, training_operations
+from trainlab.models.layers import summarize, training_operations
 from trainlab.runtime.hardware import matrix_rate
 
 SECONDS = 1.0
@@ -18,7 +18,7 @@ IMAGENET_IMAGES, EPOCHS = 1_281_167, 90  # Krizhevsky et al. 2012, §5
 def against_the_device(overrides: Sequence[str], timed: Sequence[Timed]) -> list[Measure]:
     """What part of the device the limit uses, and how long the paper's training would take at this project's rate."""
     this = job(list(overrides))
-    operations = training_operations(layers(this.net, this.data.input_shape))
+    operations = training_operations(summarize(this.net, this.data.input_shape))
     rate = matrix_rate(this.hardware, seconds=SECONDS)
     limit = next(side for side in timed if side.side == LIMIT)
     shares = [100 * images * operations / rate for images in limit.rates]

@@ -81,7 +81,7 @@ class Augmentation(ABC):
         reflections: bool = True,
     ) -> None:
         self.reflections = reflections
-        self.side, self.size = self.geometry(stored, min_size, size)
+        self.resize_to, self.size = self.geometry(stored, min_size, size)
         self.mean = None if statistics is None else statistics.mean
 
     @staticmethod
@@ -96,18 +96,18 @@ class Augmentation(ABC):
 
     def test(self, images: Tensor) -> Tensor:
         """(B, C, S, S) → (B, C, size, size): one view, the centre."""
-        return self.prepare(_centre(self.enlarge(images), self.size))
+        return self.normalize(_centre(self.resize(images), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
         """(B, C, S, S) → (V, B, C, size, size): the views whose outputs are averaged at test time."""
         return self.test(images)[None]
 
-    def enlarge(self, images: Tensor) -> Tensor:
-        if images.shape[-1] == self.side:
+    def resize(self, images: Tensor) -> Tensor:
+        if images.shape[-1] == self.resize_to:
             return images
-        return F.interpolate(images.float(), size=(self.side, self.side), mode="bilinear", antialias=False)
+        return F.interpolate(images.float(), size=(self.resize_to, self.resize_to), mode="bilinear", antialias=False)
 
-    def prepare(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
+    def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
         """Subtract the mean of each channel; 0…255 becomes 0…1.
 
         colours: float32 (B, C), what is then added to each image.
@@ -140,10 +140,10 @@ class CropFlip(Augmentation):
         draws = uniform(ids, 3, seed=seed, epoch=epoch)
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
-        images = self.enlarge(images)
+        images = self.resize(images)
         if images.device.type == "cpu" and images.is_contiguous(memory_format=torch.channels_last):
             return self._crop_in_cache(images, top, left, mirrored)
-        return crop(F.pad(self.prepare(images), [self.padding] * 4), top, left, mirrored, self.size)
+        return crop(F.pad(self.normalize(images), [self.padding] * 4), top, left, mirrored, self.size)
 
     def _crop_in_cache(self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
         """The same on a CPU with the channels last: in frames that stay in the cache, of which whole rows are copied.
@@ -200,7 +200,7 @@ class TenCrop(Augmentation):
 
         int64 (B,) → top, left (int64) and mirrored (bool), the order of torchvision's TenCrop.
         """
-        room, middle = self.side - self.size, round((self.side - self.size) / 2)
+        room, middle = self.resize_to - self.size, round((self.resize_to - self.size) / 2)
         tops = torch.tensor([0, 0, room, room, middle], device=views.device)
         lefts = torch.tensor([0, room, 0, room, middle], device=views.device)
         mirrored = views >= 5
@@ -211,10 +211,10 @@ class TenCrop(Augmentation):
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
         if self.train_views == 1:
             views = (uniform(ids, 1, seed=seed, epoch=epoch)[0] * self.views).long()
-        return self.prepare(crop(self.enlarge(images), *self.corner(views), self.size))
+        return self.normalize(crop(self.resize(images), *self.corner(views), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
-        images = self.prepare(self.enlarge(images))
+        images = self.normalize(self.resize(images))
         views = []
         for top, left, mirror in self.places:
             view = images[..., top : top + self.size, left : left + self.size]
@@ -265,14 +265,14 @@ class AlexNetAugmentation(TenCrop):
         if self.shared_crops > 1:
             first = ids // self.shared_crops * self.shared_crops
             places = uniform(first, 3 + 2 * channels, seed=seed, epoch=epoch)[:2]
-        top, left = (places * (self.side - self.size + 1)).long().unbind()
+        top, left = (places * (self.resize_to - self.size + 1)).long().unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
-        cut = crop(self.enlarge(images), top, left, mirrored, self.size)
+        cut = crop(self.resize(images), top, left, mirrored, self.size)
         if not self.colour or (self.colour_until is not None and epoch >= self.colour_until):
-            return self.prepare(cut)
+            return self.normalize(cut)
         assert self.components is not None, "the covariance of the training set was not given"
         alpha = self.colour * normal(draws[3 : 3 + channels], draws[3 + channels :])
-        return self.prepare(cut, (self.components.to(cut.device) @ alpha).T)
+        return self.normalize(cut, (self.components.to(cut.device) @ alpha).T)
 
 
 def components(covariance: Tensor, unit: str) -> Tensor:

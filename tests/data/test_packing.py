@@ -344,7 +344,7 @@ def test_the_data_set_is_the_packed_one_and_packs_where_it_must(tree, packed, tm
     )
     for name in ("train", "val", "test"):
         ours, theirs = getattr(known, name), getattr(made, name)
-        assert torch.equal(ours.everything, theirs.everything)
+        assert torch.equal(ours.all_images, theirs.all_images)
         assert torch.equal(ours.labels, theirs.labels)
     assert known.notes == {"skipped_images": BAD}
     assert len(known.test) == 12

@@ -94,7 +94,7 @@ def packed(folder: str) -> None:
     cfg = of_packed_sets().copy()
     cfg.data.root = folder
     sets = source(cfg, may_fetch=False)()
-    assert sets.train.everything.numel()
+    assert sets.train.all_images.numel()
 
 
 @cache

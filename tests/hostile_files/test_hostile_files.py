@@ -40,7 +40,7 @@ NAMED = (
     *("trainlab.sweeps.pool.os.system", "trainlab.sweeps.pool.subprocess.Popen", "trainlab.recording.commit.commit"),
     *(
         "trainlab.configuration.build.importlib.import_module",
-        "trainlab.survival.atomic.write_whole",
+        "trainlab.survival.atomic.atomic_write",
         "trainlab.data.sources.download.download_once",
     ),
     *(

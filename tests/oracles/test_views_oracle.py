@@ -35,8 +35,8 @@ def pictures(channels: int, side: int, count: int = 3) -> torch.Tensor:
 def expected_views(views: TenCrop, images: torch.Tensor, channels: int) -> torch.Tensor:
     """torchvision's, of images enlarged by torch and less the mean."""
     floats = images.float()
-    if images.shape[-1] != views.side:
-        floats = F.interpolate(floats, (views.side, views.side), mode="bilinear", align_corners=False)
+    if images.shape[-1] != views.resize_to:
+        floats = F.interpolate(floats, (views.resize_to, views.resize_to), mode="bilinear", align_corners=False)
     floats = floats / 255 - torch.linspace(0.2, 0.6, channels).view(1, channels, 1, 1)
     return torch.stack(v2.TenCrop(views.size)(floats))
 

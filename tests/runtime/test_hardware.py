@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from trainlab.models.layers import layers, training_operations
+from trainlab.models.layers import summarize, training_operations
 from trainlab.models.mlp import MLP
-from trainlab.runtime.hardware import choose_hardware, choose_steps_together, choose_threads, matrix_rate
+from trainlab.runtime.hardware import choose_hardware, choose_steps_per_execution, choose_threads, matrix_rate
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from trainlab.runtime.hardware import choose_hardware, choose_steps_together, ch
     ],
 )
 def test_short_steps_are_given_out_together(multiplications, values, processes, expected):
-    assert choose_steps_together("cpu", multiplications, values, processes) == expected
+    assert choose_steps_per_execution("cpu", multiplications, values, processes) == expected
 
 
 @pytest.mark.parametrize(("multiplications", "expected"), [(2_720_064, 1), (34_406_400, None)])
@@ -32,7 +32,7 @@ def test_small_nets_compute_with_one_thread(multiplications, expected):
 def test_the_operations_of_a_training_step_are_counted_by_hand():
     """For each weight: a product and a sum forward, and twice that backward, for the inputs and for the weights."""
     net = MLP((1, 4, 4), classes=3, hidden=[5])
-    assert training_operations(layers(net, (1, 4, 4))) == 6 * (16 * 5 + 5 * 3)
+    assert training_operations(summarize(net, (1, 4, 4))) == 6 * (16 * 5 + 5 * 3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

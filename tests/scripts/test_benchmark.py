@@ -76,7 +76,7 @@ def test_the_clock_starts_after_the_lead_in(monkeypatch, at_once, timed):
 @pytest.mark.run
 def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
     told = []
-    timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, tell=told.append, cold=False)
+    timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, on_progress=told.append, cold=False)
     assert [side.side for side in timed] == list(MLP.sides)
     for side in timed:
         assert len(side.rates) == len(side.step_ms) == 2
@@ -96,7 +96,7 @@ def test_a_side_that_fails_is_named_with_its_output(tmp_path):
             steps=1,
             rounds=1,
             folder=tmp_path,
-            tell=print,
+            on_progress=print,
             cold=False,
         )
     assert "nothing" in (tmp_path / "mlp" / "limit" / "output.txt").read_text()

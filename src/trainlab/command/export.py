@@ -18,7 +18,7 @@ from trainlab.command.arguments import Arguments
 from trainlab.command.network import Network, load
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console
-from trainlab.survival.atomic import whole_file
+from trainlab.survival.atomic import atomic_open
 
 MOST_DIFFERENT = 1e-4  # between ONNX Runtime's probabilities and torch's
 BATCHES = (1, 5)  # pictures that are compared at a time: the file takes any number
@@ -100,12 +100,12 @@ class Exported(nn.Module):
         if self.augmentation is not None:
             assert self.augmentation.mean is not None
             self.register_buffer("mean", 255 * self.augmentation.mean[:, None, None], persistent=False)
-            # As `Augmentation.prepare`, which works in place on a few images at a time
-            self.augmentation.prepare = self.prepare  # type: ignore[method-assign]
+            # As `Augmentation.normalize`, which works in place on a few images at a time
+            self.augmentation.normalize = self.normalize  # type: ignore[method-assign]
             getattr(self.augmentation, "places", None)  # found out now, and in the graph as numbers
         self.eval().requires_grad_(False)
 
-    def prepare(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
+    def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
         return (images.float() - self.mean) * (1 / 255)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def safetensors_of(network: Network) -> bytes:
 def write(option: str, path: Path, content: bytes) -> None:
     """Whole or not at all. Raises InputError where it cannot be."""
     try:
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             file.write(content)
     except OSError as error:
         raise InputError(

@@ -17,13 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainlab.command.main import (
     RUN_STAMP,
+    check_run_dir_free,
     compose_run,
     folder_of,
     footprint_of,
     make_writable,
     new_stamp,
     parse,
-    refuse_occupied,
     removed_if_temporary,
     taking,
     temporary_run,
@@ -34,8 +34,8 @@ from trainlab.errors import InputError, TakenError
 from trainlab.recording.run_directory import CONFIG
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.signals import heard_by, stop_at_once
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.signals import handling_signals, stop_at_once
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -70,14 +70,14 @@ def run(
             hint="set both to 1, or run python train.py",
         )
     refuse_more_than_there_is_room_for(cfg.trainer)
-    refuse_occupied(folder, cfg.ckpt, "run_dir")
+    check_run_dir_free(folder, cfg.ckpt, "run_dir")
     temporary = str(folder) if str(whole.hydra.run.dir) == temporary_run(RUN_STAMP) and run_dir is None else ""
     footprint = footprint_of(folder, "run_dir")
     try:
         make_writable(folder, "run_dir")
-        with removed_if_temporary(folder, temporary), taking(folder), heard_by(stop_at_once):
+        with removed_if_temporary(folder, temporary), taking(folder), handling_signals(stop_at_once):
             (folder / CONFIG).parent.mkdir(exist_ok=True)
-            write_whole(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain_config(cfg))))
+            atomic_write(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain_config(cfg))))
             return Results(trained(cfg, folder, callbacks), folder)
     except TakenError:
         footprint.restore()

@@ -12,7 +12,7 @@ import yaml
 
 from trainlab.command.arguments import Arguments
 from trainlab.configuration.folder import CONF
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 GROUPS = {
     "model": "the network; it brings its recipe, and the command line overrides it",
@@ -237,7 +237,7 @@ def header_comment(file: Path) -> list[str]:
 def write_options_page(arguments: Sequence[str]) -> None:
     """scripts/options.py: write docs/options.md, or another file."""
     options = parse(arguments)
-    write_whole(Path(options.out), options_page(CONF))
+    atomic_write(Path(options.out), options_page(CONF))
     print(f"written: {options.out}")
 
 

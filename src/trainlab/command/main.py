@@ -37,8 +37,8 @@ from trainlab.recording.run_directory import RESULTS, best_of, own_checkpoint, r
 from trainlab.runtime.process import keep_freed_memory, no_garbage_collection, quick_exit
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
 from trainlab.survival.footprint import MADE, Footprint, is_first, restore_all, undo_all
-from trainlab.survival.lock import only_one
-from trainlab.survival.signals import heard_by, outlast_terminal, stop_at_once
+from trainlab.survival.lock import directory_lock
+from trainlab.survival.signals import handling_signals, outlast_terminal, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
 GROUPS = {
@@ -74,7 +74,7 @@ def temporary_run(stamp: str) -> str:
     return str(Path(tempfile.gettempdir()) / f"trainlab_{stamp}")
 
 
-def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
+def report_user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
     """A user's mistake ends `command` with one sentence and status 2, a failed run with one and status 1.
 
     After status 2 nothing is left of what the command made on the disk. HYDRA_FULL_ERROR=1 shows the traceback instead.
@@ -139,7 +139,7 @@ def argparse_of_hydra() -> Iterator[None]:
         argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
 
 
-@in_sentences
+@report_user_errors
 def run(cfg: DictConfig) -> float:
     """One run as Hydra starts it; returns what sweepers compare: the least `trainer.monitor`."""
     return run_in(Path(HydraConfig.get().runtime.output_dir), cfg)
@@ -149,7 +149,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     outlast_terminal()
     refuse_more_than_there_is_room_for(cfg.trainer)
-    with removed_if_temporary(run_dir), taking(run_dir), heard_by(stop_at_once):
+    with removed_if_temporary(run_dir), taking(run_dir), handling_signals(stop_at_once):
         with no_garbage_collection():  # imports torch: only once the choices are known to be right
             from trainlab.runtime.lean_imports import import_lightning
 
@@ -174,7 +174,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
 def taking(run_dir: Path) -> AbstractContextManager[None]:
     """Inside, no other command runs in this directory. Raises TakenError."""
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
-    return only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
+    return directory_lock(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def show_help(arguments: list[str]) -> None:
         sys.exit()
 
 
-@in_sentences
+@report_user_errors
 def check_command_line(arguments: list[str]) -> None:
     """Compose and check what train.py is about to run, and make its run directory.
 
@@ -236,7 +236,7 @@ def check_command_line(arguments: list[str]) -> None:
         if override.is_sweep_override() and not override.is_hydra_override() and not sweep:
             raise InputError(f"{override.input_line} are several values", hint="add -m to run a sweep over them")
     if sweep and not options:
-        leave_torchrun()
+        detach_from_torchrun()
         compose_run(points(overrides)[0], checked=False)  # what is misspelt is told with the right word
         whole = compose_sweep(overrides)
         params = whole.sweeper.get("params") or {}
@@ -248,11 +248,11 @@ def check_command_line(arguments: list[str]) -> None:
         make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
     elif not sweep:
         cfg = compose_run(overrides)
-        agree_with_torchrun(cfg, overrides)
+        check_torchrun(cfg, overrides)
         if not options:
             refuse_more_than_there_is_room_for(cfg.trainer)
             run_dir = folder_of("hydra.run.dir", cfg.hydra.run.dir)
-            refuse_occupied(run_dir, cfg.ckpt)
+            check_run_dir_free(run_dir, cfg.ckpt)
             make_run_directory(run_dir)
 
 
@@ -294,7 +294,7 @@ def points(overrides: list[str]) -> list[list[str]]:
     return [list(point.values()) for point in [first, *others]]
 
 
-def refuse_occupied(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
+def check_run_dir_free(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
     """A run is never written over. Raises InputError."""
     if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
         raise InputError(
@@ -302,7 +302,7 @@ def refuse_occupied(run_dir: Path, ckpt: str | None, option: str = "hydra.run.di
         )
 
 
-def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
+def check_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
     """The processes are those that the configuration says, and write into one directory. Raises InputError."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
@@ -325,7 +325,7 @@ def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
             )
 
 
-def leave_torchrun() -> None:
+def detach_from_torchrun() -> None:
     """A sweep starts the processes of its points itself: under torchrun its first process does, the others end.
 
     Raises InputError on several machines.

@@ -19,7 +19,7 @@ from trainlab.recording.commit import commit
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.hardware import matrix_rate
 from trainlab.runtime.plan import Plan
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 MATRIX_SECONDS = 0.05  # for the rate that "mfu" is a share of
 
@@ -84,7 +84,7 @@ def provenance() -> dict[str, Any]:
 
 def write_results(path: Path, values: Mapping[str, Any]) -> None:
     """Whole or not at all."""
-    write_whole(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
+    atomic_write(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
 
 
 def peak_memory_mb(on_gpu: bool) -> float:

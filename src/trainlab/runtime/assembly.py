@@ -63,7 +63,7 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
     net = build_net(cfg.model, data.input_shape, len(data.classes), weights_follow=resumed is not None)
     if resumed is not None:
         data.first_batch = resumed.progress.batches
-        checkpoint.put_weights(net, resumed, cfg.ckpt)
+        checkpoint.load_weights(net, resumed, cfg.ckpt)
         if resumed.facts.classes != list(data.classes):
             raise InputError(
                 f"ckpt={cfg.ckpt} was trained on the classes {', '.join(resumed.facts.classes)}",

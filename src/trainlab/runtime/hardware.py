@@ -113,7 +113,7 @@ LITTLE_WORK = {"cpu": 10_000_000_000, "gpu": 1_000_000_000_000}  # multiplicatio
 FEW_VALUES = 2**21  # inputs in float32: 8 MiB, which stay in a cache
 
 
-def choose_steps_together(accelerator: str, multiplications: int, values: int, processes: int) -> int:
+def choose_steps_per_execution(accelerator: str, multiplications: int, values: int, processes: int) -> int:
     """How many steps are given to the training loop as one, so that a small net's step need not wait for the loop.
 
     multiplications, values: of one step's forward pass and inputs. No more than take some 0.2 s, so that a run can be

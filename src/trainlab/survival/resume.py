@@ -47,7 +47,7 @@ def finished(resumed: checkpoint.Saved | None, run_dir: Path) -> dict[str, Any] 
 
 
 @contextmanager
-def going_on(resumed: checkpoint.Saved | None, name: str | None, last: checkpoint.Last) -> Iterator[None]:
+def going_on(resumed: checkpoint.Saved | None, name: str | None, last: checkpoint.SaveLast) -> Iterator[None]:
     """Inside, an error that comes of a resumed state, before anything was saved anew, is an InputError.
 
     Lightning, the optimizer and the callbacks take over what the file says, whatever it is.

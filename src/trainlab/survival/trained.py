@@ -39,7 +39,7 @@ class Trained:
     def stored(self) -> int:
         """The side of the pictures that its augmentation takes."""
         assert self.augmentation is not None
-        return self.saved.facts.stored or self.augmentation.side
+        return self.saved.facts.stored or self.augmentation.resize_to
 
     def scores(self, images: Tensor) -> Tensor:
         """uint8 (B, C, S, S) → float32 (B, K): averaged over the views that the run tests with."""
@@ -79,7 +79,7 @@ def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
         net = build_net(
             saved.config.model, tuple(saved.facts.input_shape), len(saved.facts.classes), weights_follow=True
         )
-    checkpoint.put_weights(net, saved, name)
+    checkpoint.load_weights(net, saved, name)
     return net
 
 

@@ -23,8 +23,8 @@ from trainlab.errors import RESUME_ME, InputError
 from trainlab.recording.commit import commit
 from trainlab.recording.point import POINT, Point, load_point, read_point
 from trainlab.recording.run_directory import best_of, read_results
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.lock import only_one
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.lock import directory_lock
 from trainlab.survival.signals import outlast_terminal
 from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
@@ -123,7 +123,9 @@ class Sweep:
         """Run the points of `batch`. Raises InputError for a configuration that is wrong, before any is run."""
         outlast_terminal()
         self.folder.mkdir(parents=True, exist_ok=True)
-        with only_one(self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."):
+        with directory_lock(
+            self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."
+        ):
             named: dict[str, tuple[Job, Point]] = {}  # a point that is named twice runs once
             names = []
             for index, overrides in enumerate(batch):
@@ -159,7 +161,7 @@ class Sweep:
         described = {"overrides": task_overrides(self.config), "swept": self.keys}
         listed = {job.name: job.swept for job in self.jobs}
         try:
-            write_whole(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
+            atomic_write(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
         except OSError as error:
             raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from error
 
@@ -221,7 +223,7 @@ class Sweep:
         if status.state == FAILED:
             why = "it failed"
         if why:
-            with only_one(folder, or_else=f"another command is running in {folder}; wait for it to end."):
+            with directory_lock(folder, or_else=f"another command is running in {folder}; wait for it to end."):
                 away = points.set_aside(folder)
             print(f"{folder.name}: runs anew, because {why}; what was there is in {away.parent.name}/{away.name}.")
             return points.Status(NEW)

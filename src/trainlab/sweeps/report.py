@@ -20,7 +20,7 @@ from trainlab.figures.style import save, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
 from trainlab.sweeps.table import (
@@ -68,8 +68,8 @@ def report(arguments: Sequence[str]) -> None:
     markdown, comma = as_markdown(shown_table.head, shown_table.rows), as_csv(groups, metrics)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
-        write_whole(out / "table.csv", comma)
+        atomic_write(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
+        atomic_write(out / "table.csv", comma)
     except OSError as error:
         raise InputError(
             f"{out} cannot be written ({error.strerror})", hint="choose another folder with --out"

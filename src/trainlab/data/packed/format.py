@@ -279,8 +279,8 @@ def labels(packed: Packed, name: str) -> Tensor:
     return found
 
 
-def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
-    """What is damaged, in words; nothing if the set is as it was packed. tell: is given the pictures of each block."""
+def verify(packed: Packed, on_progress: Callable[[int], None]) -> list[str]:
+    """What is damaged, in words; nothing if the set is as it was packed. on_progress: the pictures of each block."""
     wrong = [] if packed.as_written else [f"{SET} is not as it was written"]
     for name, crc in packed.whole_files.items():
         if zlib.crc32((packed.folder / name).read_bytes()) != crc:
@@ -301,5 +301,5 @@ def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
                 if zlib.crc32(file.read(length)) != checksum:
                     wrong.append(f"{name}: pictures {block * BLOCK:,} to {last - 1:,}")
                 start += length
-                tell(last - block * BLOCK)
+                on_progress(last - block * BLOCK)
     return wrong

@@ -33,8 +33,8 @@ from trainlab.data.packed.listing import Listing, Source
 from trainlab.data.packed.pictures import decode
 from trainlab.errors import InputError, RunError
 from trainlab.runtime.room import gigabytes
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.signals import FROM_THE_TERMINAL, SIGNALS, end_with
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.signals import FROM_THE_TERMINAL, SIGNALS, die_with_parent
 
 STATE = "state.json"
 SAMPLE = 64  # pictures by which the size of a JPEG set is guessed
@@ -79,7 +79,7 @@ class State:
     products: list[list[int]] = field(default_factory=lambda: [[0] * 3 for _ in range(3)])
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / STATE, json.dumps(asdict(self)) + "\n")
+        atomic_write(folder / STATE, json.dumps(asdict(self)) + "\n")
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ def pack(
     *,
     on_bad_image: str = "error",
     workers: int | None = None,
-    tell: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """Write, or finish, the packed set `out`; returns the names of the pictures that were skipped.
 
-    on_bad_image: "error" or "skip". tell: is given the number of pictures done so far, those of earlier attempts too.
+    on_bad_image: "error" or "skip". on_progress: the number of pictures done so far, earlier attempts included.
     Raises InputError for a bad picture, for a folder with other content, and where the disk has no room; RunError for
     a disk that fills up all the same.
     """
@@ -133,7 +133,7 @@ def pack(
     try:
         with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_worker, initargs=(os.getpid(),)) as pool:
             for name, sources in listing.splits.items():
-                _pack_part(pool, state, name, sources, out, form, on_bad_image, tell)
+                _pack_part(pool, state, name, sources, out, form, on_bad_image, on_progress)
     except BrokenProcessPool as error:
         raise RunError("a process that decodes pictures was killed", hint=_GO_ON) from error
     except OSError as error:
@@ -184,7 +184,7 @@ def _pack_part(
     out: Path,
     form: Form,
     on_bad_image: str,
-    tell: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> None:
     part = state.parts[name]
     with ExitStack() as opened:
@@ -199,7 +199,7 @@ def _pack_part(
                 )
             file.truncate(good[kind])
         before = sum(other.taken for key, other in state.parts.items() if key != name)
-        tell(before + part.taken)
+        on_progress(before + part.taken)
         blocks = [sources[i : i + BLOCK] for i in range(part.taken, len(sources), BLOCK)]
         for taken, block in _in_order(pool, blocks, form, with_colours=name == "train"):
             if block.skipped and on_bad_image == "error":
@@ -221,7 +221,7 @@ def _pack_part(
                     for ours, theirs in zip(state.products, block.products, strict=True)
                 ]
             state.write(out)
-            tell(before + part.taken)
+            on_progress(before + part.taken)
 
 
 def _append(part: Part, block: Block, files: dict[str, Any]) -> None:
@@ -319,7 +319,7 @@ def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
         "splits": parts,
     }
     said = json.loads(json.dumps(said))  # as it will be read
-    write_whole(out / SET, json.dumps(said | {"checksum": checksum_of(said)}, indent=1) + "\n")
+    atomic_write(out / SET, json.dumps(said | {"checksum": checksum_of(said)}, indent=1) + "\n")
     (out / STATE).unlink()
 
 
@@ -333,4 +333,4 @@ def _worker(parent: int) -> None:
     """A worker ends with its parent, and leaves Ctrl-C and a closed terminal to it."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN if number in FROM_THE_TERMINAL else signal.SIG_DFL)
-    end_with(parent)
+    die_with_parent(parent)

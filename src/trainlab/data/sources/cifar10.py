@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 from trainlab.data.sources import image_folder
 from trainlab.data.sources.download import download_once
 from trainlab.errors import InputError
@@ -25,7 +25,7 @@ def load(
     on_bad_image: str = "error",
     val_fraction: float = 0.1,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """50,000 training and 10,000 test images, uint8 (N, 3, 32, 32), in ten classes.
 
     `root` holds the archive cifar-10-python.tar.gz, or its content cifar-10-batches-py, or the folders
@@ -57,7 +57,7 @@ def load(
     return _from_archive(folder, download, val_fraction, split_seed)
 
 
-def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed: int) -> Splits:
+def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed: int) -> DataSplits:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, extract_archive
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 from trainlab.data.sources.download import download_once
 from trainlab.errors import InputError
 
@@ -35,7 +35,9 @@ OTHERWISE = (
 )
 
 
-def load(*, root: str | None = None, download: bool = True, val_fraction: float = 0.1, split_seed: int = 0) -> Splits:
+def load(
+    *, root: str | None = None, download: bool = True, val_fraction: float = 0.1, split_seed: int = 0
+) -> DataSplits:
     """60,000 training and 10,000 test images, uint8 (N, 1, 28, 28), in ten classes.
 
     `root`: the folder of the four IDX files, gzipped or not, or torchvision's folder around them. None means

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainlab.data.image_set import PASSED_OVER, SKIPPED, ImageSet, Splits, split
+from trainlab.data.image_set import PASSED_OVER, SKIPPED, DataSplits, ImageSet, split
 from trainlab.data.packed.pictures import SUFFIXES, is_passed_over, passed_over_in, pictures_below, read_pictures
 from trainlab.errors import InputError
 
@@ -24,7 +24,7 @@ def load(
     test_fraction: float = 0.2,
     val_fraction: float = 0.1,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """All images below the folder `root`, uint8 (N, channels, size, size), held in memory.
 
     Two layouts, classes and files in alphabetical order, so that the set is a function of the folder:
@@ -35,7 +35,7 @@ def load(
       cannot also be reported; with neither, the test set is cut from training. Validation is cut from
       training unless there are folders for all three.
 
-    Hidden and system names (`pictures.is_passed_over`) are passed over, and counted in `Splits.notes`. Pictures are
+    Hidden and system names (`pictures.is_passed_over`) are passed over, and counted in `DataSplits.notes`. Pictures are
     converted as `pictures.read_picture` says. `on_bad_image`: "error", or "skip", which counts them there, too.
     Raises InputError for a folder that is not so, and for a file that cannot be decoded.
     """
@@ -60,7 +60,7 @@ def load(
     sets, skipped, inside = _read(parts, classes, reading)
     passed_over = sum(passed_over_in(place) for place in {folder, *parts.values()}) + inside
     if "val" in sets and "test" in sets:
-        splits = Splits(sets["train"], sets["val"], sets["test"])
+        splits = DataSplits(sets["train"], sets["val"], sets["test"])
     else:
         splits = split(
             sets["train"],

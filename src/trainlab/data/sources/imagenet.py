@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from trainlab.data.image_set import SKIPPED, ImageSet, Splits, split
+from trainlab.data.image_set import SKIPPED, DataSplits, ImageSet, split
 from trainlab.data.packed.format import PackedImages, is_packed, labels, read_packed
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.writer import Form
 from trainlab.errors import InputError
 from trainlab.survival.footprint import undone_on_a_mistake
-from trainlab.survival.lock import only_one
+from trainlab.survival.lock import directory_lock
 
 FOR_EVER = 7 * 24 * 3600.0  # seconds; another command, or another machine of this run, is packing
 
@@ -30,7 +30,7 @@ def load(
     val_fraction: float = 0.01,
     split_seed: int = 0,
     pack: Callable[..., object] | None = None,
-) -> Splits:
+) -> DataSplits:
     """uint8 (N, 3, size, size), memory-mapped. `root`: a packed set, or ILSVRC as `ilsvrc.list_images` takes it, which
     is then packed into the folder `packed`, once, by default one inside `root`. size: None for the packed set's own,
     and 256 where it is still to be packed. pack: what packs it, as `writer.pack` does; without, that is an error.
@@ -96,6 +96,6 @@ def pack_once(source: Path, folder: Path, form: Form, pack: Callable[..., object
                 value=folder,
                 hint="choose another",
             ) from error
-        with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
+        with directory_lock(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
             if not is_packed(folder):
                 pack(listing, folder, form)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainlab.data.image_set import UNCUT, VAL, ImageSet, Splits, cut, left_whole
+from trainlab.data.image_set import UNCUT, VAL, DataSplits, ImageSet, cut, left_whole
 from trainlab.errors import InputError
 from trainlab.runtime.room import free_memory, gigabytes
 
@@ -25,7 +25,7 @@ def moons(
     test_fraction: float = 0.4,
     val_fraction: float = 0.2,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """Two interleaved half circles, float32 (N, 2). `noise` is the standard deviation added to each point."""
     from sklearn.datasets import make_moons
 
@@ -41,7 +41,7 @@ def circles(
     test_fraction: float = 0.4,
     val_fraction: float = 0.2,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """A circle inside another, float32 (N, 2). `noise` is the standard deviation added to each point."""
     from sklearn.datasets import make_circles
 
@@ -57,7 +57,7 @@ def linear(
     test_fraction: float = 0.4,
     val_fraction: float = 0.2,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """Two classes that a line nearly separates, float32 (N, 2). `noise` · U(0, 1) is added to each point."""
     from sklearn.datasets import make_classification
 
@@ -91,7 +91,7 @@ def _check(n_samples: int, noise: float) -> None:
 
 def _split(
     points: np.ndarray, labels: np.ndarray, test_fraction: float, val_fraction: float, split_seed: int
-) -> Splits:
+) -> DataSplits:
     """The example's test set, a validation set from the rest, all standardised as the training part is."""
     everything = np.arange(len(points))
     rest, test = everything, everything[:0]
@@ -120,4 +120,4 @@ def _split(
     standard = (points - points[train].mean(axis=0)) / points[train].std(axis=0)
     whole = ImageSet(torch.from_numpy(standard.astype(np.float32)), targets, CLASSES)
     sets = [whole.take(torch.from_numpy(part)) for part in (train, val, test)]
-    return Splits(sets[0], sets[1], sets[2], {UNCUT: int(uncut.sum())} if uncut.any() else {})
+    return DataSplits(sets[0], sets[1], sets[2], {UNCUT: int(uncut.sum())} if uncut.any() else {})
