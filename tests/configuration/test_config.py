@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import types
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -68,6 +70,11 @@ def words_for(annotation: Any) -> Iterator[str]:
         yield from {**numbers, str: ["text"], bool: ["true", "false"], type(None): ["null"]}[annotation]
 
 
+@cache
+def composed(*words: str) -> Any:
+    return OmegaConf.to_container(without_hydra(compose_run(words)), resolve=True)
+
+
 def whole(option: str, value: Any) -> dict[str, Any]:
     """A right configuration with this one value in it."""
     model, _, path = option.rpartition(":")
@@ -75,7 +82,7 @@ def whole(option: str, value: Any) -> dict[str, Any]:
     words += ["data=elpv"] if path == "data.classes" else []
     words += ["debug=quick"] if path.startswith("debug.") else []
 
-    plain: Any = OmegaConf.to_container(without_hydra(compose_run(words)), resolve=True)
+    plain = copy.deepcopy(composed(*words))
     *groups, name = path.split(".")
     node = plain
     for group in groups:
