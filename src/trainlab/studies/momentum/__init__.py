@@ -56,7 +56,9 @@ def study(
     check(kappas, gammas, starts, eta, seed)
     found = measure(kappas, sorted(set(gammas)), relief, starts, eta, seed, on_progress)
     section = Section(
-        say("Momentum in a ravine, on real relief and on an MLP", "Momentum en un valle, en relieve real y en un MLP"),
+        say(
+            "Momentum in a ravine, on real relief and on an MLP", "Momentum en un barranco, en relieve real y en un MLP"
+        ),
         head=telling.head(say),
         rows=telling.rows(found.journeys, say),
         sentences=[

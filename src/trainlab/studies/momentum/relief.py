@@ -40,8 +40,12 @@ class Relief:
         """Heights (N,), metres, and slopes (N, 2), metres per metre to the east and to the north. Exact: in a cell,
         h = a + bu + cv + duv. Outside, the nearest cell goes on.
         """
-        east, north = places.T.contiguous()
-        row, column = self.cells(places)
+        height, to_east, to_north, _ = self.ground(*places.T.contiguous())
+        return height, torch.stack([to_east, to_north], dim=1)
+
+    def ground(self, east: Tensor, north: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Heights, slopes to the east and to the north, and cos φ, each (N,)."""
+        row, column = self.rows(north), self.columns(east)
         wide, high = self.widths[column], self.tall[row]
         u, v = (east - self.longitude[column]) / wide, (north - self.latitude[row]) / high
         corner = row * len(self.longitude) + column
@@ -50,25 +54,27 @@ class Relief:
         north_west, north_east = self.heights.take(corner), self.heights.take(corner + 1)
         b, c = south_east - south_west, north_west - south_west
         d = north_east - south_east - c
-        to_east = (b + d * v) / (wide * torch.cos(torch.deg2rad(north)) * METRES_PER_DEGREE)
-        to_north = (c + d * u) / (high * METRES_PER_DEGREE)
-        return south_west + b * u + (c + d * u) * v, torch.stack([to_east, to_north], dim=1)
+        shrunk = torch.cos(torch.deg2rad(north))
+        to_east = (b + d * v) / (wide * shrunk * METRES_PER_DEGREE)
+        upwards = c + d * u
+        return south_west + b * u + upwards * v, to_east, upwards / (high * METRES_PER_DEGREE), shrunk
+
+    def columns(self, east: Tensor) -> Tensor:
+        """int64 (N,): of the western corners."""
+        return torch.bucketize(east.detach(), self.longitude[1:-1], right=True)
+
+    def rows(self, north: Tensor) -> Tensor:
+        """int64 (N,): of the southern corners."""
+        return torch.bucketize(north.detach(), self.latitude[1:-1], right=True)
 
     def cells(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """int64 (N,), (N,): row and column of the south-western corner."""
-        east, north = places.detach().T.contiguous()
-        row = torch.bucketize(north, self.latitude[1:-1], right=True)
-        return row, torch.bucketize(east, self.longitude[1:-1], right=True)
+        return self.rows(places[:, 1].contiguous()), self.columns(places[:, 0].contiguous())
 
-    def inside(self, places: Tensor) -> Tensor:
-        """bool (N,): on the map."""
-        east, north = places.unbind(1)
-        return (
-            (east >= self.longitude[0])
-            & (east <= self.longitude[-1])
-            & (north >= self.latitude[0])
-            & (north <= self.latitude[-1])
-        )
+    def outside(self, east: Tensor, north: Tensor) -> Tensor:
+        """bool (N,): off the map."""
+        west_east = (east < self.longitude[0]) | (east > self.longitude[-1])
+        return west_east | (north < self.latitude[0]) | (north > self.latitude[-1])
 
     @cached_property
     def widths(self) -> Tensor:
@@ -96,7 +102,7 @@ class Relief:
         return np.pad((middle < lowest) & (middle > 0), 1)
 
     def starts(self, number: int, seed: int) -> Tensor:
-        """float64 (number, 2): uniform over the land (more than 0 m), each square kilometre alike. Raises InputError."""
+        """float64 (number, 2): uniform over the land (more than 0 m), every km² alike. Raises InputError."""
         if not (self.heights > 0).any():
             raise InputError(f"relief={self.name} has no land (no height above 0 m) to start from.")
         random = np.random.default_rng(seed)

@@ -16,17 +16,18 @@ from torch import Tensor, nn
 
 from trainlab.optim import Momentum
 from trainlab.studies.finding import Progress, no_progress
-from trainlab.studies.momentum.relief import Relief, distance, drains_to, metres_per_degree
+from trainlab.studies.momentum.relief import METRES_PER_DEGREE, Relief, distance, drains_to, metres_per_degree
 
 STEPS = 3000
 SEA, PIT, LEFT, UNDER_WAY = range(4)
-SLOW_STEPS, SLOW_STARTS = 12_000, 300  # of the descent that is compared with running water
+LOWER = 0.1  # metres: who has not come so much lower in the last quarter of its steps sits in a pit
+SLOW_STEPS, SLOW_STARTS = 6000, 300  # of the descent that is compared with running water
 PROBE = 0.001  # degrees, as in the published demonstration
 
 
 @dataclass(frozen=True)
 class Rolled:
-    """What became of N balls. fate: int64 (N,): SEA, PIT, LEFT (the map) or UNDER_WAY, which still finds lower ground
+    """What became of N balls. fate: int64 (N,): SEA, PIT, LEFT (the map) or UNDER_WAY, which still came LOWER
     in the last quarter of its steps. length, climbed: float64 (N,), metres walked, and of them metres upwards.
     longest: metres, the longest single step of all. ends: float64 (N, 2). paths: float64 (steps + 1, F, 2) of those
     that were followed.
@@ -110,45 +111,45 @@ def roll(
         {"params": [ball], "lr": eta, "momentum": gamma} for ball, (gamma, eta) in zip(balls, settings, strict=True)
     ]
     optimizer = Momentum(each, lr=1.0)
-    here = starts.repeat(groups, 1)
-    height, slope = relief.at(here)
+    east, north = starts.repeat(groups, 1).T.contiguous()
+    height, to_east, to_north, shrunk = relief.ground(east, north)
     length, climbed, longest = (torch.zeros(groups * n, dtype=torch.float64) for _ in range(3))
-    fate = torch.full((groups * n,), PIT)
-    moving = torch.ones(groups * n, dtype=torch.bool)
+    fate, moving = torch.full((groups * n,), PIT), torch.ones(groups * n, dtype=torch.bool)
     lowest, lowest_before = height.clone(), height.clone()
-    paths = [here] if follow else []
+    paths = [torch.stack([east, north], dim=1)] if follow else []
     for step in range(steps):
-        gradient = slope / metres_per_degree(here) * moving[:, None]
+        gradient = torch.stack([to_east / shrunk, to_north], dim=1) * (moving / METRES_PER_DEGREE)[:, None]
         with torch.no_grad():
             for ball, part, goes in zip(balls, gradient.split(n), moving.split(n), strict=True):
                 ball.grad = part
                 optimizer.velocity(ball).mul_(goes[:, None])  # who has arrived stays
             optimizer.step()
-            there = torch.cat([ball.detach() for ball in balls])
-        walked = distance(here, there)
-        new_height, slope = relief.at(there)
+            new_east, new_north = torch.cat([ball.detach() for ball in balls]).T.contiguous()
+        walked = torch.hypot((new_east - east) * shrunk, new_north - north) * METRES_PER_DEGREE
+        east, north, before = new_east, new_north, height
+        height, to_east, to_north, shrunk = relief.ground(east, north)
         length += walked
-        climbed += (new_height - height).clamp_(min=0) * moving
+        climbed += (height - before).clamp_(min=0)
         longest = torch.maximum(longest, walked)
-        lowest = torch.minimum(lowest, new_height)
-        off = moving & ~relief.inside(there)
-        arrived = moving & ~off & (new_height <= 0)
+        lowest = torch.minimum(lowest, height)
+        off = moving & relief.outside(east, north)
+        arrived = moving & ~off & (height <= 0)
         fate[off], fate[arrived] = LEFT, SEA
         moving &= ~(off | arrived)
-        here, height = there, new_height
         if step + 1 == steps * 3 // 4:
             lowest_before = lowest.clone()
         if follow:
-            paths.append(here)
+            paths.append(torch.stack([east, north], dim=1))
         if step % 50 == 0:
             on_progress(step, steps)
-    fate[moving & (lowest < lowest_before)] = UNDER_WAY
+    fate[moving & (lowest < lowest_before - LOWER)] = UNDER_WAY
     walked_by = torch.stack(paths).numpy() if follow else np.empty((0, groups * n, 2))
+    ends = torch.stack([east, north], dim=1)
     parts = (slice(i * n, (i + 1) * n) for i in range(groups))
     return [
         Rolled(
             gamma, eta, fate[p].numpy(), length[p].numpy(), climbed[p].numpy(), float(longest[p].max()),
-            here[p].numpy(), walked_by[:, p],
+            ends[p].numpy(), walked_by[:, p],
         )
         for (gamma, eta), p in zip(settings, parts, strict=True)
     ]  # fmt: skip
@@ -182,15 +183,15 @@ def gradient_off(relief: Relief, places: Tensor) -> float:
 
 
 def slow_descent(relief: Relief, starts: Tensor, on_progress: Progress = no_progress) -> tuple[float, float, int]:
-    """γ = 0 with an η so small that no step is longer than a tenth of a cell, against running water (`drains_to`).
+    """γ = 0 with an η so small that no step is longer than a fifth of a cell, against running water (`drains_to`).
 
-    Returns the share that ends elsewhere (not both in the sea, and more than half a cell apart) of those off the divides
-    and of all; and how many were off the divides. Counted are those where both end in the sea or in a pit: not who left
+    Returns the share that ends elsewhere (not both in the sea, and over half a cell apart) of those off the divides and
+    of all; and how many were off the divides. Counted are those where both end in the sea or in a pit: not who left
     the map, who is still on the way after SLOW_STEPS, and who stopped on level ground.
     """
     corners = torch.cartesian_prod(relief.longitude, relief.latitude)
     steepest = float(relief.at(corners)[1].norm(dim=1).max())
-    slow = roll(relief, starts, [(0.0, relief.cell / 10 / steepest)], SLOW_STEPS, on_progress)[0]
+    slow = roll(relief, starts, [(0.0, relief.cell / 5 / steepest)], SLOW_STEPS, on_progress)[0]
     drained, undisputed = drains_to(relief, starts)
     ends, fate = torch.from_numpy(slow.ends), torch.from_numpy(slow.fate)
     by_sea = relief.at(drained)[0] <= 0

@@ -66,84 +66,87 @@ def of_ravines(tuned: Sequence[Tuned], stable: Stability, say: Say) -> str:
     )
     bounds = ", ".join(f"{b:.4g} (γ = {g:g})" for g, b in zip(stable.gammas, stable.bounds, strict=True))
     return say(
-        "Ravine: the lecture says that momentum lowers the risk of getting stuck; on a quadratic, where nothing can get "
-        "stuck, it also saves steps. To a millionth of the error, gradient descent and momentum, each with its best η "
-        f"and γ, need, for {counts}. The best η and γ have a double root: the error falls as k ρᵏ, not as ρᵏ. Measured "
-        f"by bisection, ηλ may be up to {bounds}: 2(1 + γ).",
-        "Barranco: la clase dice que momentum aminora el riesgo de quedar pegado; en una función cuadrática, donde nada "
-        "puede quedar pegado, además ahorra pasos. Hasta una millonésima del error, el descenso de gradiente y momentum, "
-        f"cada uno con sus mejores η y γ, necesitan, para {counts}. Los mejores η y γ dan una raíz doble: el error cae "
-        f"como k ρᵏ y no como ρᵏ. Medido por bisección, ηλ puede llegar a {bounds}: 2(1 + γ).",
+        "Ravine: the lecture says that momentum lowers the risk of getting stuck; on a quadratic, where nothing can "
+        "get stuck, it also saves steps. To a millionth of the error, gradient descent and momentum, each with its "
+        f"best η and γ, need, for {counts}. The best η and γ have a double root: the error falls as k ρᵏ, not as ρᵏ. "
+        f"Measured by bisection, ηλ may be up to {bounds}: 2(1 + γ).",
+        "Barranco: la clase dice que momentum aminora el riesgo de quedar pegado; en una función cuadrática, donde "
+        "nada puede quedar pegado, además ahorra pasos. Hasta una millonésima del error, el descenso de gradiente y "
+        f"momentum, cada uno con sus mejores η y γ, necesitan, para {counts}. Los mejores η y γ dan una raíz doble: el "
+        f"error cae como k ρᵏ y no como ρᵏ. Medido por bisección, ηλ puede llegar a {bounds}: 2(1 + γ).",
     )
 
 
 def of_relief(told: Journeys, say: Say) -> str:
+    cell, pits = told.relief.cell, int(told.relief.pits.sum())
+    balls = to_the_sea(told, say) if told.by_sea else to_the_pits(told, say)
+    return say(
+        f"Relief ({told.relief.name}, cells of {cell:,.0f} m, {pits:,} pits): {balls} With a small η, gradient descent "
+        f"ends where water would run: of {told.compared} starts off the divides, {percent(told.elsewhere)} end "
+        "elsewhere. The published demonstration (Chris Foster, 2017) divides heights instead of subtracting them: its "
+        "slope is a ratio, which depends on the height above the sea, is infinite at 0 m and points uphill below; at "
+        "the height below which a tenth of these starts lie, the same slope would count "
+        f"{told.times:.3g} times as much as at the one above which a tenth lie.",
+        f"Relieve ({told.relief.name}, celdas de {cell:,.0f} m, {pits:,} pozos): {balls} Con η pequeña, el descenso de "
+        f"gradiente termina donde correría el agua: de {told.compared} inicios lejos de las divisorias, el "
+        f"{percent(told.elsewhere)} termina en otra parte. La demostración publicada (Chris Foster, 2017) divide "
+        "alturas en vez de restarlas: su pendiente es una razón, que depende de la altura sobre el mar, es infinita a "
+        "0 m y apunta cuesta arriba bajo él; a la altura bajo la cual está un décimo de estos inicios, la misma "
+        f"pendiente contaría {told.times:.3g} veces lo que a aquella sobre la cual está otro décimo.",
+    )
+
+
+def to_the_sea(told: Journeys, say: Say) -> str:
     first, last, control = told.rolled[0], told.rolled[-1], told.control
     km, climbed, most = typical(last, told)
-    cell, many, pits = told.relief.cell, len(told.starts), int(told.relief.pits.sum())
-    times = control.eta / last.eta
-    if told.by_sea:
-        english = (
-            f"of {many:,} balls, {percent(first.share(SEA))} reach the sea with γ = {first.gamma:g} and "
-            f"{percent(last.share(SEA))} with γ = {last.gamma:g}, in {STEPS:,} steps and with the same η; "
-            f"{percent(first.share(PIT))} and {percent(last.share(PIT))} sit in a pit. "
-        )
-        spanish = (
-            f"de {many:,} bolitas llega al mar el {percent(first.share(SEA))} con γ = {first.gamma:g} y el "
-            f"{percent(last.share(SEA))} con γ = {last.gamma:g}, en {STEPS:,} pasos y con la misma η; "
-            f"quedan en un pozo el {percent(first.share(PIT))} y el {percent(last.share(PIT))}. "
-        )
-        if not np.isnan(km):
-            english += f"Those that arrive with γ = {last.gamma:g} walk {km:.1f} km and climb {climbed:,.0f} m on the way (medians); a tenth of them {most:,.0f} m or more. "
-            spanish += f"Las que llegan con γ = {last.gamma:g} recorren {km:.1f} km y suben {climbed:,.0f} m por el camino (medianas); un décimo de ellas, {most:,.0f} m o más. "
-        english += (
-            f"Momentum is not the only way there: η × {times:.3g} without momentum brings {percent(control.share(SEA))} "
-            f"to the sea, with steps of up to {control.longest / 1e3:,.1f} km over whatever lies between. "
-        )
-        spanish += (
-            f"Momentum no es el único camino: η × {times:.3g} sin momentum lleva al mar al "
-            f"{percent(control.share(SEA))}, con pasos de hasta {control.longest / 1e3:,.1f} km por sobre lo que haya. "
-        )
-    else:
-        english = (
-            f"this map has no sea. Of {many:,} balls, {percent(first.share(PIT))} sit in a pit with "
-            f"γ = {first.gamma:g} and {percent(last.share(PIT))} with γ = {last.gamma:g}, after {STEPS:,} steps; the "
-            f"latter climb {climbed:,.0f} m on the way (median). "
-        )
-        spanish = (
-            f"este mapa no tiene mar. De {many:,} bolitas quedan en un pozo el {percent(first.share(PIT))} con "
-            f"γ = {first.gamma:g} y el {percent(last.share(PIT))} con γ = {last.gamma:g}, tras {STEPS:,} pasos; "
-            f"estas últimas suben {climbed:,.0f} m por el camino (mediana). "
-        )
+    walked = say(
+        f"Those that arrive with γ = {last.gamma:g} walk {km:.1f} km and climb {climbed:,.0f} m on the way (medians); "
+        f"a tenth of them climb {most:,.0f} m or more. ",
+        f"Las que llegan con γ = {last.gamma:g} recorren {km:.1f} km y suben {climbed:,.0f} m por el camino "
+        f"(medianas); un décimo de ellas sube {most:,.0f} m o más. ",
+    )
+    shares = [percent(one.share(fate)) for fate in (SEA, PIT) for one in (first, last)]
+    times, far = control.eta / last.eta, control.longest / 1e3
     return say(
-        f"Relief ({told.relief.name}, cells of {cell:,.0f} m, {pits:,} pits): {english}With a small η, gradient descent "
-        f"ends where water would run: of {told.compared} starts off the divides, {percent(told.elsewhere)} end elsewhere. "
-        "The published demonstration (Chris Foster, 2017) divides heights instead of subtracting them: its slope is a "
-        "ratio, which depends on the height above the sea, is infinite at 0 m and points uphill below; for the lowest "
-        f"tenth of these starts the same slope would count {told.times:.3g} times as much as for the highest.",
-        f"Relieve ({told.relief.name}, celdas de {cell:,.0f} m, {pits:,} pozos): {spanish}Con η pequeña, el descenso de "
-        f"gradiente termina donde correría el agua: de {told.compared} inicios lejos de las divisorias, el "
-        f"{percent(told.elsewhere)} termina en otra parte. La demostración publicada (Chris Foster, 2017) divide alturas "
-        "en vez de restarlas: su pendiente es una razón, que depende de la altura sobre el mar, es infinita a 0 m y "
-        "apunta cuesta arriba bajo él; para el décimo más bajo de estos inicios la misma pendiente contaría "
-        f"{told.times:.3g} veces lo que para el más alto.",
+        f"of {len(told.starts):,} balls, {shares[0]} reach the sea with γ = {first.gamma:g} and {shares[1]} with "
+        f"γ = {last.gamma:g}, in {STEPS:,} steps and with the same η; {shares[2]} and {shares[3]} sit in a pit. "
+        f"{'' if np.isnan(km) else walked}Momentum is not the only way there: η × {times:.3g} without momentum brings "
+        f"{percent(control.share(SEA))} to the sea, with steps of up to {far:,.1f} km over whatever lies between.",
+        f"de {len(told.starts):,} bolitas, el {shares[0]} llega al mar con γ = {first.gamma:g} y el {shares[1]} con "
+        f"γ = {last.gamma:g}, en {STEPS:,} pasos y con la misma η; quedan en un pozo el {shares[2]} y el {shares[3]}. "
+        f"{'' if np.isnan(km) else walked}Momentum no es el único camino: η × {times:.3g} sin momentum lleva al mar al "
+        f"{percent(control.share(SEA))}, con pasos de hasta {far:,.1f} km por sobre lo que haya entremedio.",
+    )
+
+
+def to_the_pits(told: Journeys, say: Say) -> str:
+    first, last = told.rolled[0], told.rolled[-1]
+    _, climbed, most = typical(last, told)
+    shares = [percent(one.share(PIT)) for one in (first, last)]
+    return say(
+        f"this map has no sea. Of {len(told.starts):,} balls, {shares[0]} sit in a pit with γ = {first.gamma:g} and "
+        f"{shares[1]} with γ = {last.gamma:g}, after {STEPS:,} steps; the latter climb {climbed:,.0f} m on the way "
+        f"(median), a tenth of them {most:,.0f} m or more.",
+        f"este mapa no tiene mar. De {len(told.starts):,} bolitas, quedan en un pozo el {shares[0]} con "
+        f"γ = {first.gamma:g} y el {shares[1]} con γ = {last.gamma:g}, tras {STEPS:,} pasos; estas últimas suben "
+        f"{climbed:,.0f} m por el camino (mediana), y un décimo de ellas {most:,.0f} m o más.",
     )
 
 
 def of_networks(curves: Sequence[Curves], say: Say) -> str:
     plain, fast, larger, batch_plain, batch_fast, batch_larger = (f"{c.losses[:, -1].mean():.3g}" for c in curves)
-    factor = 1 / (1 - GAMMA)
+    times = f"{1 / (1 - GAMMA):.3g}"
     return say(
-        f"MLP (digits, mean of {SEEDS} seeds): all examples in one batch, η = {FULL.eta:g}: after {FULL.epochs} epochs "
-        f"the loss is {plain} without momentum, {fast} with γ = {GAMMA:g}, and {larger} with {factor:.3g} times the η "
-        f"instead. In batches of {BATCHES.batch}, η = {BATCHES.eta:g}, after {BATCHES.epochs} epochs: {batch_plain}, "
-        f"{batch_fast} and {batch_larger}: where η is small, momentum is about the same as an η {factor:.3g} times as "
-        "large; what it adds is that it bears an η at which gradient descent breaks down.",
-        f"MLP (dígitos, media de {SEEDS} semillas): todos los ejemplos en un batch, η = {FULL.eta:g}: tras {FULL.epochs} "
-        f"épocas la pérdida es {plain} sin momentum, {fast} con γ = {GAMMA:g} y {larger} con una η {factor:.3g} veces "
-        f"mayor en su lugar. En batches de {BATCHES.batch}, η = {BATCHES.eta:g}, tras {BATCHES.epochs} épocas: "
-        f"{batch_plain}, {batch_fast} y {batch_larger}: con η pequeña, momentum equivale más o menos a una η "
-        f"{factor:.3g} veces mayor; lo que agrega es que soporta una η con la que el descenso de gradiente fracasa.",
+        f"MLP (digits, mean of {SEEDS} seeds): with all examples in one batch and η = {FULL.eta:g}, the loss after "
+        f"{FULL.epochs} epochs is {plain} without momentum, {fast} with γ = {GAMMA:g}, and {larger} with {times} times "
+        f"the η instead. In batches of {BATCHES.batch} with η = {BATCHES.eta:g}, after {BATCHES.epochs} epochs, it is "
+        f"{batch_plain}, {batch_fast} and {batch_larger}. Where η is small, momentum is much the same as an η {times} "
+        "times as large; it is more where such an η is too large for gradient descent.",
+        f"MLP (dígitos, media de {SEEDS} semillas): con todos los ejemplos en un batch y η = {FULL.eta:g}, la pérdida "
+        f"tras {FULL.epochs} épocas es {plain} sin momentum, {fast} con γ = {GAMMA:g} y {larger} con una η {times} "
+        f"veces mayor en su lugar. Con batches de {BATCHES.batch} y η = {BATCHES.eta:g}, tras {BATCHES.epochs} épocas, "
+        f"es {batch_plain}, {batch_fast} y {batch_larger}. Donde η es pequeña, momentum equivale más o menos a una η "
+        f"{times} veces mayor; es más que eso donde tal η es demasiado grande para el descenso de gradiente.",
     )
 
 
