@@ -65,8 +65,8 @@ def training_set() -> tuple[Tensor, Tensor]:
     """The digits as networks see them: float32 (N, 1, 8, 8), the mean subtracted, and their classes, int64 (N,)."""
     whole = digits.load().train
     seen = NoAugmentation(stored=8)
-    seen.mean = channel_mean(whole.everything)
-    return seen.test(whole.everything), whole.labels
+    seen.mean = channel_mean(whole.all_images)
+    return seen.test(whole.all_images), whole.labels
 
 
 def train(images: Tensor, labels: Tensor, setup: Setup, gamma: float, eta: float, seed: int) -> list[float]:
