@@ -34,7 +34,7 @@ def by_complex_steps(term: Term, values: Mapping[str, float]) -> dict[str, float
     """
     found = {}
     for name, value in values.items():
-        step = STEP * (abs(value) or 1.0)
+        step = max(STEP * abs(value), 1e-300) if value else STEP
         try:
             found[name] = evaluate(term, {**values, name: complex(value, step)}, COMPLEX, complex).imag / step
         except ArithmeticError:
