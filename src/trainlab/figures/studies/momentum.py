@@ -39,7 +39,7 @@ def ravine(path: np.ndarray, momentum_path: np.ndarray, kappa: float, errors: Se
     across, along = np.meshgrid(np.linspace(-wide, wide, 201), np.linspace(-0.75, 1.1, 201))
     surface = (along**2 + kappa * across**2) / 2
     left.contour(
-        across, along, surface, levels=surface.max() * np.linspace(0, 1, 14)[1:] ** 2, colors=PALE, linewidths=1.2
+        across, along, surface, levels=surface.max() * np.linspace(0, 1, 14)[1:] ** 2, colors="#C9C9C9", linewidths=1.2
     )
     for label, walked, colour in (
         (say("gradient descent", "descenso de gradiente"), path, SERIES[0]),
@@ -59,19 +59,19 @@ def ravine(path: np.ndarray, momentum_path: np.ndarray, kappa: float, errors: Se
     left.legend(loc="lower right", framealpha=1, edgecolor="white", fontsize=14)
     for (curvature, slow, fast), colour in zip(errors, SERIES[2:] + SERIES[:2], strict=False):
         right.plot(np.arange(1, len(slow)), slow[1:], color=colour, linestyle="--", linewidth=2)
-        right.plot(np.arange(1, len(fast)), fast[1:], color=colour, label=f"κ = {curvature:g}")
+        right.plot(np.arange(1, len(fast)), fast[1:], color=colour, label=f"κ = {number(curvature)}")
     right.plot([], [], color=GREY, linestyle="--", linewidth=2, label=say("gradient descent", "desc. de gradiente"))
     right.plot([], [], color=GREY, label=say("momentum", "momentum"))
     right.set_xscale("log")
     right.set_yscale("log")
-    right.set_ylim(1e-6, 3 * max(fast.max() for _, _, fast in errors))
+    right.set_ylim(1e-6, 500 * max(fast.max() for _, _, fast in errors))  # room for the legend
     for axis in (right.xaxis, right.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     right.set_xlabel(say("steps", "pasos"))
     right.set_ylabel(say("error, of what it was", "error, respecto del inicial"))
     right.set_title(say("steps to a millionth of the error", "pasos hasta una millonésima del error"))
     right.grid()
-    right.legend(loc="upper right", framealpha=1, edgecolor="white", fontsize=14)
+    right.legend(loc="upper right", ncols=2, framealpha=1, edgecolor="white", fontsize=14)
     return figure
 
 
@@ -145,7 +145,7 @@ def relief_paths(
     right.set_title(say(f"what became of {starts:,} balls", f"qué fue de {starts:,} bolitas"))
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
-    figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=4, frameon=False, fontsize=15)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, frameon=False, fontsize=14)
     return figure
 
 
@@ -167,7 +167,15 @@ def relief_ends(
                 markeredgecolor=GREY if colour == PALE else "white", markeredgewidth=0.5, label=name,
             )  # fmt: skip
         axes.set_title(f"γ = {gamma:g}")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, markerscale=2)
+    first = figure.axes[0]
+    legend = first.legend(
+        loc="upper center",
+        bbox_to_anchor=(1.08 if len(ends) > 1 else 0.5, -0.12),
+        ncols=4,
+        frameon=False,
+        markerscale=2,
+    )
+    legend.set_in_layout(False)  # it is wider than the map that it hangs below
     return figure
 
 

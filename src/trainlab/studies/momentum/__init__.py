@@ -59,7 +59,7 @@ def study(
         say(
             "Momentum in a ravine, on real relief and on an MLP", "Momentum en un barranco, en relieve real y en un MLP"
         ),
-        head=telling.head(say),
+        head=telling.head(found.journeys, say),
         rows=telling.rows(found.journeys, say),
         sentences=[
             telling.of_ravines(found.tuned, found.stable, say),

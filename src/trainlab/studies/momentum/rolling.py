@@ -22,15 +22,13 @@ STEPS = 3000
 SEA, PIT, LEFT, UNDER_WAY = range(4)
 LOWER = 0.1  # metres: who has not come so much lower in the last quarter of its steps sits in a pit
 SLOW_STEPS, SLOW_STARTS = 6000, 300  # of the descent that is compared with running water
-PROBE = 0.001  # degrees, as in the published demonstration
 
 
 @dataclass(frozen=True)
 class Rolled:
-    """What became of N balls. fate: int64 (N,): SEA, PIT, LEFT (the map) or UNDER_WAY, which still came LOWER
-    in the last quarter of its steps. length, climbed: float64 (N,), metres walked, and of them metres upwards.
-    longest: metres, the longest single step of all. ends: float64 (N, 2). paths: float64 (steps + 1, F, 2) of those
-    that were followed.
+    """What became of N balls. fate: int64 (N,): SEA, PIT, LEFT (the map) or UNDER_WAY, which came LOWER in the last
+    quarter of its steps. length, climbed: float64 (N,), metres walked, and metres upwards. longest: metres, the longest
+    single step of all. ends: float64 (N, 2). paths: float64 (steps + 1, N, 2) where they were followed, else empty.
     """
 
     gamma: float

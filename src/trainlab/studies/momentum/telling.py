@@ -32,7 +32,7 @@ def typical(rolled: Rolled, told: Journeys) -> tuple[float, float, float]:
     return float(np.median(rolled.length[arrived]) / 1e3), float(middle), float(high)
 
 
-def head(say: Say) -> list[str]:
+def head(told: Journeys, say: Say) -> list[str]:
     return [
         "γ",
         "η, m",
@@ -40,7 +40,7 @@ def head(say: Say) -> list[str]:
         say("in a pit", "en un pozo"),
         say("off the map", "fuera del mapa"),
         say("under way", "en camino"),
-        say("km walked", "km recorridos"),
+        say("km to the sea", "km hasta el mar") if told.by_sea else say("km walked", "km recorridos"),
         say("m climbed (top tenth)", "m subidos (décimo superior)"),
         say("longest step, m", "paso más largo, m"),
     ]
@@ -57,12 +57,10 @@ def rows(told: Journeys, say: Say) -> list[list[str]]:
 
 
 def of_ravines(tuned: Sequence[Tuned], stable: Stability, say: Say) -> str:
+    needed = [(f"κ = {t.kappa:,.6g}", steps_to(t.gd_errors), steps_to(t.errors), t.by_rate_alone) for t in tuned]
     counts = "; ".join(
-        say(
-            f"κ = {t.kappa:g}: {steps_to(t.gd_errors):,} and {steps_to(t.errors):,} (ρᵏ alone: {t.by_rate_alone:,})",
-            f"κ = {t.kappa:g}: {steps_to(t.gd_errors):,} y {steps_to(t.errors):,} (solo con ρᵏ: {t.by_rate_alone:,})",
-        )
-        for t in tuned
+        say(f"{name}: {slow:,} and {fast:,} (ρᵏ alone: {alone:,})", f"{name}: {slow:,} y {fast:,} (solo ρᵏ: {alone:,})")
+        for name, slow, fast, alone in needed
     )
     bounds = ", ".join(f"{b:.4g} (γ = {g:g})" for g, b in zip(stable.gammas, stable.bounds, strict=True))
     return say(
