@@ -236,7 +236,7 @@ def lanczos_gap() -> float:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = MLP((2,), 2, hidden=(12, 11), activation="tanh", init="xavier").double()
-    loss, inputs, labels = CrossEntropy(), moons.everything.double(), moons.labels
+    loss, inputs, labels = CrossEntropy(), moons.all_images.double(), moons.labels
     function = loss_at(net, loss, inputs, labels)
     start = torch.randn(len(function.theta), generator=torch.Generator().manual_seed(1)).double()
     found = lanczos(function.hessian_at(function.theta), start, top=3, bottom=1, most=203, tolerance=1e-10)
