@@ -252,7 +252,7 @@ def seen(say: Say, found: Found) -> str:
         f"of ReLU by {built['polygon']}. Networks of the same widths that were trained (momentum, the better of two η) "
         f"come to {trained['sigmoid']} with sigmoids, at {at['sigmoid']} units, and to {trained['relu']} with ReLU, at "
         f"{at['relu']}: the theorem says that good weights exist, not that gradient descent finds them. In two "
-        f"dimensions, {t.hidden[0]} + {t.hidden[1]} units in two hidden layers make {t.resize_to}×{t.resize_to} towers, off by "
+        f"dimensions, {t.hidden[0]} + {t.hidden[1]} units in two hidden layers make {t.side}×{t.resize_to} towers, off by "
         f"{t.error:.2g} (bound {t.bound:.2g}).{holes}",
         "La clase dice que una capa oculta aproxima cualquier función continua con precisión arbitraria, que puede "
         f"requerir muchas neuronas y que esto no es entrenar. Para este objetivo L = {shape.lipschitz:.4g}{kinks[1]}: "
@@ -261,7 +261,7 @@ def seen(say: Say, found: Found) -> str:
         f"{built['polygon']}. Redes de los mismos anchos, entrenadas (momentum, la mejor de dos η), llegan a "
         f"{trained['sigmoid']} con sigmoides, con {at['sigmoid']} unidades, y a {trained['relu']} con ReLU, con "
         f"{at['relu']}: el teorema dice que existen buenos pesos, no que el descenso de gradiente los encuentre. En "
-        f"dos dimensiones, {t.hidden[0]} + {t.hidden[1]} unidades en dos capas ocultas forman {t.resize_to}×{t.resize_to} "
+        f"dos dimensiones, {t.hidden[0]} + {t.hidden[1]} unidades en dos capas ocultas forman {t.side}×{t.resize_to} "
         f"torres, que se desvían {t.error:.2g} (cota {t.bound:.2g}).{holes}",
     )
 
