@@ -111,7 +111,9 @@ def check_script(script: str, *words: str) -> None:
     module = import_module(started[1])
     function = getattr(module, started[2]).__name__
     own_parser = getattr(module, "parse", None)
-    if own_parser is not None and own_parser.__module__ == module.__name__:
+    if function == "study":
+        module.parse(words) if "--help" not in words else module.overview()
+    elif own_parser is not None and own_parser.__module__ == module.__name__:
         own_parser(words)
     elif function == "describe":
         compose_run(list(words))

@@ -19,21 +19,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole_runs import REPOSITORY, Run, children, command, processes_in, small_disk, start_command
+from whole_runs import REPOSITORY, UNDRAWN, Run, children, command, processes_in, small_disk, start_command
 
 from trainlab.errors import RunError, StoppedError
 from trainlab.runtime.ranks import judge
 
 pytestmark = pytest.mark.process
 
-# Momentum, cosine, dropout and random crops: every state that a run has is at stake.
-RECIPE = ("model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", "trainer=cpu", "trainer.max_epochs=12")
+# Momentum, a schedule, dropout and random crops: every state that a run has is at stake.
+RECIPE = ("model=mlp", "model.hidden=[32]", "reg=l2_dropout", "aug=crop_flip", "optim.schedule=plateau")
+RECIPE += ("logger=csv", "trainer=cpu", "trainer.max_epochs=12")
 KILLS = int(os.environ.get("TRAINLAB_KILLS", "3"))  # random moments
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
     with open(f"{folder}.log", "ab") as log:
-        return start_command("train.py", f"hydra.run.dir={folder}", "ckpt=auto", *overrides, stdout=log, stderr=log)
+        return start_command(UNDRAWN, f"hydra.run.dir={folder}", "ckpt=auto", *overrides, stdout=log, stderr=log)
 
 
 def said(folder: Path) -> str:
@@ -62,8 +63,8 @@ def in_the_second_epoch(folder: Path) -> bool:
     return epochs == 1 and 0 < batches < 100
 
 
-def same_weights(a: Path, b: Path) -> bool:
-    first, second = (torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (a, b))
+def same_weights(a: Path, b: Path, name: str = "last") -> bool:
+    first, second = (torch.load(f / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"] for f in (a, b))
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -76,6 +77,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole, tmp_path, number):
+    """The second goes on in another directory."""
     folder, moments = tmp_path / "run", random.Random(number)
     after = moments.random()  # of the time between the first and the last epoch
     process = start(folder, *RECIPE)
@@ -84,15 +86,22 @@ def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole,
     time.sleep(0.05 * moments.random())
     process.kill()
     process.wait()
-    assert start(folder, *RECIPE).wait(300) == 0, said(folder)
+    if number == 1:
+        before, folder = folder, tmp_path / "elsewhere"
+        assert not (before / "results.json").exists(), "it was over before it was killed"
+        assert start(folder, *RECIPE, f"ckpt={before}").wait(300) == 0, said(folder)
+    else:
+        assert start(folder, *RECIPE).wait(300) == 0, said(folder)
     assert same_weights(whole, folder)
+    assert same_weights(whole, folder, "best")
     ended = [Run(0, "", "", run) for run in (whole, folder)]
     assert ended[0].numbers == ended[1].numbers, "metrics.csv is that of an unbroken run"
     assert ended[0].results["test/loss"] == ended[1].results["test/loss"]
     assert not list(folder.rglob("*.tmp")), "nothing half-written is left"
 
 
-LONG_EPOCHS = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001", "trainer.save_minutes=0.001")
+LONG_EPOCHS = (*RECIPE, "optim.schedule=cosine", "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001")
+LONG_EPOCHS += ("trainer.save_minutes=0.001",)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +194,8 @@ def test_a_closed_terminal_ends_all_processes_of_a_run(tmp_path):
 
 
 def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_path):
-    recipe = ("model=mlp", "logger=csv", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data.batch_size=6")
+    recipe = ("model=mlp", "model.hidden=[32]", "logger=csv", "trainer.accelerator=cpu", "trainer.max_epochs=2")
+    recipe += ("data.batch_size=12",)
     recipe += ("optim.schedule=constant", "optim.lr=0.01", "trainer.save_minutes=0.001")
     whole, two, four = tmp_path / "whole", tmp_path / "two", tmp_path / "four"
     assert start(whole, *recipe).wait(300) == 0
@@ -232,7 +242,7 @@ def test_a_request_to_stop_is_no_failure_of_what_it_interrupts():
 
 
 def test_a_rank_that_is_killed_takes_the_others_along_and_the_run_goes_on(tmp_path):
-    recipe = (*RECIPE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=20")
+    recipe = (*RECIPE, "trainer=ddp", "trainer.accelerator=cpu")
     folder = tmp_path / "run"
     process = start(folder, *recipe)
     wait_for((folder / "metrics.csv").exists)
@@ -243,7 +253,7 @@ def test_a_rank_that_is_killed_takes_the_others_along_and_the_run_goes_on(tmp_pa
     assert "process 1 of 2 was killed (SIGKILL) and the others were ended; to go on" in said(folder)
     assert not processes_in(folder)
     assert start(folder, *recipe).wait(300) == 0, said(folder)
-    assert len(Run(0, "", "", folder).rows) == 20
+    assert len(Run(0, "", "", folder).rows) == 12
 
 
 def test_the_death_of_the_parent_leaves_no_process(tmp_path):
@@ -332,8 +342,8 @@ def torchrun(*words: str) -> subprocess.Popen:
 
 
 def test_two_torchrun_nodes_on_one_machine_train_as_one_process(tmp_path):
-    recipe = ("model=mlp", "logger=csv", "trainer.max_epochs=2", "data.batch_size=51")
-    one = command("train.py", f"hydra.run.dir={tmp_path / 'one'}", *recipe, "trainer=cpu")
+    recipe = ("model=mlp", "model.hidden=[32]", "logger=csv", "trainer.max_epochs=2", "data.batch_size=51")
+    one = command(UNDRAWN, f"hydra.run.dir={tmp_path / 'one'}", *recipe, "trainer=cpu")
     assert one.returncode == 0
     typed = ("train.py", *recipe, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.nodes=2")
     with socket.socket() as free:

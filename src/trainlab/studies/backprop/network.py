@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainlab.data.image_set import Splits
+from trainlab.data.image_set import DataSplits
 from trainlab.data.sources import points
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
 from trainlab.studies.backprop.graph import Edge, Graph, Node
 
-DATA: dict[str, Callable[[], Splits]] = {"moons": points.moons, "circles": points.circles, "linear": points.linear}
+DATA: dict[str, Callable[[], DataSplits]] = {"moons": points.moons, "circles": points.circles, "linear": points.linear}
 MODELS = {"mlp": "relu", "mlp-tanh": "tanh", "mlp-sigmoid": "sigmoid"}  # activation of the hidden layers
 GATES = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
 MOST_GATES = 1000
@@ -64,7 +64,7 @@ def small_network(model: str, hidden: Sequence[int], data: str, example: int, se
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = MLP((2,), len(train.classes), hidden=hidden, activation=MODELS[model]).double()
-    return as_graph(net, train.everything[example].double(), int(train.labels[example]))
+    return as_graph(net, train.all_images[example].double(), int(train.labels[example]))
 
 
 def gates_of(widths: Sequence[int]) -> int:
