@@ -125,6 +125,7 @@ def test_descent_takes_that_time_with_small_steps():
         ({"start": 1.0}, "start=1"),
         ({"start": -20.0}, "start at -11.8 or above"),
         ({"start": -1e9}, "start="),
+        ({"seed": -1}, "seed=-1"),
         ({"lang": "fr"}, "lang=fr"),
     ],
 )

@@ -140,6 +140,7 @@ def test_progress_is_told():
         ({"init": "he"}, "init=he is unknown"),
         ({"networks": 0}, "networks=0"),
         ({"lr": -0.1}, "lr=-0.1"),
+        ({"seed": -1}, "seed=-1"),
         ({"lang": "pt"}, "lang=pt"),
     ],
 )

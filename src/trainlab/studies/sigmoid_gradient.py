@@ -108,7 +108,7 @@ def study(
     pre-activation that the unit is set right from. lr: η of that. Raises InputError.
     """
     say = speaker(lang)
-    check(examples, scales, start, lr)
+    check(examples, scales, start, lr, seed)
     found = measure(examples, scales, start, lr, seed, on_progress)
     numbers = {"largest_gradient_by_z": found.largest, "largest_at_z": found.steepest}
     for one in found.gradients:
@@ -145,8 +145,10 @@ def study(
     return Finding(section, numbers, oracles(found, say))
 
 
-def check(examples: int, scales: Sequence[float], start: float, lr: float) -> None:
+def check(examples: int, scales: Sequence[float], start: float, lr: float, seed: int) -> None:
     """Raises InputError."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
     if not 1 <= examples <= 1797:
         raise InputError(f"examples={examples} has to be from 1 to 1797, all the digits that there are.")
     if not scales:

@@ -38,7 +38,7 @@ def step_and_bump(
     """x: (N,). slopes, places: the label and σ(wx + b), (N,), of several w and of several b. steps: those whose
     difference is the bump.
     """
-    figure = new_slide(say("From a sigmoid to a step to a bump", "De una sigmoide a un escalón y a un bump"))
+    figure = new_slide(say("From a sigmoid to a step to a bump", "De una sigmoide a un escalón y a un pulso"))
     axes = figure.subplots(1, 3, sharey=True)
     for ax, lines in zip(axes, (slopes, places), strict=False):
         for (label, values), colour in zip(lines, SERIES, strict=False):
@@ -51,7 +51,7 @@ def step_and_bump(
     titles = (
         say("σ(wx), steeper", "σ(wx), más empinada"),
         say("σ(100x + b), step at −b/100", "σ(100x + b), escalón en −b/100"),
-        say("step − step = bump", "escalón − escalón = bump"),
+        say("step − step = bump", "escalón − escalón = pulso"),
     )
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=fitting_size(title, 16, 3.7))
@@ -79,15 +79,16 @@ def built_and_trained(
     )
     axes = figure.subplots(1, 3, sharey=True)
     cells = width // 2
-    axes[0].fill_between(x, bumps, color=SKY, alpha=0.35, linewidth=0, label=say(f"{cells} bumps", f"{cells} bumps"))
+    axes[0].fill_between(x, bumps, color=SKY, alpha=0.35, linewidth=0, label=say(f"{cells} bumps", f"{cells} pulsos"))
     panels = (("steps",), ("polygon",), ("sigmoid", "relu"))
     colours = {"steps": BLUE, "polygon": GREEN, "sigmoid": ORANGE, "relu": VERMILLION}
-    titles = (say("steps and bumps", "escalones y bumps"), say("pieces of ReLU", "tramos de ReLU"))
+    titles = (say("steps and bumps", "escalones y pulsos"), say("pieces of ReLU", "tramos de ReLU"))
     for ax, kinds, title in zip(axes, panels, (*titles, say("trained", "entrenadas")), strict=True):
         ax.plot(x, target, color=INK, linewidth=1.5, label=say("target", "objetivo") if ax is axes[0] else None)
         for kind in kinds:
             name, outputs, error = lines[kind]
-            label = f"{name.split(', ')[-1].split(' (')[0]}: ±{number(float(f'{error:.2g}'))}"
+            short = name.split(", ")[-1].split(" (")[0]
+            label = short + say(", off by ", ", se desvía ") + number(float(f"{error:.2g}"))
             ax.plot(x, outputs, color=colours[kind], linewidth=2, label=label)
         ax.set_title(title)
         ax.set_xlabel("x")
@@ -143,8 +144,8 @@ def surface_and_towers(
             antialiased=False,
         )  # fmt: skip
         ax.set_title(title, fontsize=fitting_size(title, 16, 5.6))
-        ax.set_xlabel("x", labelpad=8)
-        ax.set_ylabel("y", labelpad=8)
+        ax.set_xlabel("x", labelpad=12)
+        ax.set_ylabel("y", labelpad=12)
         ax.set_zlim(low, high)
         ax.view_init(elev=35, azim=-60)
         for axis in (ax.xaxis, ax.yaxis):

@@ -110,7 +110,7 @@ class _Values:
             return left / right
         assert isinstance(operation, ast.Pow)
         if right.ndim == 0 and not right.requires_grad:  # as a number, so that x^2 has derivatives at 0
-            exponent = right.item()
+            exponent = float(right)
             if exponent < 0:
                 self.refuse_zero(left)
             if not exponent.is_integer():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ GRID = 20_000  # equal parts of [0, 1] on which the largest values are sought
 BESIDE = np.array([2.0, 4.0, 6.0, 8.0, 10.0, 14.0, 20.0])  # /w from a step: where the error is largest
 ROUNDING = 1e-12
 TRAINING_POINTS = 201
-ETAS = (0.01, 0.1)  # the better of them counts
+ETAS = (0.01, 0.03, 0.1)  # the best of them counts
 MOMENTUM = 0.9
 SQUARE = 241  # points along a side of the unit square
 CORNER = 25.0  # /w from a corner of four towers: in there all are off
@@ -53,13 +54,15 @@ class Shape:
 @dataclass(frozen=True)
 class Widths:
     """widths: hidden units, (K,). errors: the largest |f − network| on [0, 1] by kind (`BUILT` and `TRAINED`), (K,)
-    each. bounds: of `BUILT`. difference: of the built networks from the sums that they are to be. shown: by kind, the
-    outputs of the networks of width `shown_width` on `grid` (G,).
+    each. bounds: of `BUILT`. rounding: what may be added to them. difference: of the built networks from the sums that
+    they are to be. etas: that did best, of each trained network. shown: by kind, the outputs of the networks of width
+    `shown_width` on `grid` (G,).
     """
 
     widths: np.ndarray
     errors: dict[str, np.ndarray]
     bounds: dict[str, np.ndarray]
+    rounding: float
     difference: float
     etas: dict[str, list[float]]
     shown_width: int
@@ -102,12 +105,13 @@ def shape_of(target: Expression) -> Shape:
 
 
 def bounds(shape: Shape, widths: np.ndarray) -> dict[str, np.ndarray]:
-    """The most that a built network of so many units can be off: see `docs` of the study."""
+    """The most that a built network of so many units can be off: L/(2n), and M₂/(8n²) where there is an M₂."""
     cells = widths // 2
+    curved = math.isfinite(shape.bend)
     return {
         "steps": shape.lipschitz / (2 * widths),
         "bumps": shape.lipschitz / (2 * cells),
-        "polygon": np.minimum(shape.bend / (8 * widths**2), shape.lipschitz / (2 * widths)),
+        "polygon": shape.bend / (8 * widths**2) if curved else shape.lipschitz / (2 * widths),
     }
 
 
@@ -146,6 +150,7 @@ def measure_widths(
         np.array(widths),
         {kind: np.array(values) for kind, values in errors.items()},
         bounds(shape, np.array(widths)),
+        ROUNDING * (1 + float(np.abs(target(grid)).max())),
         difference,
         etas,
         shown_width,
@@ -172,13 +177,13 @@ def meant(kind: str, target: Expression, cells: int, points: np.ndarray) -> np.n
 def best_trained(
     target: Expression, activation: str, width: int, train_steps: int, seed: int
 ) -> tuple[MLP, float, float]:
-    """The network trained with the better η, its largest error on [0, 1], and that η."""
+    """The network trained with the best η, its largest error on [0, 1], and that η."""
     points = np.linspace(0, 1, GRID // 4 + 1)
     truth, best = target(points), None
     for eta in ETAS:
         net = trained(target, activation, width, train_steps, eta, seed)
         error = float(np.abs(outputs_of(net, points) - truth).max())
-        if best is None or not error >= best[1]:
+        if best is None or error < best[1] or not math.isfinite(best[1]):  # with too large an η it may diverge
             best = (net, error, eta)
     assert best is not None
     return best
@@ -215,7 +220,7 @@ def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
 def slope(widths: np.ndarray, errors: np.ndarray, enough: float) -> float | None:
     """Of log error against log width, by least squares, where `enough` cells are there; None for less than 3 widths."""
     there = widths >= enough
-    if there.sum() < 3 or not (errors[there] > ROUNDING).all():
+    if there.sum() < 3 or not (errors[there] > 1e3 * ROUNDING).all():
         return None
     return float(np.polyfit(np.log(widths[there]), np.log(errors[there]), 1)[0])
 
@@ -245,7 +250,7 @@ def measure_towers(surface: Expression, side: int) -> Towers:
         target,
         outputs,
         error=float(max(np.abs(outputs - target)[away].max(), on_strips.max())),
-        bound=steepest * np.sqrt(2) / (2 * side),
+        bound=steepest * math.sqrt(2) / (2 * side),
         at_corners=float(at_corners),
         hidden=(2 * (side + 1), side * side),
     )

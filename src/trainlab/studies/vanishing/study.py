@@ -60,7 +60,7 @@ def study(
     of which the median is shown. lr: η of the epoch. Raises InputError.
     """
     say = speaker(lang)
-    check(depths, width, init, networks, lr)
+    check(depths, width, init, networks, lr, seed)
     depths = sorted(set(depths))
 
     def progress(done: int, total: int) -> None:
@@ -86,8 +86,10 @@ def study(
     return Finding(section, numbers_of(cells), oracles(samples, linear, say))
 
 
-def check(depths: Sequence[int], width: int, init: str, networks: int, lr: float) -> None:
+def check(depths: Sequence[int], width: int, init: str, networks: int, lr: float, seed: int) -> None:
     """Raises InputError."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
     if not depths:
         raise InputError("depths=[] has no network; give at least one number of layers, such as [2,12].")
     for depth in depths:
