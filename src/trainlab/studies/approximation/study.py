@@ -242,25 +242,6 @@ def seen(say: Say, found: Found, train_steps: int) -> str:
     )
     return say(
         "The lecture says that one hidden layer approximates any continuous function as closely as one likes, that "
-<<<<<<< HEAD
-        "many units may be needed, and that this is not training. For this target L = "
-        f"{shape.lipschitz:.4g}{kinks[0]}: for an error of {GOAL} at most, {enough['steps']} steps{kinks[2]} enough. "
-        f"With {last} units the steps are off by {built['steps']}, the bumps by {built['bumps']}, and straight pieces "
-        f"of ReLU by {built['polygon']}. Networks of the same widths that were trained (momentum, the better of two η) "
-        f"come to {trained['sigmoid']} with sigmoids, at {at['sigmoid']} units, and to {trained['relu']} with ReLU, at "
-        f"{at['relu']}: the theorem says that good weights exist, not that gradient descent finds them. In two "
-        f"dimensions, {t.hidden[0]} + {t.hidden[1]} units in two hidden layers make {t.side}×{t.resize_to} towers, off by "
-        f"{t.error:.2g} (bound {t.bound:.2g}).{holes}",
-        "La clase dice que una capa oculta aproxima cualquier función continua con precisión arbitraria, que puede "
-        f"requerir muchas neuronas y que esto no es entrenar. Para este objetivo L = {shape.lipschitz:.4g}{kinks[1]}: "
-        f"para un error de a lo más {GOAL} bastan {enough['steps']} escalones{kinks[3]}. Con {last} unidades, los "
-        f"escalones se desvían {built['steps']}, los bumps {built['bumps']} y los tramos rectos de ReLU "
-        f"{built['polygon']}. Redes de los mismos anchos, entrenadas (momentum, la mejor de dos η), llegan a "
-        f"{trained['sigmoid']} con sigmoides, con {at['sigmoid']} unidades, y a {trained['relu']} con ReLU, con "
-        f"{at['relu']}: el teorema dice que existen buenos pesos, no que el descenso de gradiente los encuentre. En "
-        f"dos dimensiones, {t.hidden[0]} + {t.hidden[1]} unidades en dos capas ocultas forman {t.side}×{t.resize_to} "
-        f"torres, que se desvían {t.error:.2g} (cota {t.bound:.2g}).{holes}",
-=======
         f"many units may be needed, and that this is not training. This target has L = {shape.lipschitz:.4g}: "
         f"{steps_en} units are enough for an error of {GOAL}. With {last} units the steps are off by {built['steps']}, "
         f"the bumps by {built['bumps']}, and straight pieces of ReLU by {built['polygon']}. Networks of the same "
@@ -278,7 +259,6 @@ def seen(say: Say, found: Found, train_steps: int) -> str:
         "dice que existen buenos pesos, no que el descenso de gradiente los encuentre pronto. En dos dimensiones, "
         f"{t.hidden[0]} + {t.hidden[1]} unidades en dos capas ocultas forman {t.side}×{t.side} torres, que se desvían "
         f"{t.error:.2g} (cota {t.bound:.2g})." + (holes if corner else ""),
->>>>>>> vanishing
     )
 
 
