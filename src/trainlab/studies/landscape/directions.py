@@ -35,8 +35,7 @@ def like(row: Tensor, weights: Weights) -> dict[str, Tensor]:
     """`row` (P,) in the shapes and the precision of `weights`."""
     parts = row.split([weight.numel() for weight in weights.values()])
     return {
-        name: part.view_as(weight).to(weight.dtype)
-        for (name, weight), part in zip(weights.items(), parts, strict=True)
+        name: part.view_as(weight).to(weight.dtype) for (name, weight), part in zip(weights.items(), parts, strict=True)
     }
 
 
@@ -117,6 +116,4 @@ def principal_plane(path: Tensor, end: Tensor) -> PrincipalPlane:
     places = offsets @ directions.T
     away = (offsets - places @ directions).norm(dim=1)
     explained = sizes[:2].square() / sizes.square().sum()
-    return PrincipalPlane(
-        directions, explained.numpy(), places.numpy(), away.numpy(), offsets.norm(dim=1).numpy()
-    )
+    return PrincipalPlane(directions, explained.numpy(), places.numpy(), away.numpy(), offsets.norm(dim=1).numpy())

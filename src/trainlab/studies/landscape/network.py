@@ -104,9 +104,7 @@ class Subject:
         return 2 * (1 + self.gamma) / self.eta
 
 
-def subject_of(
-    name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress
-) -> Subject:
+def subject_of(name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress) -> Subject:
     """name: of `TRAINED_HERE`, or a run directory or checkpoint. examples: None for as many as the time allows.
 
     Raises InputError.
@@ -116,9 +114,7 @@ def subject_of(
     return read_run(name, examples, points)
 
 
-def train_here(
-    name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress
-) -> Subject:
+def train_here(name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress) -> Subject:
     """An MLP on the digits with the repository's own parts, its weights kept after every epoch."""
     kind = TRAINED_HERE[name]
     sets, inputs = digits_as_seen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from trainlab.recording.section import Say
 from trainlab.studies.finding import Oracle
 from trainlab.studies.landscape.curvature import lanczos, loss_at, second_difference
 from trainlab.studies.landscape.directions import (
+    Weights,
     filter_normalised,
     flat,
     gaussian,
@@ -28,7 +30,7 @@ from trainlab.studies.landscape.directions import (
     weights_of,
 )
 from trainlab.studies.landscape.network import SIDE, Subject, digits_as_seen, small_net
-from trainlab.studies.landscape.surface import losses, surface
+from trainlab.studies.landscape.surface import surface
 from trainlab.studies.landscape.view import View
 
 GRID = np.linspace(-1, 1, 11)
@@ -85,9 +87,7 @@ def centre(views: list[View], say: Say) -> Oracle:
 
 def curvature_gap(subject: Subject) -> float:
     """Along a filter-normalised direction, by function values alone and by the product with the Hessian."""
-    function = loss_at(
-        subject.net, subject.loss, subject.inputs[: subject.curved], subject.labels[: subject.curved]
-    )
+    function = loss_at(subject.net, subject.loss, subject.inputs[: subject.curved], subject.labels[: subject.curved])
     base = weights_of(function.net)
     direction = flat(filter_normalised(gaussian(base, 12345), base))
     expected = float(direction @ function.hessian_at(function.theta)(direction))
@@ -162,7 +162,7 @@ def ellipse(drawn: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """
     a, b = (part.ravel() for part in np.meshgrid(GRID, GRID))
     terms = np.stack([np.ones_like(a), a, b, a**2 / 2, a * b, b**2 / 2], axis=1)
-    *_, aa, ab, bb = np.linalg.lstsq(terms, drawn.ravel(), rcond=None)[0]
+    _, _, _, aa, ab, bb = np.linalg.lstsq(terms, drawn.ravel(), rcond=None)[0]
     sizes = np.linalg.norm(rows, axis=1)
     curvatures, within = np.linalg.eigh(np.array([[aa, ab], [ab, bb]]) / np.outer(sizes, sizes))
     axes = within.T[::-1] @ (rows / sizes[:, None])
@@ -192,10 +192,15 @@ def rescaled(net: MLP, factor: float) -> MLP:
     other = copy.deepcopy(net)
     first, second = [layer for layer in other.modules() if isinstance(layer, nn.Linear)][:2]
     with torch.no_grad():
-        first.weight *= factor
-        first.bias *= factor
-        second.weight /= factor
+        for parameter in first.parameters():
+            parameter.mul_(factor)
+        second.weight.div_(factor)
     return other
+
+
+def plain(direction: Weights, weights: Weights) -> dict[str, Tensor]:
+    """As long as the weights, as a whole."""
+    return of_length(direction, length(weights))
 
 
 def rescaling() -> tuple[float, float]:
@@ -205,7 +210,7 @@ def rescaling() -> tuple[float, float]:
     examples = inputs[:200], sets.train.labels[:200]
     net = small_net("relu", "kaiming", 0)
     changes = []
-    for normalise in (filter_normalised, lambda direction, base: of_length(direction, length(base))):
+    for normalise in (filter_normalised, plain):
         drawn = []
         for one in (net, rescaled(net, RESCALED)):
             base = weights_of(one)
@@ -241,7 +246,9 @@ def lanczos_gap() -> float:
     start = torch.randn(len(function.theta), generator=torch.Generator().manual_seed(1)).double()
     found = lanczos(function.hessian_at(function.theta), start, top=3, bottom=1, most=203, tolerance=1e-10)
     base = weights_of(net)
-    dense = hessian(lambda row: loss(functional_call(net, like(row, base), (inputs,)), labels))(flat(base))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, about a part of itself
+        dense = hessian(lambda row: loss(functional_call(net, like(row, base), (inputs,)), labels))(flat(base))
     true = np.linalg.eigvalsh(dense.detach().numpy())
     return float(np.abs(found.values[[-1, -2, -3, 0]] - true[[-1, -2, -3, 0]]).max() / np.abs(true).max())
 

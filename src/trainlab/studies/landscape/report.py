@@ -12,7 +12,6 @@ import numpy as np
 from trainlab.recording.section import Say
 from trainlab.studies.landscape.curvature import Edge
 from trainlab.studies.landscape.directions import OF_A_RANDOM_WALK, flat, length, weights_of
-from trainlab.studies.landscape.network import TRAINED_HERE
 from trainlab.studies.landscape.view import BETWEEN, HALF, TOP, View
 
 if TYPE_CHECKING:
@@ -50,7 +49,10 @@ def table(views: Sequence[View], say: Say) -> tuple[list[str], list[list[str]]]:
             [
                 f"{path.epochs[k]:g}",
                 *(f"{value:.4g}" for value in (path.loss[k], path.shown[k])),
-                *(f"{value:.3f}" for value in (*principal.places[k], principal.away[k], principal.from_end[k])),
+                *(
+                    f"{value:.3f}".replace("-", "−")
+                    for value in (*principal.places[k], principal.away[k], principal.from_end[k])
+                ),
             ]
             for k in some
         ]
@@ -70,7 +72,7 @@ def table(views: Sequence[View], say: Say) -> tuple[list[str], list[list[str]]]:
 
 def row_of(view: View) -> list[str]:
     mean, deviation = view.rays.rise(view.middle)
-    ends = ["–", "–"] if view.spectrum is None else [f"{view.spectrum.values[k]:.3g}" for k in (-1, 0)]
+    ends = ["–", "–"] if view.spectrum is None else [f"{view.spectrum.values[-1]:.3g}", signed(view.spectrum.values[0])]
     error = view.subject.test_error
     return [
         name_of(view),
@@ -112,8 +114,7 @@ def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
             own |= numbers_of_path(view)
         found |= {before + name: value for name, value in own.items()}
     for edge in edges:
-        late = edge.sharpness[len(edge.sharpness) // 2 :] / edge.bound
-        found[f"edge/eta={edge.eta:g}/median_of_bound"] = float(np.median(late))
+        found[f"edge/eta={edge.eta:g}/late_of_bound"] = late(edge) / edge.bound
         found[f"edge/eta={edge.eta:g}/highest_of_bound"] = float(edge.sharpness.max() / edge.bound)
         found[f"edge/eta={edge.eta:g}/loss"] = float(edge.loss[-1])
     return {name: float(value) for name, value in found.items() if value is not None}
@@ -139,6 +140,9 @@ def numbers_of_path(view: View) -> dict[str, float | None]:
 def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say: Say) -> list[str]:
     """What was seen, beside what the lecture claims."""
     said = [of_plane(view, directions, say) for view in views]
+    started = [view for view in views if view.smallest_at_start is not None]
+    if started:
+        said.append(of_convexity(started, say))
     if len(views) == 2:
         said.append(of_two(views, say))
     for view in views:
@@ -150,7 +154,7 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
             say(
                 "The path of this run cannot be drawn: that takes three different checkpoints in one folder, and the "
                 "networks that are trained here (run=relu) keep theirs.",
-                "El camino de esta corrida no puede dibujarse: hacen falta tres checkpoints distintos en una carpeta, y "
+                "El camino de esta corrida no puede dibujarse: hacen falta tres checkpoints distintos en una carpeta; "
                 "las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
         )
@@ -167,17 +171,6 @@ def of_plane(view: View, directions: str, say: Say) -> str:
         f"En el plano (directions={directions}) J va de {low:.3g} a {high:.3g} y se curva hacia abajo en el "
         f"{share:.1f} % de los puntos.",
     )
-    if view.smallest_at_start is not None and view.spectrum is not None:
-        bends += say(
-            " The lecture says that the objective is not convex, and it is right: an eigenvalue of the Hessian is "
-            f"{view.smallest_at_start:.2g} where training begins and {view.spectrum.values[0]:.2g} where it ends. "
-            "Yet its “reality is much worse” is not what is met here: "
-            f"SGD with momentum goes down without getting stuck, to J = {view.middle:.3g}.",
-            " La clase dice que la función objetivo no es convexa, y tiene razón: un valor propio de la hessiana vale "
-            f"{view.smallest_at_start:.2g} donde comienza el entrenamiento y {view.spectrum.values[0]:.2g} donde "
-            "termina. Pero su «la realidad es mucho peor» no es lo que se encuentra aquí: "
-            f"SGD con momentum baja sin quedar pegado, hasta J = {view.middle:.3g}.",
-        )
     if view.other is not None:
         bends += of_barrier(view, say)
     return (
@@ -188,6 +181,21 @@ def of_plane(view: View, directions: str, say: Say) -> str:
             "L2 ni vistas al azar. ",
         )
         + bends
+    )
+
+
+def of_convexity(views: Sequence[View], say: Say) -> str:
+    """What the lecture claims. views: with a known start."""
+    starts = say(" and ", " y ").join(signed(view.smallest_at_start or 0.0) for view in views)
+    ends = say(" and ", " y ").join(signed(view.spectrum.values[0]) for view in views if view.spectrum is not None)
+    losses = say(" and ", " y ").join(f"{view.middle:.3g}" for view in views)
+    return say(
+        "The lecture says that the objective is not convex, and it is right: the least eigenvalue found of the Hessian "
+        f"is {starts} where training begins and {ends} where it ends. Yet “the reality is much worse” is not what "
+        f"these digits meet: SGD with momentum goes down without getting stuck, to J = {losses}.",
+        "La clase dice que la función objetivo no es convexa, y tiene razón: el menor valor propio hallado de la "
+        f"hessiana vale {starts} donde comienza el entrenamiento y {ends} donde termina. Pero «la realidad es mucho "
+        f"peor» no es lo que pasa con estos dígitos: SGD con momentum baja sin quedar pegado, hasta J = {losses}.",
     )
 
 
@@ -229,6 +237,10 @@ def of_curvature(view: View, say: Say) -> str:
     return text
 
 
+def signed(value: float) -> str:
+    return f"{value:.2g}".replace("-", "−")
+
+
 def share(value: float) -> str:
     return f"{100 * value:.2g} %"
 
@@ -242,10 +254,10 @@ def of_path(view: View, say: Say) -> str:
     return say(
         f"The path of {len(path.epochs)} checkpoints: its two principal directions explain {both:.1f} % of the squared "
         f"distances from the end, {100 * principal.explained[0]:.1f} % the first alone. That is less than it seems: a "
-        f"random walk would have {100 * OF_A_RANDOM_WALK:.0f} %. After {path.epochs[furthest]:g} epochs the weights are "
-        f"{principal.away[furthest]:.3f} away from the plane, furthest of all ({principal.from_end[furthest]:.3f} from "
-        "the end), so that the contours under the path are not quite its own: after "
-        f"{path.epochs[apart]:g} epochs the plane shows J = {path.shown[apart]:.3g}, and it is {path.loss[apart]:.3g}.",
+        f"random walk would have {100 * OF_A_RANDOM_WALK:.0f} %. After {path.epochs[furthest]:g} epochs the weights "
+        f"are {principal.away[furthest]:.3f} away from the plane, furthest of all "
+        f"({principal.from_end[furthest]:.3f} from the end), so that the contours under the path are not quite its own: "
+        f"after {path.epochs[apart]:g} epochs the plane shows J = {path.shown[apart]:.3g}, and it is {path.loss[apart]:.3g}.",
         f"El camino de {len(path.epochs)} puntos: sus dos direcciones principales explican el {both:.1f} % de las "
         f"distancias al cuadrado desde el final, la primera sola el {100 * principal.explained[0]:.1f} %. Es menos de "
         f"lo que parece: una caminata al azar tendría el {100 * OF_A_RANDOM_WALK:.0f} %. Tras "
@@ -259,35 +271,52 @@ def of_path(view: View, say: Say) -> str:
 def of_edges(edges: Sequence[Edge], say: Say) -> str:
     each = "; ".join(
         say(
-            f"with η = {edge.eta:g} λ₁ rises to {edge.sharpness.max():.3g} and ends at {edge.sharpness[-1]:.3g}, "
-            f"2/η is {edge.bound:.3g}",
-            f"con η = {edge.eta:g} λ₁ sube hasta {edge.sharpness.max():.3g} y termina en {edge.sharpness[-1]:.3g}, "
-            f"2/η es {edge.bound:.3g}",
+            f"η = {edge.eta:g}: up to {edge.sharpness.max():.3g}, {late(edge):.3g} in the second half, and 2/η = "
+            f"{edge.bound:.3g}",
+            f"η = {edge.eta:g}: hasta {edge.sharpness.max():.3g}, {late(edge):.3g} en la segunda mitad, y 2/η = "
+            f"{edge.bound:.3g}",
         )
         for edge in edges
     )
-    return say(
-        f"Full-batch descent on ½ MSE from a small start: {each}. On a parabola anything above 2/η would diverge; here "
-        "the sharpness rises until it meets 2/η, the loss jitters, and descent goes on (Cohen et al. 2021).",
-        f"Descenso con todos los datos en ½ ECM desde un inicio pequeño: {each}. En una parábola todo lo que supere 2/η "
-        "divergiría; aquí la curvatura crece hasta topar con 2/η, la pérdida tiembla y el descenso sigue (Cohen et al. "
-        "2021).",
+    met = [f"{edge.eta:g}" for edge in edges if edge.sharpness.max() > edge.bound and np.isfinite(edge.loss[-1])]
+    text = say(
+        f"Full-batch descent on ½ MSE from a small start, the largest eigenvalue λ₁: {each}. ",
+        f"Descenso con todos los datos en ½ ECM desde un inicio pequeño, el mayor valor propio λ₁: {each}. ",
     )
+    if met:
+        text += say(
+            f"On a parabola a λ₁ above 2/η means divergence; with η = {', '.join(met)} it was above, the loss jumped, "
+            "λ₁ came down to 2/η, and the descent went on (Cohen et al. 2021).",
+            f"En una parábola un λ₁ sobre 2/η significa divergir; con η = {', '.join(met)} lo superó, la pérdida "
+            "saltó, λ₁ bajó hasta 2/η y el descenso siguió (Cohen et al. 2021).",
+        )
+    return text
+
+
+def late(edge: Edge) -> float:
+    """The median of the largest eigenvalue over the second half of the run."""
+    return float(np.median(edge.sharpness[len(edge.sharpness) // 2 :]))
 
 
 def of_two(views: Sequence[View], say: Say) -> str:
     (first, first_by), (second, second_by) = (view.rays.rise(view.middle) for view in views)
     a, b = (name_of(view) for view in views)
-    ends = "" if any(view.spectrum is None for view in views) else "; λ₁ " + say("is", "vale") + " " + (
-        f"{views[0].spectrum.values[-1]:.3g} {say('and', 'y')} {views[1].spectrum.values[-1]:.3g}"  # type: ignore[union-attr]
-    )
-    return say(
+    text = say(
         f"Half the weights' length away in ten random filter-normalised directions, J is higher by {first:.3g} ± "
-        f"{first_by:.2g} ({a}) and by {second:.3g} ± {second_by:.2g} ({b}){ends}. One seed is one network of each: "
-        "try seed=1.",
-        f"A media longitud de los pesos, en diez direcciones al azar normalizadas por filtro, J es mayor en {first:.3g} "
-        f"± {first_by:.2g} ({a}) y en {second:.3g} ± {second_by:.2g} ({b}){ends}. Una semilla es una sola red de cada "
-        "una: pruebe seed=1.",
+        f"{first_by:.2g} ({a}) and by {second:.3g} ± {second_by:.2g} ({b}).",
+        "A media longitud de los pesos, en diez direcciones al azar normalizadas por filtro, J es mayor en "
+        f"{first:.3g} ± {first_by:.2g} ({a}) y en {second:.3g} ± {second_by:.2g} ({b}).",
+    )
+    sharpness = [float(view.spectrum.values[-1]) for view in views if view.spectrum is not None]
+    if len(sharpness) == 2 and (first > second) != (sharpness[0] > sharpness[1]):
+        text += say(
+            f" By λ₁ it is the other way round, {sharpness[0]:.3g} and {sharpness[1]:.3g}: λ₁ is per unit of length, and "
+            "a unit is more for shorter weights, which is why the directions are normalised.",
+            f" Según λ₁ es al revés, {sharpness[0]:.3g} y {sharpness[1]:.3g}: λ₁ es por unidad de longitud, y una unidad "
+            "es más para pesos más cortos; por eso se normalizan las direcciones.",
+        )
+    return text + say(
+        " One seed is one network of each: try seed=1.", " Una semilla es una sola red de cada una: pruebe seed=1."
     )
 
 
@@ -310,17 +339,17 @@ def axes_of(directions: str, say: Say) -> tuple[str, str]:
         return say("1st principal direction", "1.ª dirección principal"), say(
             "2nd principal direction", "2.ª dirección principal"
         )
-    unit = say("in lengths of the weights", "en longitudes de los pesos")
+    unit = say("lengths of the weights", "longitudes de los pesos")
     if directions == "hessian":
-        return say(f"sharpest direction, {unit}", f"dirección más empinada, {unit}"), say(
-            f"second sharpest, {unit}", f"segunda más empinada, {unit}"
+        return say(f"sharpest direction ({unit})", f"dirección más empinada ({unit})"), say(
+            f"second sharpest ({unit})", f"segunda más empinada ({unit})"
         )
     if directions.startswith(BETWEEN):
         return say("from the network (0) to the other (1)", "de la red (0) a la otra (1)"), say(
-            f"random direction, {unit}", f"dirección al azar, {unit}"
+            f"random direction ({unit})", f"dirección al azar ({unit})"
         )
-    return say(f"1st random direction, {unit}", f"1.ª dirección al azar, {unit}"), say(
-        f"2nd random direction, {unit}", f"2.ª dirección al azar, {unit}"
+    return say(f"1st random direction ({unit})", f"1.ª dirección al azar ({unit})"), say(
+        f"2nd random direction ({unit})", f"2.ª dirección al azar ({unit})"
     )
 
 
@@ -339,10 +368,12 @@ def draw_planes(views: Sequence[View], directions: str, say: Say, as_relief: boo
     from trainlab.figures.studies.landscape import beside, contours_and_relief
 
     if len(views) == 1:
-        title = say(f"The loss around a trained network: {name_of(views[0])}", f"La pérdida en torno a una red entrenada: {name_of(views[0])}")
+        title = say("The loss around a trained network", "La pérdida en torno a una red entrenada")
+        title += f": {name_of(views[0])}"
         return contours_and_relief(plane_of(views[0], directions, title, say), say)
     planes = [plane_of(view, directions, f"{name_of(view)}, J = {view.middle:.3g}", say) for view in views]
-    return beside(say("The loss around two trained networks", "La pérdida en torno a dos redes entrenadas"), planes, say, as_relief)
+    title = say("The loss around two trained networks", "La pérdida en torno a dos redes entrenadas")
+    return beside(title, planes, say, as_relief)
 
 
 def draw_path(view: View, say: Say) -> Figure:
@@ -352,9 +383,14 @@ def draw_path(view: View, say: Say) -> Figure:
     path, principal = view.path, view.path.principal
     both = 100 * principal.explained[:2].sum()
     across, up = axes_of("pca", say)
-    first, second = (f"{axis} ({100 * share:.1f} %)" for axis, share in zip((across, up), principal.explained, strict=False))
-    title = say(f"The training path, {both:.1f} % of it in this plane", f"El camino del entrenamiento, un {both:.1f} % en este plano")
-    marks = [(say("the network", "la red"), 0.0, 0.0), (say("start", "inicio"), *map(float, principal.places[0]))]
+    named = zip((across, up), principal.explained, strict=False)
+    first, second = (f"{axis} ({100 * explained:.1f} %)" for axis, explained in named)
+    title = say(
+        f"The training path: this plane explains {both:.1f} % of it",
+        f"El camino del entrenamiento: este plano explica un {both:.1f} %",
+    )
+    begin = tuple(map(float, principal.places[0]))
+    marks = [(say("the network", "la red"), 0.0, 0.0), (say("start", "inicio"), begin[0], begin[1])]
     plane = Plane(title, path.surface.x, path.surface.y, path.surface.loss, first, second, marks, principal.places)
     return path_on_its_plane(plane, path.epochs, path.loss, path.shown, principal.away / principal.from_end.max(), say)
 
@@ -380,6 +416,3 @@ def draw_edges(edges: Sequence[Edge], say: Say) -> Figure:
     from trainlab.figures.studies.landscape import edge_of_stability
 
     return edge_of_stability([(edge.eta, edge.loss, edge.at, edge.sharpness) for edge in edges], say)
-
-
-__all__ = ["TRAINED_HERE", "figures", "numbers", "sentences", "table"]

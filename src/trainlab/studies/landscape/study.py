@@ -30,9 +30,9 @@ from trainlab.studies.landscape.report import figures, numbers, sentences, table
 from trainlab.studies.landscape.view import BETWEEN, KINDS, Stages, cost_of_view, view_of
 
 LEAST_POINTS, MOST_POINTS = 5, 501
-ETAS = (0.2, 0.4)  # of the full-batch runs
-MEASURED_AT = np.unique(np.r_[np.arange(0, 100, 10), np.arange(100, 1501, 25)])  # steps
-COST_OF_EDGE = 2500  # each, as `Stages` counts
+ETAS = (0.2, 0.3, 0.5)  # of the full-batch runs
+MEASURED_AT = np.unique(np.r_[np.arange(0, 100, 10), np.arange(100, 1001, 25)])  # steps
+COST_OF_EDGE = 3000  # each, as `Stages` counts
 
 
 def study(

@@ -139,15 +139,14 @@ def stacked(
     net: nn.Module, loss: LossOf, inputs: Tensor, labels: Tensor, directions: Sequence[Weights], places: np.ndarray
 ) -> np.ndarray:
     """The losses, of as many settings at once as one layer's outputs have room for."""
-    first, *rest = dense_layers(net) or ()
+    layers = dense_layers(net)
+    assert layers is not None
+    first, *rest = layers
     assert isinstance(first, nn.Linear)
     # Row 0 belongs to θ, the others to the directions; a setting is a sum of the rows.
     families = [weights_of(net), *directions]
     names = {id(parameter): name for name, parameter in net.named_parameters()}
-    rows = {
-        name: torch.stack([family[name].reshape(-1) for family in families])
-        for name in names.values()
-    }
+    rows = {name: torch.stack([family[name].reshape(-1) for family in families]) for name in names.values()}
     weight, bias = names[id(first.weight)], names[id(first.bias)]
     flat_inputs = inputs.flatten(1)
     seen = torch.stack([flat_inputs @ family[weight].T + family[bias] for family in families]).flatten(1)

@@ -32,7 +32,7 @@ from trainlab.studies.landscape.surface import Surface, losses, surface
 KINDS = ("random", "pca", "hessian")
 BETWEEN = "between:"
 
-RAYS, PLACES = 10, 21  # random directions from the network, and places along each
+RAYS, PLACES = 10, 31  # random directions from the network, and places along each
 HALF = 0.5  # of the length of its weights: where networks are compared
 MARGIN = 0.25  # around a path, as a share of its extent
 TOP = 5  # eigenvalues shown
@@ -156,8 +156,8 @@ def way_of(subject: Subject, kind: str) -> PrincipalPlane | None:
         return principal_plane(torch.stack([kept.weights for kept in subject.kept]), own)
     if kind == "pca":
         raise InputError(
-            f"directions=pca needs a path, and run={subject.name} has {len(others) + 1} different checkpoints, of three "
-            "at least; run=relu keeps its weights after every epoch."
+            f"directions=pca needs a path, and run={subject.name} has {len(others) + 1} different checkpoints, of "
+            "three at least; run=relu keeps its weights after every epoch."
         )
     return None
 
@@ -205,8 +205,8 @@ def plane_of(
     if kind == "hessian":
         if spectrum is None:
             raise InputError(
-                f"directions=hessian needs {LEAST_LANCZOS} vectors as long as run={subject.name} has weights, and there "
-                "is no room for them in memory; use directions=random."
+                f"directions=hessian needs {LEAST_LANCZOS} vectors as long as run={subject.name} has weights, and "
+                "there is no room for them in memory; use directions=random."
             )
         rows = (spectrum.vectors[-1], spectrum.vectors[-2])
         return [of_length(like(row, base), length(base)) for row in rows], (axis, axis), None
@@ -228,7 +228,9 @@ def to_other(subject: Subject, name: str) -> Weights:
     if not torch.isfinite(flat(difference)).all():
         raise InputError(f"directions={BETWEEN}{name} has weights that are not finite numbers.")
     if not flat(difference).any():
-        raise InputError(f"directions={BETWEEN}{name} has the weights of run={subject.name}: nothing lies between them.")
+        raise InputError(
+            f"directions={BETWEEN}{name} has the weights of run={subject.name}: nothing lies between them."
+        )
     return difference
 
 
@@ -237,8 +239,8 @@ def rays_of(
 ) -> Rays:
     """Of their own random draws, so that they do not depend on the plane's."""
     base = weights_of(subject.net)
-    places = np.linspace(-max(span, HALF), max(span, HALF), PLACES)
-    places = np.sort(np.r_[places[np.abs(np.abs(places) - HALF) > 1e-9], -HALF, HALF])
+    steps = np.linspace(-1, 1, PLACES - 2)
+    places = np.sort(np.r_[-HALF, HALF, max(span, HALF) * steps * np.abs(steps)])  # closer where it is sharp
     total = RAYS + (spectrum is not None)
 
     def along(direction: Weights, done: int) -> np.ndarray:
