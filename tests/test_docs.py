@@ -204,7 +204,7 @@ def test_the_front_page_leads_to_every_page():
 
 def test_every_picture_is_shown():
     text = "".join(page.read_text() for page in PAGES)
-    for picture in (REPOSITORY / "docs").glob("*.png"):
+    for picture in (REPOSITORY / "docs").rglob("*.png"):
         assert f"{picture.name})" in text, f"no page shows {picture.name}"
 
 
