@@ -213,16 +213,17 @@ def test_momentum_on_the_mlp_is_torchs():
         ({"kappas": [1.0]}, "kappas has 1;"),
         ({"kappas": [20.0, 1e9]}, r"kappas has 1e\+09"),
         ({"kappas": []}, "kappas has 0 numbers"),
-        ({"gammas": [1.0]}, "gammas has 1;"),
-        ({"gammas": [-0.1]}, "gammas has -0.1"),
+        ({"gammas": [0.0, 1.0]}, "gammas has 1;"),
+        ({"gammas": [0.0, -0.1]}, "gammas has -0.1"),
         ({"gammas": []}, "gammas has 0"),
+        ({"gammas": [0.9, 0.9]}, "gammas has 1 different"),
         ({"starts": 0}, "starts=0"),
         ({"eta": 0.0}, "eta=0"),
         ({"seed": -1}, "seed=-1"),
     ],
 )
 def test_wrong_options_are_sentences(wrong, sentence):
-    right = {"kappas": [20.0], "gammas": [0.0], "starts": 10, "eta": 500.0, "seed": 0}
+    right = {"kappas": [20.0], "gammas": [0.0, 0.9], "starts": 10, "eta": 500.0, "seed": 0}
     with pytest.raises(InputError, match=sentence):
         check(**(right | wrong))
 

@@ -117,12 +117,17 @@ def relief_paths(
     """land: heights (H, W), longitudes and latitudes. paths: γ and the places (T, 2) of one ball from one start.
     shares: for each row of the bars its name and the shares of the four fates.
     """
-    figure = new_slide(say("Who reaches the sea?", "¿Quién llega al mar?"))
+    by_sea = land[0].min() <= 0
+    title = say("Who reaches the sea?", "¿Quién llega al mar?")
+    figure = new_slide(title if by_sea else say("Who gets out of the pits?", "¿Quién sale de los pozos?"))
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
     draw_land(left, land, around(np.concatenate([path for _, path in paths]), land))
-    for (gamma, path), colour in zip(paths, SERIES, strict=False):
-        left.plot(*path.T, color=colour, linewidth=2.2, label=f"γ = {gamma:g}")
-        left.plot(*path[-1], marker="o", markersize=9, color=colour, markeredgecolor="white", zorder=4)
+    for place, ((gamma, path), colour) in enumerate(zip(paths, SERIES, strict=False)):
+        above = 4 - 0.1 * place  # those with less momentum go less far; several may end in one pit
+        left.plot(*path.T, color=colour, linewidth=2.2, label=f"γ = {gamma:g}", zorder=above - 1)
+        left.plot(
+            *path[-1], marker="o", markersize=8 + 3.5 * place, color=colour, markeredgecolor="white", zorder=above
+        )
     left.plot(*paths[0][1][0], marker="*", markersize=18, color=INK, linestyle="none", zorder=5)
     left.set_title(say("one start (★), equal η", "un inicio (★), igual η"))
     left.legend(loc="best", framealpha=0.9, edgecolor="white", fontsize=14)
@@ -167,15 +172,12 @@ def relief_ends(
                 markeredgecolor=GREY if colour == PALE else "white", markeredgewidth=0.5, label=name,
             )  # fmt: skip
         axes.set_title(f"γ = {gamma:g}")
-    first = figure.axes[0]
-    legend = first.legend(
-        loc="upper center",
-        bbox_to_anchor=(1.08 if len(ends) > 1 else 0.5, -0.12),
-        ncols=4,
-        frameon=False,
-        markerscale=2,
+    figure.set_layout_engine("constrained", rect=(0, 0.1, 1, 0.9))
+    handles = axes.get_legend_handles_labels()
+    legend = figure.legend(
+        *handles, loc="lower center", bbox_to_anchor=(0.5, 0.035), ncols=4, frameon=False, markerscale=2
     )
-    legend.set_in_layout(False)  # it is wider than the map that it hangs below
+    legend.set_in_layout(False)  # it has its place below the maps
     return figure
 
 

@@ -86,8 +86,8 @@ def check(kappas: Sequence[float], gammas: Sequence[float], starts: int, eta: fl
             raise InputError(
                 f"kappas has {kappa:g}; a ravine is curved {LEAST_KAPPA:g} to {MOST_KAPPA:g} times as much."
             )
-    if not gammas or len(set(gammas)) > MOST_CURVES:
-        raise InputError(f"gammas has {len(set(gammas))} different numbers; give one to {MOST_CURVES}.")
+    if not 2 <= len(set(gammas)) <= MOST_CURVES:
+        raise InputError(f"gammas has {len(set(gammas))} different numbers; give two to {MOST_CURVES}, to compare.")
     for gamma in gammas:
         if not 0 <= gamma <= MOST_GAMMA:
             raise InputError(f"gammas has {gamma:g}; γ is at least 0 and at most {MOST_GAMMA:g}.")

@@ -128,8 +128,7 @@ def roll(
         height, to_east, to_north, shrunk = relief.ground(east, north)
         length += walked
         climbed += (height - before).clamp_(min=0)
-        longest = torch.maximum(longest, walked)
-        lowest = torch.minimum(lowest, height)
+        longest, lowest = torch.maximum(longest, walked), torch.minimum(lowest, height)
         off = moving & relief.outside(east, north)
         arrived = moving & ~off & (height <= 0)
         fate[off], fate[arrived] = LEFT, SEA
