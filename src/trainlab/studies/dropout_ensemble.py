@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainlab.augment import NoAugmentation, channel_mean
-from trainlab.data.batches import EpochBatches
+from trainlab.data.batches import GlobalBatchSampler
 from trainlab.data.sources import digits
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
@@ -143,14 +143,14 @@ def halves_of_digits() -> Examples:
     """Half to train on, half to test on: with fewer, errors could not be told apart."""
     sets = digits.load(test_fraction=0.5, val_fraction=0)
     augmentation = NoAugmentation(sets.train.images.shape[-1])
-    augmentation.mean = channel_mean(sets.train.everything)
-    train, test = (augmentation.test(part.everything) for part in (sets.train, sets.test))
+    augmentation.mean = channel_mean(sets.train.all_images)
+    train, test = (augmentation.test(part.all_images) for part in (sets.train, sets.test))
     return Examples(train, sets.train.labels, test, sets.test.labels)
 
 
 def train(net: nn.Module, inputs: Tensor, labels: Tensor, epochs: int, seed: int) -> None:
     """SGD with momentum and half a cosine of η, as conf/model/mlp.yaml; afterwards in evaluation mode."""
-    batches = EpochBatches(len(labels), BATCH, seed=seed, shuffle=True)
+    batches = GlobalBatchSampler(len(labels), BATCH, seed=seed, shuffle=True)
     optimizer = make_optimizer(net, Momentum, lr=LR, momentum=MOMENTUM)
     schedule = Schedule("cosine").of(optimizer, epochs * len(list(batches)))
     net.train()

@@ -24,7 +24,7 @@ import trainlab
 from trainlab.augment import CENTRE_VIEW, TenCrop
 from trainlab.classifier import Classifier
 from trainlab.configuration.folder import CONF
-from trainlab.data.batches import EpochBatches, Slices
+from trainlab.data.batches import GlobalBatchSampler, IndexedBatches
 from trainlab.data.image_set import ImageSet
 from trainlab.errors import InputError
 from trainlab.objective import Loss
@@ -182,8 +182,8 @@ def train(parts: Assembly, views: int, steps: int, seed: int) -> nn.Module:
         net = in_memory_order(fresh, parts.hardware).train()
         optimizer, used = parts.make_optimizer(net), torch.tensor(VIEWS[views])
         schedule = Schedule(parts.cfg.optim.schedule).of(optimizer, steps)
-        batches = EpochBatches(len(images), parts.cfg.data.batch_size, views=views, seed=seed, shuffle=True)
-        slices, epoch = Slices(images, views), 0
+        batches = GlobalBatchSampler(len(images), parts.cfg.data.batch_size, views=views, seed=seed, shuffle=True)
+        slices, epoch = IndexedBatches(images, views), 0
         while steps > 0:
             batches.set_epoch(epoch)
             for part in list(batches)[:steps]:
@@ -266,7 +266,7 @@ def telling_example(tested: Tested, test: ImageSet, augmentation: TenCrop) -> tu
     assert augmentation.mean is not None
     mean = augmentation.mean[:, None, None]
     views = (augmentation.test_views(image)[:, 0] + mean).clamp(0, 1).permute(0, 2, 3, 1)
-    return views.numpy(), (augmentation.enlarge(image)[0].float() / 255).permute(1, 2, 0).numpy(), place
+    return views.numpy(), (augmentation.resize(image)[0].float() / 255).permute(1, 2, 0).numpy(), place
 
 
 def plus_minus(values: np.ndarray, unit: float, digits: int) -> str:

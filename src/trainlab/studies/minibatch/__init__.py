@@ -176,7 +176,7 @@ def check(task: Task, sizes: Sequence[int], runs: int, particles: int, seed: int
 def digit_examples() -> tuple[Tensor, Tensor]:
     """The training set of data=digits as aug=none gives it: float32 (N, 1, 8, 8) and int64 (N,)."""
     train = digits.load().train
-    images = train.everything
+    images = train.all_images
     augmentation = NoAugmentation(images.shape[-1])
     augmentation.mean = channel_mean(images)
     return augmentation.test(images), train.labels

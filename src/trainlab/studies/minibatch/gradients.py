@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from trainlab.data.batches import EpochBatches
+from trainlab.data.batches import GlobalBatchSampler
 
 DRAWS = 200  # batches of each size
 SMALL, LARGE, PAIRS = 16, 256, 1000  # of the two-batch estimate of the noise scale
@@ -133,7 +133,7 @@ def epoch_mean_gap(net: nn.Module, inputs: Tensor, labels: Tensor, batch_size: i
     """‖mean over an epoch's batches − g‖/‖g‖; the batches are those of a training run, the last one smaller."""
     whole = gradient(net, inputs, labels)
     total = torch.zeros_like(whole)
-    for part in EpochBatches(len(labels), batch_size, seed=seed, shuffle=True):
+    for part in GlobalBatchSampler(len(labels), batch_size, seed=seed, shuffle=True):
         total += gradient(net, inputs[part.pairs], labels[part.pairs]) * len(part.pairs)
     return float((total / len(labels) - whole).norm() / whole.norm())
 

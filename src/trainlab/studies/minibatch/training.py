@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainlab.data.batches import EpochBatches
+from trainlab.data.batches import GlobalBatchSampler
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
 from trainlab.objective import CrossEntropy
@@ -117,7 +117,7 @@ def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int)
     with torch.random.fork_rng(devices=[]):
         net = task.network(seed)
     loss, optimizer = CrossEntropy(), make_optimizer(net, GradientDescent, lr=eta)
-    batches = EpochBatches(len(task.labels), batch_size, seed=seed, shuffle=True)
+    batches = GlobalBatchSampler(len(task.labels), batch_size, seed=seed, shuffle=True)
     look_after = max(1, LOOK_AFTER // batch_size)
     curve = [(0.0, 0.0, loss_of_all(net, task))]
     steps = examples = epoch = 0
