@@ -383,8 +383,12 @@ def test_a_run_that_goes_on_from_a_hostile_checkpoint_ends_in_a_sentence(good, f
     content = read_whole(good["moons"])
     draw = random.Random(2)
     places = [p for p in leaves(content) if p[0] not in ("state_dict", "trainlab", "pytorch-lightning_version")]
+    alike = {}  # the loops of evaluation have the same counters each, and a run that goes on reads none of them
+    for place in places:
+        evaluation = place[0] == "loops" and place[1] != "fit_loop"
+        alike[("evaluation", *place[2:]) if evaluation else place] = place
     hostile = []
-    for number, place in enumerate(places):
+    for number, place in enumerate(alike.values()):
         path = write(changed(content, place, draw.choice(WRONG)), folder / f"on_{number}.ckpt")
         words = ["model=mlp", "model.hidden=[8]", "data=moons", "logger=csv", "trainer.max_epochs=3", f"ckpt={path}"]
         command = "train" if "rows" in place else "train undrawn"  # the figures are of the rows
