@@ -9,15 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainlab.errors import InputError
-
 
 class Loss(ABC):
     """The data term, as a mean over the examples, and what to average over several views of one image."""
 
     @abstractmethod
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """outputs: float (B, K); labels: int64 (B,) → float32 scalar."""
+        """outputs: float (B, K); labels: int64 (B,) → float32 scalar, float64 of float64."""
 
     @abstractmethod
     def scores(self, outputs: Tensor) -> Tensor:
@@ -36,7 +34,7 @@ class CrossEntropy(Loss):
     """L_i = −log softmax(s)_{y_i} (lecture: "Como función de pérdida, se utilizó la función Cross Entropy")."""
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(outputs.float(), labels)
+        return F.cross_entropy(at_least_float32(outputs), labels)
 
     def scores(self, outputs: Tensor) -> Tensor:
         return outputs.float().softmax(-1)
@@ -52,7 +50,7 @@ class HalfMSE(Loss):
     """J = 1/(2n) Σ ‖f(x) − y‖², y the one-hot class (lecture: "una posible función de pérdida")."""
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        outputs = outputs.float()
+        outputs = at_least_float32(outputs)
         targets = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
         return (outputs - targets).square().sum() / (2 * len(labels))
 
@@ -64,6 +62,10 @@ class HalfMSE(Loss):
 
     def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         return self(scores, labels)
+
+
+def at_least_float32(outputs: Tensor) -> Tensor:
+    return outputs if outputs.dtype == torch.float64 else outputs.float()
 
 
 def weights_and_biases(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -81,8 +83,7 @@ class L2:
     """
 
     def __init__(self, strength: float = 0.0, form: str = "mean", *, examples: int) -> None:
-        if form not in ("mean", "sum"):
-            raise InputError(f"reg.form={form} is unknown; use mean or sum.")
+        assert form in ("mean", "sum"), f"form={form} is unknown; use mean or sum"
         self.weight_decay = strength if form == "mean" else strength / examples
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:

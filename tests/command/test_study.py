@@ -116,7 +116,7 @@ def test_all_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
 
 
 def test_two_commands_do_not_write_into_one_folder(tmp_path):
-    from trainlab.survival.lock import only_one
+    from trainlab.survival.lock import directory_lock
 
-    with only_one(tmp_path, or_else="taken"), pytest.raises(InputError, match="another command"):
+    with directory_lock(tmp_path, or_else="taken"), pytest.raises(InputError, match="another command"):
         run(parse(["gradient_descent", "logger=none"]), tmp_path)

@@ -189,7 +189,7 @@ def measure(
 def ten_digits(examples: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels in [0, 1], float64 (n, 64), and the class as ten targets of 0 or 1, float64 (n, 10)."""
     whole = digits.load(test_fraction=0, val_fraction=0).train
-    images = whole.everything[:examples].flatten(1).double() / 255
+    images = whole.all_images[:examples].flatten(1).double() / 255
     return images.numpy(), np.eye(10)[whole.labels[:examples].numpy()]
 
 

@@ -68,10 +68,10 @@ def measure(
 
 def load_digits() -> Data:
     sets = digits.load(val_fraction=0)
-    inputs = sets.train.everything.flatten(1).float() / 255
+    inputs = sets.train.all_images.flatten(1).float() / 255
     mean = inputs.mean(dim=0)
     return Data(
-        inputs - mean, sets.train.labels, sets.test.everything.flatten(1).float() / 255 - mean, sets.test.labels
+        inputs - mean, sets.train.labels, sets.test.all_images.flatten(1).float() / 255 - mean, sets.test.labels
     )
 
 

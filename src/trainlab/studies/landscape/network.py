@@ -1,0 +1,278 @@
+"""The network in the middle of the picture: trained here in seconds, or from a checkpoint of this project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trainlab.augment import NoAugmentation, channel_mean
+from trainlab.data.batches import GlobalBatchSampler
+from trainlab.data.image_set import ImageSet, DataSplits, spread
+from trainlab.data.module import ImageData
+from trainlab.data.sources import digits
+from trainlab.errors import InputError
+from trainlab.models.layers import summarize
+from trainlab.models.mlp import MLP
+from trainlab.objective import L2, CrossEntropy, Loss
+from trainlab.optim import Momentum, make_optimizer, train_step
+from trainlab.recording.run_directory import CHECKPOINTS, read_results
+from trainlab.runtime.assembly import read_data
+from trainlab.studies.finding import Progress, no_progress
+from trainlab.studies.landscape.directions import flat, weights_of
+from trainlab.studies.landscape.surface import dense_layers, losses
+from trainlab.survival import checkpoint
+from trainlab.survival.trained import Trained, read_trained
+
+HIDDEN = (64, 64)
+EPOCHS, BATCH, ETA, GAMMA = 40, 64, 0.02, 0.9
+SIDE = 8  # pixels of a digit
+
+MOST_EXAMPLES, LEAST_EXAMPLES = 10_000, 32
+PLANE = 2e12  # multiplications: what a plane may cost where the number of examples is left open
+CURVATURE = 5e8  # multiplications of one pass: the examples of the Hessian
+MOST_CURVED, LEAST_CURVED = 2000, 8
+CHECK = 5e11  # multiplications: sets whose recorded loss is measured again
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A network that is trained here. l2: C of C/2 ‖W‖²."""
+
+    activation: str
+    init: str
+    l2: float = 0.0
+
+
+TRAINED_HERE = {
+    "relu": Kind("relu", "kaiming"),
+    "tanh": Kind("tanh", "xavier"),
+    "l2": Kind("relu", "kaiming", 5e-3),
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The weights after so many epochs, float32 (P,)."""
+
+    epoch: float
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A loss that a run wrote down, such as its "val/loss", and what `losses` gives of the same examples. within: how
+    far apart they may be, as a share of it; the run may have computed in another precision."""
+
+    name: str
+    loss: float
+    again: float
+    within: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """net: in evaluation mode, float32. inputs, labels: of the training set, as many as are looked at, without random
+    views; `there` is how many the set has. curved: the first so many are those of the Hessian. kept: the weights while
+    it was trained, in their order. test_error, recorded: None where they are not known.
+    """
+
+    name: str
+    net: nn.Module
+    loss: Loss
+    inputs: Tensor
+    labels: Tensor
+    there: int
+    curved: int
+    kept: tuple[Kept, ...]
+    eta: float
+    gamma: float
+    test_error: float | None
+    recorded: Recorded | None
+    trained_here: bool
+
+    @property
+    def examples(self) -> tuple[Tensor, Tensor]:
+        return self.inputs, self.labels
+
+    @property
+    def edge(self) -> float:
+        """The curvature from which on full batches would make this η, γ diverge: 2(1 + γ)/η."""
+        return 2 * (1 + self.gamma) / self.eta
+
+
+def subject_of(name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress) -> Subject:
+    """name: of `TRAINED_HERE`, or a run directory or checkpoint. examples: None for as many as the time allows.
+
+    Raises InputError.
+    """
+    if name in TRAINED_HERE:
+        return train_here(name, examples, points, seed, on_progress)
+    return read_run(name, examples, points)
+
+
+def train_here(name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress) -> Subject:
+    """An MLP on the digits with the repository's own parts, its weights kept after every epoch."""
+    kind = TRAINED_HERE[name]
+    sets, inputs = digits_as_seen()
+    net = small_net(kind.activation, kind.init, seed)
+    loss, labels = CrossEntropy(), sets.train.labels
+    l2 = L2(kind.l2, examples=len(labels))
+    optimizer = make_optimizer(net, Momentum, lr=ETA, weight_decay=l2.weight_decay, momentum=GAMMA)
+    kept = [Kept(0, flat(weights_of(net)).clone())]
+    batches = GlobalBatchSampler(len(labels), BATCH, seed=seed, shuffle=True)
+    for epoch in range(EPOCHS):
+        batches.set_epoch(epoch)
+        for part in batches:
+            train_step(net, loss, optimizer, inputs[0][part.pairs], labels[part.pairs])
+        kept.append(Kept(epoch + 1, flat(weights_of(net)).clone()))
+        on_progress(epoch + 1, EPOCHS)
+    net.eval()
+    with torch.inference_mode():
+        wrong = float((net(inputs[1]).argmax(1) != sets.test.labels).double().mean())
+    count = how_many(net, (1, SIDE, SIDE), len(labels), examples, points)
+    some = spread(len(labels), count)
+    return Subject(
+        name, net, loss, inputs[0][some], labels[some], len(labels), min(count, MOST_CURVED), tuple(kept),
+        ETA, GAMMA, wrong, None, True,
+    )  # fmt: skip
+
+
+def digits_as_seen() -> tuple[DataSplits, tuple[Tensor, Tensor]]:
+    """The digits, and the inputs of training and test as a network sees them: float32 (N, 1, 8, 8)."""
+    sets = digits.load()
+    seen = NoAugmentation(SIDE)
+    seen.mean = channel_mean(sets.train.all_images)
+    return sets, (seen.test(sets.train.all_images), seen.test(sets.test.all_images))
+
+
+def small_net(activation: str, init: str, seed: int) -> MLP:
+    """64-64-64-10; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MLP((1, SIDE, SIDE), 10, hidden=HIDDEN, activation=activation, init=init)
+
+
+def read_run(name: str, examples: int | None, points: int) -> Subject:
+    """The network of a run (its best checkpoint) or of a checkpoint, with the run's own data. Raises InputError."""
+    trained = trained_of(name)
+    facts, cfg, net = trained.saved.facts, trained.cfg, trained.net.float()
+    if not all(torch.isfinite(weight).all() for weight in net.parameters()):
+        raise InputError(f"run={name} has weights that are not finite numbers; there is no loss around them.")
+    shape = tuple(facts.input_shape)
+    data = read_data(cfg, input_size=shape[-1] if len(shape) == 3 else None, may_fetch=False)
+    if data.input_shape != shape or list(data.classes) != facts.classes:
+        raise InputError(
+            f"run={name} was trained on inputs of {list(shape)} in {len(facts.classes)} classes, and its data are now "
+            f"of {list(data.input_shape)} in {len(data.classes)}."
+        )
+    if data.augmentation is not None:
+        data.augmentation.mean = torch.tensor(facts.mean)
+    train = data.sets.train
+    count = how_many(net, shape, len(train), examples, points)
+    some = spread(len(train), count)
+    results = results_of(trained)
+    optim = cfg.optim
+    return Subject(
+        name,
+        net,
+        trained.loss,
+        seen(data, train, some),
+        train.labels[some],
+        len(train),
+        min(count, clamp(CURVATURE / multiplications(net, shape), LEAST_CURVED, MOST_CURVED)),
+        tuple(kept_by(name, trained)),
+        float(optim.lr),
+        float(optim.get("momentum") or 0.0),
+        results.get("test/top1_error") if results.get("test/epoch") == trained.saved.progress.epochs else None,
+        recorded(trained, data, results, shape),
+        False,
+    )
+
+
+def trained_of(name: str) -> Trained:
+    """Raises InputError in terms of `run`."""
+    try:
+        return read_trained(name)
+    except InputError as error:
+        here = f"; {', '.join(TRAINED_HERE)} are trained here" if not Path(name).expanduser().exists() else ""
+        text = str(error).replace(f"ckpt={name}", f"run={name}").removesuffix(".")
+        raise InputError(f"{text}{here}.") from error
+
+
+def results_of(trained: Trained) -> dict:
+    """What the run wrote down, where the checkpoint still lies in its directory."""
+    path = trained.saved.path
+    return (read_results(path.parent.parent) or {}) if path.parent.name == CHECKPOINTS.name else {}
+
+
+def recorded(trained: Trained, data: ImageData, results: dict, shape: tuple[int, ...]) -> Recorded | None:
+    """The loss in results.json that is of these very weights, in evaluation mode: of the last epoch's validation, or of
+    the test. None where there is none, or where it would take long to measure."""
+    progress = trained.saved.progress
+    choices = {"val": ("epoch", data.sets.val), "test": ("test/epoch", data.sets.test)}
+    for name, (epoch, images) in choices.items():
+        loss = results.get(f"{name}/loss")
+        if loss is None or not len(images) or results.get(epoch) != progress.epochs or progress.batches:
+            continue
+        if len(images) * multiplications(trained.net, shape) > CHECK:
+            continue
+        exact = results.get("precision") == "float32" and results.get("device") == "CPU"
+        again = 0.0
+        for part in torch.arange(len(images)).split(1024):
+            pair = seen(data, images, part), images.labels[part]
+            again += float(losses(trained.net, trained.loss, pair, [], torch.zeros(1, 0).numpy())[0]) * len(part)
+        return Recorded(f"{name}/loss", loss, again / len(images), 1e-5 if exact else 0.02)
+    return None
+
+
+def seen(data: ImageData, images: ImageSet, some: Tensor) -> Tensor:
+    """What the network sees of the examples at `some`: the one view of validation."""
+    chosen = images.some(some)
+    return data.augmentation.test(chosen) if data.augmentation is not None else chosen
+
+
+def kept_by(name: str, trained: Trained) -> Iterator[Kept]:
+    """The checkpoints that lie beside this one, in the order of their epochs: best and last, and whatever else the run
+    was told to keep. Those of other networks, and what cannot be read, are passed over."""
+    own = flat(weights_of(trained.net))
+    found = {epoch_of(trained.saved.progress): own}
+    for file in sorted(trained.saved.path.parent.glob("*.ckpt")):
+        try:
+            saved = checkpoint.read(str(file))
+        except InputError:
+            continue
+        shapes = {name: weight.shape for name, weight in trained.net.named_parameters()}
+        if {name: weight.shape for name, weight in saved.weights.items() if name in shapes} != shapes:
+            continue
+        found.setdefault(epoch_of(saved.progress), flat({name: saved.weights[name].float() for name in shapes}))
+    for epoch in sorted(found):
+        yield Kept(epoch, found[epoch])
+
+
+def epoch_of(progress: checkpoint.Progress) -> float:
+    """Within an epoch, some half: a checkpoint does not say of how many batches."""
+    return progress.epochs + 0.5 * (progress.batches > 0)
+
+
+def how_many(net: nn.Module, shape: tuple[int, ...], there: int, asked: int | None, points: int) -> int:
+    """Examples of the surface. Raises InputError for more than there are."""
+    if asked is None:
+        each = multiplications(net, shape, stacked=dense_layers(net) is not None)
+        return min(there, clamp(PLANE / (points**2 * each), LEAST_EXAMPLES, MOST_EXAMPLES))
+    if not 2 <= asked <= there:
+        raise InputError(f"examples={asked} has to be from 2 to the {there:,} training examples there are.")
+    return asked
+
+
+def multiplications(net: nn.Module, shape: tuple[int, ...], stacked: bool = False) -> int:
+    """Of one example; stacked: without the first layer, which is computed once for all settings of the weights."""
+    first, *rest = [layer.connections for layer in summarize(net, shape)]
+    return sum(rest) + (0 if stacked else first) + 1
+
+
+def clamp(value: float, least: int, most: int) -> int:
+    return int(min(max(value, least), most))
