@@ -337,8 +337,8 @@ def oracles(found: Measured, say: Say) -> tuple[Oracle, ...]:
             max(one.half_mse for one in found.gradients),
             1e-6,
             say(
-                "this repository's half MSE (mean over n, float32): largest difference",
-                "el ½ MSE de este repositorio (media de n, float32): mayor diferencia",
+                "this repository's half MSE (a mean over n): largest difference",
+                "el ½ MSE de este repositorio (media de n): mayor diferencia",
             ),
         ),
         Oracle(
