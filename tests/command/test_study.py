@@ -84,7 +84,7 @@ def test_a_study_leaves_figures_numbers_and_a_paragraph(tmp_path, capsys):
 
 
 def test_a_mistake_that_only_the_study_can_see_leaves_no_folder(tmp_path):
-    with pytest.raises(InputError, match="has to be two numbers"):
+    with pytest.raises(InputError, match="give two numbers"):
         front.study(["gradient_descent", "start=[1,2,3]", "logger=none", f"run_dir={tmp_path / 'new'}"])
     assert not (tmp_path / "new").exists()
 
