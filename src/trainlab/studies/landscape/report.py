@@ -213,9 +213,9 @@ def of_smoothness(views: Sequence[View], say: Say) -> str:
         for view in views
     )
     return say(
-        f"“Not even smooth”: the bend of J along random directions, measured over {KINK_SCALE:g} lengths of the weights "
-        f"and by the Hessian, dᵀHd, is {each}. Where the first is larger, it is made by the kinks of ReLUs, which no "
-        "second derivative sees.",
+        f"“Not even smooth”: the bend of J along random directions, measured over {KINK_SCALE:g} lengths of the "
+        f"weights and by the Hessian, dᵀHd, is {each}. Where the first is larger, it is made by the kinks of "
+        "ReLUs, which no second derivative sees.",
         f"«Ni siquiera suave»: la curvatura de J según direcciones al azar, medida a lo largo de {KINK_SCALE:g} "
         f"longitudes de los pesos y con la hessiana, dᵀHd, es {each}. Donde la primera es mayor, la hacen los quiebres "
         "de las ReLU, que ninguna segunda derivada ve.",
