@@ -130,6 +130,8 @@ def relief(figure: Figure, place: Any, plane: Plane, scale: Normalize, say: Say)
     axes.plot_surface(
         x, y, heights, facecolors=COLOURS(scale(loss)), rcount=101, ccount=101, linewidth=0, shade=True
     )  # fmt: skip
+    ends = (scale.vmin, scale.vmax)
+    axes.set_zlim(*(np.log10(ends) if logarithmic else ends))
     axes.zaxis.set_major_formatter(lambda value, _: number(float(f"{10**value if logarithmic else value:.2g}")))
     axes.zaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, integer=logarithmic))
     for axis in (axes.xaxis, axes.yaxis):
@@ -166,7 +168,7 @@ def path_on_its_plane(
     above.legend(frameon=False)
     below.plot(epochs, 100 * away, color=BLUE, marker="o", markersize=4)
     below.set_ylim(bottom=0)
-    below.set_title(say("distance to the plane, % of the way", "distancia al plano, % del camino"))
+    below.set_title(say("distance to the plane, % of the longest way", "distancia al plano, % del mayor trecho"))
     below.set_xlabel(say("epochs", "épocas"))
     for one in (above, below):
         one.grid(axis="y")

@@ -16,10 +16,6 @@ from torch import Tensor, nn
 
 Weights = Mapping[str, Tensor]  # the parameters of a network, or a direction for each, by their names
 
-# What a walk of many small random steps would show: of its squared distance from its end, the share of the plane of
-# its two principal directions. The eigenvalues of the kernel min(s, t) on [0, 1] are 1/((k − ½)π)², their sum is ½.
-OF_A_RANDOM_WALK = 8 / np.pi**2 * (1 + 1 / 9)
-
 
 def weights_of(net: nn.Module) -> dict[str, Tensor]:
     """The parameters by their names, without gradients: not copies."""
@@ -117,3 +113,15 @@ def principal_plane(path: Tensor, end: Tensor) -> PrincipalPlane:
     away = (offsets - places @ directions).norm(dim=1)
     explained = sizes[:2].square() / sizes.square().sum()
     return PrincipalPlane(directions, explained.numpy(), places.numpy(), away.numpy(), offsets.norm(dim=1).numpy())
+
+
+def of_a_random_walk(steps: int) -> float:
+    """What two principal directions explain of a walk of so many steps, all of one length and at right angles, as
+    random ones in many dimensions nearly are: 1 for two steps, and 8/π² (1 + 1/9) = 90 % for many.
+
+    Its squared distances from the end have the matrix min(i, j); Antognini and Sohl-Dickstein 2018 say it of centred
+    walks.
+    """
+    count = np.arange(1, steps + 1)
+    sizes = np.linalg.eigvalsh(np.minimum.outer(count, count).astype(float))
+    return float(sizes[-2:].sum() / sizes.sum())

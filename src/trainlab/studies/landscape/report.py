@@ -11,8 +11,8 @@ import numpy as np
 
 from trainlab.recording.section import Say
 from trainlab.studies.landscape.curvature import Edge
-from trainlab.studies.landscape.directions import OF_A_RANDOM_WALK, flat, length, weights_of
-from trainlab.studies.landscape.view import BETWEEN, HALF, TOP, View
+from trainlab.studies.landscape.directions import flat, length, of_a_random_walk, weights_of
+from trainlab.studies.landscape.view import BETWEEN, HALF, KINK_SCALE, TOP, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,6 +105,8 @@ def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
             "lambda_min_at_start": view.smallest_at_start,
             "eigenvector_in_plane": view.in_plane[0],
             "path_in_plane": view.in_plane[1],
+            "bend_seen": view.bend[0],
+            "bend_of_hessian": view.bend[1],
         }
         if view.spectrum is not None:
             own["hessian_examples"] = view.subject.curved
@@ -126,7 +128,7 @@ def numbers_of_path(view: View) -> dict[str, float | None]:
     own: dict[str, float | None] = {
         "explained_1": float(path.principal.explained[0]),
         "explained_2": float(path.principal.explained[1]) if len(path.principal.explained) > 1 else 0.0,
-        "explained_of_a_random_walk": OF_A_RANDOM_WALK,
+        "explained_of_a_random_walk": of_a_random_walk(len(path.epochs) - 1),
     }
     for epoch, loss, away, far in zip(
         path.epochs, path.loss, path.principal.away, path.principal.from_end, strict=True
@@ -143,6 +145,7 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
     started = [view for view in views if view.smallest_at_start is not None]
     if started:
         said.append(of_convexity(started, say))
+    said.append(of_smoothness(views, say))
     if len(views) == 2:
         said.append(of_two(views, say))
     for view in views:
@@ -150,11 +153,12 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
     if edges:
         said.append(of_edges(edges, say))
     if len(views) == 1 and views[0].path is None:
+        count = len(views[0].subject.kept)
         said.append(
             say(
-                "The path of this run cannot be drawn: that takes three different checkpoints in one folder, and the "
-                "networks that are trained here (run=relu) keep theirs.",
-                "El camino de esta corrida no puede dibujarse: hacen falta tres checkpoints distintos en una carpeta; "
+                f"A path takes checkpoints along the way, and beside this one there are {count - 1} others; "
+                "the networks that are trained here (run=relu) keep theirs.",
+                f"Un camino necesita checkpoints a lo largo del entrenamiento, y junto a este hay otros {count - 1}; "
                 "las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
         )
@@ -196,6 +200,25 @@ def of_convexity(views: Sequence[View], say: Say) -> str:
         "La clase dice que la función objetivo no es convexa, y tiene razón: el menor valor propio hallado de la "
         f"hessiana vale {starts} donde comienza el entrenamiento y {ends} donde termina. Pero «la realidad es mucho "
         f"peor» no es lo que pasa con estos dígitos: SGD con momentum baja sin quedar pegado, hasta J = {losses}.",
+    )
+
+
+def of_smoothness(views: Sequence[View], say: Say) -> str:
+    """What is left of the bend where the Hessian is asked, which knows nothing of kinks."""
+    each = "; ".join(
+        say(
+            f"{view.bend[0]:.3g} and {view.bend[1]:.3g} ({name_of(view)})",
+            f"{view.bend[0]:.3g} y {view.bend[1]:.3g} ({name_of(view)})",
+        )
+        for view in views
+    )
+    return say(
+        f"“Not even smooth”: the bend of J along random directions, measured over {KINK_SCALE:g} lengths of the "
+        f"weights and by the Hessian, dᵀHd, is {each}. Where the first is larger, it is made by the kinks of "
+        "ReLUs, which no second derivative sees.",
+        f"«Ni siquiera suave»: la curvatura de J según direcciones al azar, medida a lo largo de {KINK_SCALE:g} "
+        f"longitudes de los pesos y con la hessiana, dᵀHd, es {each}. Donde la primera es mayor, la hacen los quiebres "
+        "de las ReLU, que ninguna segunda derivada ve.",
     )
 
 
@@ -242,29 +265,34 @@ def signed(value: float) -> str:
 
 
 def share(value: float) -> str:
-    return f"{100 * value:.2g} %"
+    return f"{100 * value:.1f} %" if value > 0.01 else f"{100 * value:.2g} %"
 
 
 def of_path(view: View, say: Say) -> str:
     assert view.path is not None
     path, principal = view.path, view.path.principal
-    both = 100 * principal.explained[:2].sum()
+    both, first = (100 * float(principal.explained[:count].sum()) for count in (2, 1))
+    count, walk = len(path.epochs), 100 * of_a_random_walk(len(path.epochs) - 1)
+    text = say(
+        f"The path of {count} checkpoints: its two principal directions explain {both:.1f} % of the squared distances "
+        f"from the network, {first:.1f} % the first alone",
+        f"El camino de {count} puntos: sus dos direcciones principales explican el {both:.1f} % de las distancias al "
+        f"cuadrado desde la red, la primera sola el {first:.1f} %",
+    )
+    if count == 3:
+        return text + say("; three points always lie in a plane.", "; tres puntos siempre están en un plano.")
     furthest = int(np.argmax(principal.away))
     apart = int(np.argmax(np.abs(np.log(np.maximum(path.shown, 1e-300) / np.maximum(path.loss, 1e-300)))))
-    return say(
-        f"The path of {len(path.epochs)} checkpoints: its two principal directions explain {both:.1f} % of the squared "
-        f"distances from the end, {100 * principal.explained[0]:.1f} % the first alone. That is less than it seems: a "
-        f"random walk would have {100 * OF_A_RANDOM_WALK:.0f} %. After {path.epochs[furthest]:g} epochs the weights "
-        f"are {principal.away[furthest]:.3f} away from the plane, furthest of all "
-        f"({principal.from_end[furthest]:.3f} from the end), so that the contours under the path are not quite its own: "
-        f"after {path.epochs[apart]:g} epochs the plane shows J = {path.shown[apart]:.3g}, and it is {path.loss[apart]:.3g}.",
-        f"El camino de {len(path.epochs)} puntos: sus dos direcciones principales explican el {both:.1f} % de las "
-        f"distancias al cuadrado desde el final, la primera sola el {100 * principal.explained[0]:.1f} %. Es menos de "
-        f"lo que parece: una caminata al azar tendría el {100 * OF_A_RANDOM_WALK:.0f} %. Tras "
-        f"{path.epochs[furthest]:g} épocas los pesos están a {principal.away[furthest]:.3f} del plano, más lejos que "
-        f"nunca (a {principal.from_end[furthest]:.3f} del final), así que las curvas bajo el camino no son del todo "
-        f"suyas: tras {path.epochs[apart]:g} épocas el plano muestra J = {path.shown[apart]:.3g} y vale "
-        f"{path.loss[apart]:.3g}.",
+    away, far = principal.away[furthest], principal.from_end[furthest]
+    return text + say(
+        f". That is less than it seems: a random walk of as many steps would have {walk:.0f} %. After "
+        f"{path.epochs[furthest]:g} epochs the weights are {away:.3f} away from the plane, furthest of all ({far:.3f} "
+        "from the network), so that the contours under the path are not quite its own: after "
+        f"{path.epochs[apart]:g} epochs the plane shows J = {path.shown[apart]:.3g}, and it is {path.loss[apart]:.3g}.",
+        f". Es menos de lo que parece: una caminata al azar de otros tantos pasos tendría el {walk:.0f} %. Tras "
+        f"{path.epochs[furthest]:g} épocas los pesos están a {away:.3f} del plano, más lejos que nunca (a {far:.3f} de "
+        "la red), así que las curvas bajo el camino no son del todo suyas: tras "
+        f"{path.epochs[apart]:g} épocas el plano muestra J = {path.shown[apart]:.3g} y vale {path.loss[apart]:.3g}.",
     )
 
 
@@ -310,10 +338,10 @@ def of_two(views: Sequence[View], say: Say) -> str:
     sharpness = [float(view.spectrum.values[-1]) for view in views if view.spectrum is not None]
     if len(sharpness) == 2 and (first > second) != (sharpness[0] > sharpness[1]):
         text += say(
-            f" By λ₁ it is the other way round, {sharpness[0]:.3g} and {sharpness[1]:.3g}: λ₁ is per unit of length, and "
-            "a unit is more for shorter weights, which is why the directions are normalised.",
-            f" Según λ₁ es al revés, {sharpness[0]:.3g} y {sharpness[1]:.3g}: λ₁ es por unidad de longitud, y una unidad "
-            "es más para pesos más cortos; por eso se normalizan las direcciones.",
+            f" By λ₁ it is the other way round, {sharpness[0]:.3g} and {sharpness[1]:.3g}: λ₁ is per unit of length, "
+            "and a unit is more for shorter weights, which is why the directions are normalised.",
+            f" Según λ₁ es al revés, {sharpness[0]:.3g} y {sharpness[1]:.3g}: λ₁ es por unidad de longitud, y una "
+            "unidad es más para pesos más cortos; por eso se normalizan las direcciones.",
         )
     return text + say(
         " One seed is one network of each: try seed=1.", " Una semilla es una sola red de cada una: pruebe seed=1."

@@ -35,6 +35,9 @@ BETWEEN = "between:"
 RAYS, PLACES = 10, 31  # random directions from the network, and places along each
 HALF = 0.5  # of the length of its weights: where networks are compared
 MARGIN = 0.25  # around a path, as a share of its extent
+NARROWEST = 0.25  # an axis, as a share of the other
+FEW = 3  # other checkpoints, of which a path is drawn without being asked for: two lie in a plane whatever they are
+KINK_SCALE, BENDS = 0.05, 5  # lengths of the weights, about one step of the drawn plane; and directions
 TOP = 5  # eigenvalues shown
 LANCZOS, LEAST_LANCZOS = 60, 12  # products
 SHARE_OF_MEMORY = 0.25  # for the vectors of Lanczos
@@ -74,7 +77,9 @@ class Path:
 class View:
     """middle: the loss at the network. surface: on the plane that was asked for. other: where on it the other network
     is, of `between`. spectrum: of the Hessian, None where the network is too large. in_plane: the share of the squared
-    length of the eigenvector of λ_max, and of the way from the first kept weights, that lies in the plane.
+    length of the eigenvector of λ_max, and of the way from the first kept weights, that lies in the plane. bend: the
+    curvature along a random direction as long as the weights: from the loss KINK_SCALE away, and dᵀHd of the Hessian,
+    which does not see the kinks of ReLUs.
     """
 
     subject: Subject
@@ -86,6 +91,7 @@ class View:
     smallest_at_start: float | None
     path: Path | None
     in_plane: tuple[float | None, float | None]
+    bend: tuple[float, float]
 
 
 class Stages:
@@ -133,6 +139,7 @@ def view_of(subject: Subject, kind: str, points: int, span: float, seed: int, st
             None if spectrum is None else share_in(plane, spectrum.vectors[-1]),
             share_in(plane, subject.kept[0].weights - flat(weights_of(net))) if started else None,
         ),
+        bend=bend_of(subject, seed),
     )
 
 
@@ -148,11 +155,26 @@ def spectrum_of(subject: Subject, weights: torch.Tensor) -> Spectrum | None:
     return lanczos(product, start, top=TOP, bottom=1, most=min(LANCZOS, room), tolerance=1e-6)
 
 
+def bend_of(subject: Subject, seed: int) -> tuple[float, float]:
+    """Means over BENDS directions, of the examples of the Hessian."""
+    function = loss_at(subject.net, subject.loss, subject.inputs[: subject.curved], subject.labels[: subject.curved])
+    base = weights_of(function.net)
+    product = function.hessian_at(function.theta)
+    seen, known = [], []
+    for draw in range(BENDS):
+        direction = flat(filter_normalised(gaussian(base, 2_000_000 + BENDS * seed + draw), base))
+        known.append(float(direction @ product(direction)))
+        with torch.no_grad():
+            values = [float(function(function.theta + h * direction)) for h in (-KINK_SCALE, 0.0, KINK_SCALE)]
+        seen.append((values[0] - 2 * values[1] + values[2]) / KINK_SCALE**2)
+    return float(np.mean(seen)), float(np.mean(known))
+
+
 def way_of(subject: Subject, kind: str) -> PrincipalPlane | None:
     """None where too few weights were kept. Raises InputError where the path was asked for."""
     own = flat(weights_of(subject.net))
     others = [kept for kept in subject.kept if not torch.equal(kept.weights, own)]
-    if len(others) >= 2:
+    if len(others) >= (2 if kind == "pca" else FEW):
         return principal_plane(torch.stack([kept.weights for kept in subject.kept]), own)
     if kind == "pca":
         raise InputError(
@@ -179,9 +201,10 @@ def path_of(
 def around(places: np.ndarray, points: int, span: float) -> list[np.ndarray]:
     """Axes with the places (T, 2) and some room around them."""
     axes = []
+    least = NARROWEST * np.ptp(places, axis=0).max()
     for column in places.T:
         low, high = column.min(), column.max()
-        middle, half = (low + high) / 2, max(high - low, 1e-12) / 2 * (1 + 2 * MARGIN) * span
+        middle, half = (low + high) / 2, max(high - low, least) / 2 * (1 + 2 * MARGIN) * span
         axes.append(np.linspace(middle - half, middle + half, points))
     return axes
 
