@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainlab.augment import NoAugmentation, channel_mean
 from trainlab.data.batches import GlobalBatchSampler
-from trainlab.data.image_set import ImageSet, DataSplits, spread
+from trainlab.data.image_set import DataSplits, ImageSet, spread
 from trainlab.data.module import ImageData
 from trainlab.data.sources import digits
 from trainlab.errors import InputError
