@@ -156,10 +156,10 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
         count = len(views[0].subject.kept)
         said.append(
             say(
-                f"A path takes checkpoints along the way, and beside this one there are {count - 1} others; "
-                "the networks that are trained here (run=relu) keep theirs.",
-                f"Un camino necesita checkpoints a lo largo del entrenamiento, y junto a este hay otros {count - 1}; "
-                "las redes que se entrenan aquí (run=relu) guardan los suyos.",
+                f"A path takes checkpoints along the way, and this folder has {count} different ones in all; the networks "
+                "that are trained here (run=relu) keep theirs.",
+                "Un camino necesita checkpoints a lo largo del entrenamiento, y esta carpeta tiene en total "
+                f"{count} distintos; las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
         )
     return said
@@ -417,8 +417,10 @@ def draw_path(view: View, say: Say) -> Figure:
         f"The training path: this plane explains {both:.1f} % of it",
         f"El camino del entrenamiento: este plano explica un {both:.1f} %",
     )
-    begin = tuple(map(float, principal.places[0]))
-    marks = [(say("the network", "la red"), 0.0, 0.0), (say("start", "inicio"), begin[0], begin[1])]
+    end = 0 if principal.from_end[0] > 0 else -1  # of a run it may be that the best is the first one kept
+    text = say(f"epoch {path.epochs[end]:g}", f"época {path.epochs[end]:g}")
+    x, y = map(float, principal.places[end])
+    marks = [(say("the network", "la red"), 0.0, 0.0), (text, x, y)]
     plane = Plane(title, path.surface.x, path.surface.y, path.surface.loss, first, second, marks, principal.places)
     return path_on_its_plane(plane, path.epochs, path.loss, path.shown, principal.away / principal.from_end.max(), say)
 

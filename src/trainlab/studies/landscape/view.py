@@ -32,7 +32,7 @@ from trainlab.studies.landscape.surface import Surface, losses, surface
 KINDS = ("random", "pca", "hessian")
 BETWEEN = "between:"
 
-RAYS, PLACES = 10, 31  # random directions from the network, and places along each
+RAYS, PLACES = 10, 23  # random directions from the network, and places along each
 HALF = 0.5  # of the length of its weights: where networks are compared
 MARGIN = 0.25  # around a path, as a share of its extent
 NARROWEST = 0.25  # an axis, as a share of the other
