@@ -229,7 +229,7 @@ def rays_and_eigenvalues(every: Sequence[Around], say: Say) -> Figure:
     right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     right.yaxis.set_major_formatter(lambda value, _: number(value))
     right.grid(axis="y")
-    if not alone or len(right.lines):
+    if known and (not alone or len(right.lines)):
         right.legend(frameon=False, fontsize=14)
     return figure
 

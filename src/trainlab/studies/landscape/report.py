@@ -105,8 +105,8 @@ def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
             "lambda_min_at_start": view.smallest_at_start,
             "eigenvector_in_plane": view.in_plane[0],
             "path_in_plane": view.in_plane[1],
-            "bend_seen": view.bend[0],
-            "bend_of_hessian": view.bend[1],
+            "bend_seen": view.bend[0] if view.bend else None,
+            "bend_of_hessian": view.bend[1] if view.bend else None,
         }
         if view.spectrum is not None:
             own["hessian_examples"] = view.subject.curved
@@ -145,7 +145,9 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
     started = [view for view in views if view.smallest_at_start is not None]
     if started:
         said.append(of_convexity(started, say))
-    said.append(of_smoothness(views, say))
+    bent = [view for view in views if view.bend is not None]
+    if bent:
+        said.append(of_smoothness(bent, say))
     if len(views) == 2:
         said.append(of_two(views, say))
     for view in views:
@@ -156,8 +158,8 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
         count = len(views[0].subject.kept)
         said.append(
             say(
-                f"A path takes checkpoints along the way, and this folder has {count} different ones in all; the networks "
-                "that are trained here (run=relu) keep theirs.",
+                f"A path takes checkpoints along the way, and this folder has {count} different ones in all; the "
+                "networks that are trained here (run=relu) keep theirs.",
                 "Un camino necesita checkpoints a lo largo del entrenamiento, y esta carpeta tiene en total "
                 f"{count} distintos; las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
@@ -211,6 +213,7 @@ def of_smoothness(views: Sequence[View], say: Say) -> str:
             f"{view.bend[0]:.3g} y {view.bend[1]:.3g} ({name_of(view)})",
         )
         for view in views
+        if view.bend is not None
     )
     return say(
         f"“Not even smooth”: the bend of J along random directions, measured over {KINK_SCALE:g} lengths of the "
