@@ -111,6 +111,7 @@ def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
         if view.spectrum is not None:
             own["hessian_examples"] = view.subject.curved
             own["lambda_min"] = float(view.spectrum.values[0])
+            own["lambda_1_residual"] = float(view.spectrum.residuals[-1])
             own |= {f"lambda_{k}": float(value) for k, value in enumerate(view.spectrum.top(TOP), 1)}
         if view.path is not None:
             own |= numbers_of_path(view)
@@ -158,10 +159,10 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
         count = len(views[0].subject.kept)
         said.append(
             say(
-                f"A path takes checkpoints along the way, and this folder has {count} different ones in all; the "
-                "networks that are trained here (run=relu) keep theirs.",
-                "Un camino necesita checkpoints a lo largo del entrenamiento, y esta carpeta tiene en total "
-                f"{count} distintos; las redes que se entrenan aquí (run=relu) guardan los suyos.",
+                f"A path takes checkpoints along the way; different ones in this folder: {count}. The networks that are "
+                "trained here (run=relu) keep theirs.",
+                "Un camino necesita checkpoints a lo largo del entrenamiento; distintos en esta carpeta: "
+                f"{count}. Las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
         )
     return said
@@ -244,6 +245,8 @@ def of_curvature(view: View, say: Say) -> str:
             f"{name}: su hessiana se omite, pues no hay memoria para los vectores de Lanczos.",
         )
     top = ", ".join(f"{value:.3g}" for value in spectrum.top(TOP))
+    if spectrum.residuals[-TOP] > 0.01 * spectrum.values[-TOP]:
+        top += say(" or more (memory or time ended the search)", " o más (la memoria o el tiempo acabó la búsqueda)")
     count, edge = len(flat(weights_of(view.subject.net))), view.subject.edge
     text = say(
         f"{name}: the largest eigenvalues of its Hessian are {top}; with its η = {view.subject.eta:g} and "

@@ -40,7 +40,7 @@ FEW = 3  # other checkpoints, of which a path is drawn without being asked for: 
 KINK_SCALE, BENDS = 0.05, 5  # lengths of the weights, about one step of the drawn plane; and directions
 TOP = 5  # eigenvalues shown
 LANCZOS, LEAST_LANCZOS = 60, 12  # products
-SHARE_OF_MEMORY = 0.25  # for the vectors of Lanczos
+SHARE_OF_MEMORY = 0.15  # for the vectors of Lanczos
 
 
 @dataclass(frozen=True)
