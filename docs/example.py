@@ -22,7 +22,7 @@ print(table[["model", "optim", "test/top1_error", "test/loss", "parameters", "se
 # %% The better one, to be asked. It takes paths, Pillow's images or uint8 arrays (N, C, H, W) of any size.
 from sklearn.datasets import load_digits  # noqa: E402
 
-best = table.sort_values("best").iloc[0]  # by the validation error: the test set chooses nothing
+best = table.sort_values("best/val/top1_error").iloc[0]  # by the validation error: the test set chooses nothing
 network = trainlab.load(best["folder"])
 digits = load_digits()
 images = (digits.images[:8, None] * (255 / 16)).round().astype("uint8")

@@ -42,7 +42,7 @@ def assembled(*options):
 def seen(images, ids, augmentation, epoch):
     """float32: the mean subtracted, padded, cut and turned picture by picture."""
     pictures = images[ids].float() / 255 - augmentation.mean[:, None, None]
-    if augmentation.side != images.shape[-1] or not hasattr(augmentation, "padding"):
+    if augmentation.resize_to != images.shape[-1] or not hasattr(augmentation, "padding"):
         return pictures
     room, side = augmentation.padding, augmentation.size
     cut = []

@@ -79,8 +79,10 @@ def test_the_weights_are_read_back_by_the_safetensors_library(runs, tmp_path):
 def test_a_file_that_says_something_else_is_not_written(runs, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    prepare = exporting.Exported.prepare
-    monkeypatch.setattr(exporting.Exported, "prepare", lambda self, images, colours=None: prepare(self, images) * 1.1)
+    normalize = exporting.Exported.normalize
+    monkeypatch.setattr(
+        exporting.Exported, "normalize", lambda self, images, colours=None: normalize(self, images) * 1.1
+    )
     with pytest.raises(RunError, match="nothing was written"):
         export([runs("mlp"), "--onnx", str(tmp_path / "out.onnx")])
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -280,7 +282,8 @@ def test_how_many_examples_fit_into_the_time():
     mlp, conv = MLP((1, 28, 28), 10, hidden=(256, 256)), ConvNet((3, 32, 32), 10)
     assert how_many(mlp, (1, 28, 28), 54_000, None, 51) == 10_000
     assert how_many(mlp, (1, 28, 28), 500, None, 51) == 500
-    assert 32 <= how_many(conv, (3, 32, 32), 45_000, None, 51) < 100
+    assert how_many(conv, (3, 32, 32), 45_000, None, 51) == 32
+    assert 32 < how_many(conv, (3, 32, 32), 45_000, None, 11) < 200
     assert how_many(conv, (3, 32, 32), 45_000, 200, 51) == 200
     for wrong in (0, 1, 501):
         with pytest.raises(InputError, match=f"examples={wrong}"):
@@ -343,6 +346,29 @@ def test_the_whole_study_on_networks_that_are_trained_here():
     assert len(both.section.rows) == 2
     for draw in (*finding.section.figures.values(), *both.section.figures.values()):
         assert draw() is not None
+
+
+def test_without_memory_for_its_vectors_the_hessian_is_left_out(monkeypatch):
+    monkeypatch.setattr("trainlab.studies.landscape.view.free_memory", lambda: 1e5)
+    monkeypatch.setattr("trainlab.studies.landscape.network.EPOCHS", 1)
+    finding = study(run="relu,l2", points=5, examples=20)
+    assert "1/lambda_1" not in finding.numbers
+    assert "second_difference" not in {oracle.name for oracle in finding.oracles}
+    assert finding.section.figures["curvature"]() is not None
+    assert any("no memory" in sentence for sentence in finding.section.sentences)
+    with pytest.raises(InputError, match="directions=hessian"):
+        study(run="relu,l2", points=5, examples=20, directions="hessian")
+
+
+def test_what_is_no_number_is_drawn_around():
+    from trainlab.figures.studies.landscape import Plane, beside, contours_and_relief
+
+    x = np.linspace(-1, 1, 5)
+    loss = np.where(np.hypot(*np.meshgrid(x, x)) > 1, np.nan, 1.0)
+    loss[0, 0] = np.inf
+    plane = Plane("a", x, x, loss, "x", "y", [("here", 0.0, 0.0)])
+    for figure in (contours_and_relief(plane, speaker("en")), beside("b", [plane, plane], speaker("es"), False)):
+        figure.savefig(io.BytesIO(), format="png", dpi=20)
 
 
 @pytest.mark.run

@@ -161,13 +161,14 @@ def path_on_its_plane(
     above.plot(epochs, loss, color=BLUE, marker="o", markersize=4, label=say("of the network", "de la red"))
     label = say("of its shadow on the plane", "de su sombra en el plano")
     above.plot(epochs, shown, color=VERMILLION, linestyle="--", label=label)
-    above.set_yscale("log")
+    if loss.max() > STEEP * loss.min() > 0:
+        above.set_yscale("log")
+        above.yaxis.set_minor_formatter(lambda value, _: "")
     above.yaxis.set_major_formatter(lambda value, _: number(value))
-    above.yaxis.set_minor_formatter(lambda value, _: "")
     above.set_title(say("loss J", "pérdida J"))
     above.legend(frameon=False)
     below.plot(epochs, 100 * away, color=BLUE, marker="o", markersize=4)
-    below.set_ylim(bottom=0)
+    below.set_ylim(0, max(1.0, 110 * away.max()))
     below.set_title(say("distance to the plane, % of the longest way", "distancia al plano, % del mayor trecho"))
     below.set_xlabel(say("epochs", "épocas"))
     for one in (above, below):
@@ -228,7 +229,7 @@ def rays_and_eigenvalues(every: Sequence[Around], say: Say) -> Figure:
     right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     right.yaxis.set_major_formatter(lambda value, _: number(value))
     right.grid(axis="y")
-    if not alone or len(right.lines):
+    if known and (not alone or len(right.lines)):
         right.legend(frameon=False, fontsize=14)
     return figure
 

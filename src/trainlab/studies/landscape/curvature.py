@@ -81,8 +81,8 @@ class Spectrum:
     """What Lanczos's method found at both ends of a symmetric matrix.
 
     values: float64 (k,), ascending: within the true range, so that a negative one proves a negative eigenvalue.
-    residuals: (k,), ‖Hv − λv‖: some eigenvalue lies at most so far away. vectors: float64 (k, P). Of an eigenvalue
-    that occurs several times one copy is found.
+    residuals: (k,), ‖Hv − λv‖: some eigenvalue lies at most so far away. vectors: float64 (top, P), of the largest,
+    the very largest last. Of an eigenvalue that occurs several times one copy is found.
     """
 
     values: np.ndarray
@@ -109,12 +109,14 @@ def lanczos(
     start: float (P,). Every new vector is made orthogonal to all others, twice, so that no eigenvalue is found again.
     It ends when the residuals of what was asked for are below `tolerance` times the largest |λ|.
     """
-    basis = [start / start.norm()]
+    most = min(most, len(start))
+    basis = start.new_empty(most, len(start))  # the system gives the memory when it is written to
+    basis[0] = start / start.norm()
     diagonal, beside = [], []
-    for step in range(1, min(most, len(start)) + 1):
-        new = product(basis[-1])
-        diagonal.append(float(basis[-1] @ new))
-        known = torch.stack(basis)
+    for step in range(1, most + 1):
+        known = basis[:step]
+        new = product(known[-1])
+        diagonal.append(float(known[-1] @ new))
         for _ in range(2):
             new = new - known.T @ (known @ new)
         beside.append(float(new.norm()))
@@ -124,11 +126,10 @@ def lanczos(
         asked = np.r_[residuals[:bottom], residuals[max(0, step - top) :]]
         on_progress(step, most)
         finished = step >= top + bottom and asked.max() <= tolerance * largest
-        if finished or step == len(start) or beside[-1] <= 1e-13 * max(largest, 1e-300):
+        if finished or step == most or beside[-1] <= 1e-13 * max(largest, 1e-300):
             break
-        basis.append(new / beside[-1])
-    used = torch.stack(basis[: len(diagonal)])
-    return Spectrum(values, residuals, torch.from_numpy(within.T).to(used) @ used)
+        basis[step] = new / beside[-1]
+    return Spectrum(values, residuals, torch.from_numpy(within.T[-top:]).to(basis) @ known)
 
 
 def second_difference(function: Callable[[Tensor], Tensor], theta: Tensor, direction: Tensor) -> tuple[float, float]:

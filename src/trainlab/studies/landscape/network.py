@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from trainlab.objective import L2, CrossEntropy, Loss
 from trainlab.optim import Momentum, make_optimizer, train_step
 from trainlab.recording.run_directory import CHECKPOINTS, read_results
 from trainlab.runtime.assembly import read_data
+from trainlab.runtime.hardware import choose_threads
 from trainlab.studies.finding import Progress, no_progress
 from trainlab.studies.landscape.directions import flat, weights_of
 from trainlab.studies.landscape.surface import dense_layers, losses
@@ -32,7 +34,9 @@ EPOCHS, BATCH, ETA, GAMMA = 40, 64, 0.02, 0.9
 SIDE = 8  # pixels of a digit
 
 MOST_EXAMPLES, LEAST_EXAMPLES = 10_000, 32
-PLANE = 2e12  # multiplications: what a plane may cost where the number of examples is left open
+# Multiplications: what a plane may cost where the number of examples is left open; of networks that take their settings
+# one by one, which goes slower
+PLANE, PLANE_ONE_BY_ONE = 2e12, 2e11
 CURVATURE = 5e8  # multiplications of one pass: the examples of the Hessian
 MOST_CURVED, LEAST_CURVED = 2000, 8
 CHECK = 5e11  # multiplications: sets whose recorded loss is measured again
@@ -99,6 +103,11 @@ class Subject:
         return self.inputs, self.labels
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
     def edge(self) -> float:
         """The curvature from which on full batches would make this η, γ diverge: 2(1 + γ)/η."""
         return 2 * (1 + self.gamma) / self.eta
@@ -124,12 +133,13 @@ def train_here(name: str, examples: int | None, points: int, seed: int, on_progr
     optimizer = make_optimizer(net, Momentum, lr=ETA, weight_decay=l2.weight_decay, momentum=GAMMA)
     kept = [Kept(0, flat(weights_of(net)).clone())]
     batches = GlobalBatchSampler(len(labels), BATCH, seed=seed, shuffle=True)
-    for epoch in range(EPOCHS):
-        batches.set_epoch(epoch)
-        for part in batches:
-            train_step(net, loss, optimizer, inputs[0][part.pairs], labels[part.pairs])
-        kept.append(Kept(epoch + 1, flat(weights_of(net)).clone()))
-        on_progress(epoch + 1, EPOCHS)
+    with threads_for(net, (1, SIDE, SIDE)):
+        for epoch in range(EPOCHS):
+            batches.set_epoch(epoch)
+            for part in batches:
+                train_step(net, loss, optimizer, inputs[0][part.pairs], labels[part.pairs])
+            kept.append(Kept(epoch + 1, flat(weights_of(net)).clone()))
+            on_progress(epoch + 1, EPOCHS)
     net.eval()
     with torch.inference_mode():
         wrong = float((net(inputs[1]).argmax(1) != sets.test.labels).double().mean())
@@ -261,8 +271,9 @@ def epoch_of(progress: checkpoint.Progress) -> float:
 def how_many(net: nn.Module, shape: tuple[int, ...], there: int, asked: int | None, points: int) -> int:
     """Examples of the surface. Raises InputError for more than there are."""
     if asked is None:
-        each = multiplications(net, shape, stacked=dense_layers(net) is not None)
-        return min(there, clamp(PLANE / (points**2 * each), LEAST_EXAMPLES, MOST_EXAMPLES))
+        dense = dense_layers(net) is not None
+        most = (PLANE if dense else PLANE_ONE_BY_ONE) / multiplications(net, shape, stacked=dense)
+        return min(there, clamp(most / points**2, LEAST_EXAMPLES, MOST_EXAMPLES))
     if not 2 <= asked <= there:
         raise InputError(f"examples={asked} has to be from 2 to the {there:,} training examples there are.")
     return asked
@@ -276,3 +287,14 @@ def multiplications(net: nn.Module, shape: tuple[int, ...], stacked: bool = Fals
 
 def clamp(value: float, least: int, most: int) -> int:
     return int(min(max(value, least), most))
+
+
+@contextmanager
+def threads_for(net: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
+    """Inside, as many as a training run takes: one where dealing out the work costs more than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(choose_threads("auto", BATCH * multiplications(net, shape), 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -105,12 +105,13 @@ def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
             "lambda_min_at_start": view.smallest_at_start,
             "eigenvector_in_plane": view.in_plane[0],
             "path_in_plane": view.in_plane[1],
-            "bend_seen": view.bend[0],
-            "bend_of_hessian": view.bend[1],
+            "bend_seen": view.bend[0] if view.bend else None,
+            "bend_of_hessian": view.bend[1] if view.bend else None,
         }
         if view.spectrum is not None:
             own["hessian_examples"] = view.subject.curved
             own["lambda_min"] = float(view.spectrum.values[0])
+            own["lambda_1_residual"] = float(view.spectrum.residuals[-1])
             own |= {f"lambda_{k}": float(value) for k, value in enumerate(view.spectrum.top(TOP), 1)}
         if view.path is not None:
             own |= numbers_of_path(view)
@@ -145,7 +146,9 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
     started = [view for view in views if view.smallest_at_start is not None]
     if started:
         said.append(of_convexity(started, say))
-    said.append(of_smoothness(views, say))
+    bent = [view for view in views if view.bend is not None]
+    if bent:
+        said.append(of_smoothness(bent, say))
     if len(views) == 2:
         said.append(of_two(views, say))
     for view in views:
@@ -156,10 +159,10 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
         count = len(views[0].subject.kept)
         said.append(
             say(
-                f"A path takes checkpoints along the way, and beside this one there are {count - 1} others; "
-                "the networks that are trained here (run=relu) keep theirs.",
-                f"Un camino necesita checkpoints a lo largo del entrenamiento, y junto a este hay otros {count - 1}; "
-                "las redes que se entrenan aquí (run=relu) guardan los suyos.",
+                f"A path takes checkpoints along the way; different ones in this folder: {count}. The networks "
+                "that are trained here (run=relu) keep theirs.",
+                "Un camino necesita checkpoints a lo largo del entrenamiento; distintos en esta carpeta: "
+                f"{count}. Las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
         )
     return said
@@ -211,6 +214,7 @@ def of_smoothness(views: Sequence[View], say: Say) -> str:
             f"{view.bend[0]:.3g} y {view.bend[1]:.3g} ({name_of(view)})",
         )
         for view in views
+        if view.bend is not None
     )
     return say(
         f"“Not even smooth”: the bend of J along random directions, measured over {KINK_SCALE:g} lengths of the "
@@ -241,6 +245,8 @@ def of_curvature(view: View, say: Say) -> str:
             f"{name}: su hessiana se omite, pues no hay memoria para los vectores de Lanczos.",
         )
     top = ", ".join(f"{value:.3g}" for value in spectrum.top(TOP))
+    if spectrum.residuals[-TOP] > 0.01 * spectrum.values[-TOP]:
+        top += say(" or more (memory or time ended the search)", " o más (la memoria o el tiempo acabó la búsqueda)")
     count, edge = len(flat(weights_of(view.subject.net))), view.subject.edge
     text = say(
         f"{name}: the largest eigenvalues of its Hessian are {top}; with its η = {view.subject.eta:g} and "
@@ -417,8 +423,10 @@ def draw_path(view: View, say: Say) -> Figure:
         f"The training path: this plane explains {both:.1f} % of it",
         f"El camino del entrenamiento: este plano explica un {both:.1f} %",
     )
-    begin = tuple(map(float, principal.places[0]))
-    marks = [(say("the network", "la red"), 0.0, 0.0), (say("start", "inicio"), begin[0], begin[1])]
+    end = 0 if principal.from_end[0] > 0 else -1  # of a run it may be that the best is the first one kept
+    text = say(f"epoch {path.epochs[end]:g}", f"época {path.epochs[end]:g}")
+    x, y = map(float, principal.places[end])
+    marks = [(say("the network", "la red"), 0.0, 0.0), (text, x, y)]
     plane = Plane(title, path.surface.x, path.surface.y, path.surface.loss, first, second, marks, principal.places)
     return path_on_its_plane(plane, path.epochs, path.loss, path.shown, principal.away / principal.from_end.max(), say)
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from trainlab.errors import InputError
 from trainlab.objective import HalfMSE
 from trainlab.recording.section import Section, speaker
-from trainlab.runtime.hardware import choose_threads
 from trainlab.studies.finding import Finding, Progress, no_progress
 from trainlab.studies.landscape.curvature import Edge, full_batch
 from trainlab.studies.landscape.network import (
-    BATCH,
     TRAINED_HERE,
     Subject,
     digits_as_seen,
-    multiplications,
     small_net,
     subject_of,
+    threads_for,
 )
 from trainlab.studies.landscape.oracles import oracles_of
 from trainlab.studies.landscape.report import figures, numbers, sentences, table
@@ -62,7 +58,7 @@ def study(
     views = []
     for name in names:
         subject = subject_of(name, examples, points, seed, stages.next(200))
-        with threads_for(subject):
+        with threads_for(subject.net, subject.shape):
             views.append(view_of(subject, directions, points, span, seed, stages))
     edges = edges_of(views[0].subject, seed, stages) if alone_here else []
     section = Section(
@@ -97,23 +93,11 @@ def check(names: Sequence[str], directions: str, points: int, span: float) -> No
         raise InputError(f"span={span:g} lengths of the weights has to be greater than 0, and at most 100.")
 
 
-@contextmanager
-def threads_for(subject: Subject) -> Iterator[None]:
-    """As a training run chooses them: one where dealing out the work costs more than the work."""
-    before = torch.get_num_threads()
-    shape = tuple(subject.inputs.shape[1:])
-    torch.set_num_threads(choose_threads("auto", BATCH * multiplications(subject.net, shape), 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def edges_of(subject: Subject, seed: int, stages: Stages) -> list[Edge]:
     """Full-batch descent on the lecture's J, half the mean square, with a network of this kind, for each η."""
     sets, (inputs, _) = digits_as_seen()
     edges = []
-    with threads_for(subject):
+    with threads_for(subject.net, subject.shape):
         for eta in ETAS:
             net = small_net(TRAINED_HERE[subject.name].activation, "torch", seed)
             examples = inputs, sets.train.labels

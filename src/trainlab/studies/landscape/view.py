@@ -32,7 +32,7 @@ from trainlab.studies.landscape.surface import Surface, losses, surface
 KINDS = ("random", "pca", "hessian")
 BETWEEN = "between:"
 
-RAYS, PLACES = 10, 31  # random directions from the network, and places along each
+RAYS, PLACES = 10, 23  # random directions from the network, and places along each
 HALF = 0.5  # of the length of its weights: where networks are compared
 MARGIN = 0.25  # around a path, as a share of its extent
 NARROWEST = 0.25  # an axis, as a share of the other
@@ -40,7 +40,7 @@ FEW = 3  # other checkpoints, of which a path is drawn without being asked for: 
 KINK_SCALE, BENDS = 0.05, 5  # lengths of the weights, about one step of the drawn plane; and directions
 TOP = 5  # eigenvalues shown
 LANCZOS, LEAST_LANCZOS = 60, 12  # products
-SHARE_OF_MEMORY = 0.25  # for the vectors of Lanczos
+SHARE_OF_MEMORY = 0.15  # for the vectors of Lanczos
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class View:
     is, of `between`. spectrum: of the Hessian, None where the network is too large. in_plane: the share of the squared
     length of the eigenvector of λ_max, and of the way from the first kept weights, that lies in the plane. bend: the
     curvature along a random direction as long as the weights: from the loss KINK_SCALE away, and dᵀHd of the Hessian,
-    which does not see the kinks of ReLUs.
+    which does not see the kinks of ReLUs; None where that is not known.
     """
 
     subject: Subject
@@ -91,7 +91,7 @@ class View:
     smallest_at_start: float | None
     path: Path | None
     in_plane: tuple[float | None, float | None]
-    bend: tuple[float, float]
+    bend: tuple[float, float] | None
 
 
 class Stages:
@@ -139,7 +139,7 @@ def view_of(subject: Subject, kind: str, points: int, span: float, seed: int, st
             None if spectrum is None else share_in(plane, spectrum.vectors[-1]),
             share_in(plane, subject.kept[0].weights - flat(weights_of(net))) if started else None,
         ),
-        bend=bend_of(subject, seed),
+        bend=None if spectrum is None else bend_of(subject, seed),
     )
 
 
