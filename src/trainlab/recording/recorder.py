@@ -25,6 +25,7 @@ from trainlab.recording.terminal import console, layer_table, profile_table, res
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.plan import Plan
 from trainlab.runtime.profiling import StepProfiler
+from trainlab.survival.atomic import written
 from trainlab.survival.checkpoint import Saved, SaveLast
 
 if TYPE_CHECKING:
@@ -146,12 +147,3 @@ class Recorder:
             input_shape=self.parts.data.input_shape,
             predictions=predictions,
         )
-
-
-@contextmanager
-def written(path: Path) -> Iterator[None]:
-    """Inside, what cannot be written is a RunError."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{error.filename or path} cannot be written ({error.strerror or error}).") from error

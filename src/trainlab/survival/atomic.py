@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from trainlab.errors import RunError
+
 
 @contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
@@ -53,3 +55,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Inside, what cannot be written is a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{error.filename or path} cannot be written ({error.strerror or error}).") from error

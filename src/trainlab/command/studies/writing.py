@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,11 @@ from rich.table import Table
 
 from trainlab.command.main import footprint_of, make_writable
 from trainlab.command.studies.options import Asked, function_of, read_study
-from trainlab.errors import InputError, RunError
+from trainlab.errors import InputError
 from trainlab.recording.run_directory import RESULTS, read_json
 from trainlab.recording.section import Say, speaker
 from trainlab.recording.terminal import console, duration
-from trainlab.survival.atomic import atomic_write
+from trainlab.survival.atomic import atomic_write, written
 from trainlab.survival.lock import directory_lock
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def run_in(asked: Asked, folder: Path) -> Finding:
     with ProgressOnceSlow(asked.name) as progress:
         given = {"on_progress": progress} if "on_progress" in inspect.signature(function).parameters else {}
         finding = function(**asked.options, lang=asked.lang, **given)
-    try:
-        drawn = draw(finding, folder / "figures", asked)
+        drawn = draw(finding, folder / "figures", asked, progress)
+    with written(folder):
         results = results_of(asked, finding, time.perf_counter() - started)
         atomic_write(
             folder / SECTION, json.dumps(as_section(asked, finding, drawn), indent=2, ensure_ascii=False) + "\n"
@@ -63,8 +63,6 @@ def run_in(asked: Asked, folder: Path) -> Finding:
         atomic_write(folder / PARAGRAPH, as_markdown(asked, finding, drawn, say))
         sync = record(asked, folder, results, drawn)
         atomic_write(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise RunError(f"{error.filename or folder} cannot be written ({error.strerror or error}).") from error
     tell(finding, drawn, say)
     out = console()
     out.print(f"{os.path.relpath(folder)} ({duration(results['seconds'])})", soft_wrap=True)
@@ -140,23 +138,27 @@ def oracle_line(oracle: Oracle, say: Say) -> str:
     return f"{oracle.against}: {oracle.difference:.2g} ({say('at most', 'a lo más')} {oracle.bound:.2g}): {verdict}"
 
 
-def draw(finding: Finding, folder: Path, asked: Asked) -> dict[str, Path]:
+def draw(finding: Finding, folder: Path, asked: Asked, on_progress: Callable[[int, int], None]) -> dict[str, Path]:
     """The figures and animations, signed with the command and the seed; returns the files by their names."""
     from trainlab.figures.style import SLIDE_DPI, save, save_animation, sign
 
     print_below = asked.command
     if "seed" in asked.options and not any(word.startswith("seed=") for word in asked.words):
         print_below += f" · seed {asked.options['seed']}"
-    paths = {}
-    for name, make in finding.section.figures.items():
-        figure = make()
-        if figure is not None:
-            sign(figure, print_below)
-            paths[name] = folder / f"{name}.png"
-            save(figure, paths[name], dpi=SLIDE_DPI)
-    for name, make_all in finding.animations.items():
-        paths[name] = folder / f"{name}.gif"
-        save_animation(make_all(), paths[name])
+    paths: dict[str, Path] = {}
+    pictures = len(finding.section.figures) + len(finding.animations)
+    with written(folder):
+        for name, make in finding.section.figures.items():
+            on_progress(len(paths), pictures)
+            figure = make()
+            if figure is not None:
+                sign(figure, print_below)
+                paths[name] = folder / f"{name}.png"
+                save(figure, paths[name], dpi=SLIDE_DPI)
+        for name, make_all in finding.animations.items():
+            on_progress(len(paths), pictures)
+            paths[name] = folder / f"{name}.gif"
+            save_animation(make_all(), paths[name])
     return paths
 
 

@@ -68,7 +68,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A loss that a run wrote down, such as its "val/loss", and what `losses` gives of the same examples. within: how
+    """A loss that a run wrote down, such as "test/loss", and what `losses` gives of the same examples. within: how
     far apart they may be, as a share of it; the run may have computed in another precision."""
 
     name: str
@@ -223,9 +223,9 @@ def recorded(trained: Trained, data: ImageData, results: dict, shape: tuple[int,
     """The loss in results.json that is of these very weights, in evaluation mode: of the last epoch's validation, or of
     the test. None where there is none, or where it would take long to measure."""
     progress = trained.saved.progress
-    choices = {"val": ("epoch", data.sets.val), "test": ("test/epoch", data.sets.test)}
+    choices = {"last/val/loss": ("last/epoch", data.sets.val), "test/loss": ("test/epoch", data.sets.test)}
     for name, (epoch, images) in choices.items():
-        loss = results.get(f"{name}/loss")
+        loss = results.get(name)
         if loss is None or not len(images) or results.get(epoch) != progress.epochs or progress.batches:
             continue
         if len(images) * multiplications(trained.net, shape) > CHECK:
@@ -235,7 +235,7 @@ def recorded(trained: Trained, data: ImageData, results: dict, shape: tuple[int,
         for part in torch.arange(len(images)).split(1024):
             pair = seen(data, images, part), images.labels[part]
             again += float(losses(trained.net, trained.loss, pair, [], torch.zeros(1, 0).numpy())[0]) * len(part)
-        return Recorded(f"{name}/loss", loss, again / len(images), 1e-5 if exact else 0.02)
+        return Recorded(name, loss, again / len(images), 1e-5 if exact else 0.02)
     return None
 
 
