@@ -6,7 +6,8 @@ import sys
 from importlib import import_module
 
 try:
-    from trainlab.command.main import in_sentences
+    from trainlab.command.main import report_user_errors
+    from trainlab.runtime.process import quick_exit
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed for {sys.executable}; run `bash scripts/train.sh` once, "
@@ -16,12 +17,18 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 
-@in_sentences
 def start(module: str, function: str, *, usage: str | None = None, lightning: bool = False) -> None:
-    """Call it with the words of the command line.
+    """Call it with the words of the command line; ends the process.
 
     usage: printed for --help by those that have no options of argparse's. lightning: imported first, and leanly.
     """
+    with quick_exit():
+        call(module, function, usage, lightning)
+        sys.exit()
+
+
+@report_user_errors
+def call(module: str, function: str, usage: str | None, lightning: bool) -> None:
     if usage and ({"--help", "-h"} & {*sys.argv[1:]}):
         print(usage)
         return

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
 
+# The processes of pytest are as many as the cores; it is read when torch is imported, also in what is started here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-from whole_runs import Run, command
+from whole_runs import DRAWN, UNDRAWN, Run, command
 
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory):
-    """train("model=mlp", …) runs train.py into a folder of its own; `command` takes the other arguments."""
+    """train("model=mlp", …) runs train.py into a folder of its own; `command` takes the other arguments.
 
-    def run(*overrides: str, folder: Path | None = None, cold: bool = False, **environment: str) -> Run:
+    figures: whether the run draws them, as a cold one does.
+    """
+
+    def run(
+        *overrides: str, folder: Path | None = None, figures: bool = False, cold: bool = False, **environment: str
+    ) -> Run:
         folder = folder or tmp_path_factory.mktemp("run") / "run"
-        done = command("train.py", f"hydra.run.dir={folder}", *overrides, cold=cold, **environment)
+        script = DRAWN if figures or cold else UNDRAWN
+        done = command(script, f"hydra.run.dir={folder}", *overrides, cold=cold, **environment)
         return Run(done.returncode, done.stdout, done.stderr, folder)
 
     return run
@@ -25,6 +35,15 @@ def train(tmp_path_factory):
 # Under nohup, or in the background of a shell, these are ignored, also in what is started here.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Runs in this process draw no figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainlab.recording.recorder.Recorder.draw", lambda self, predictions: {})
+        yield
+
 
 STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen")
 unit: list[str] = []  # the unit test that is under way

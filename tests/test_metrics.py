@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score, zero_one_loss
 
-from trainlab.metrics import Errors
+from trainlab.metrics import ClassificationMetrics
 
 BATCHES = [[100], [1] * 100, [64, 36], [33, 33, 33, 1]]
 
@@ -15,7 +15,7 @@ def scores_and_labels(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def measure(scores: torch.Tensor, labels: torch.Tensor, sizes: list[int]) -> dict[str, float]:
-    errors = Errors(scores.shape[1])
+    errors = ClassificationMetrics(scores.shape[1])
     for s, y in zip(scores.split(sizes), labels.split(sizes), strict=True):
         errors.update(s, y, torch.nn.functional.cross_entropy(s, y))
     return {name: value.item() for name, value in errors.compute().items()}
@@ -53,7 +53,7 @@ def test_six_classes_have_a_top5_error():
 
 
 def test_reset_forgets():
-    errors = Errors(6)
+    errors = ClassificationMetrics(6)
     errors.update(torch.eye(6), torch.zeros(6).long(), torch.tensor(3.0))
     errors.reset()
     errors.update(torch.eye(6), torch.arange(6), torch.tensor(0.5))
@@ -65,7 +65,7 @@ def test_reset_forgets():
 
 
 def test_a_million_examples_are_counted_exactly():
-    errors = Errors(2)
+    errors = ClassificationMetrics(2)
     scores, labels = torch.tensor([[1.0, 0.0]]).expand(2**20, 2), torch.ones(2**20).long()
     for _ in range(20):
         errors.update(scores, labels, torch.tensor(0.1))

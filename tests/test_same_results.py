@@ -15,7 +15,7 @@ from whole_runs import bare_trainer
 from trainlab.augment import uniform
 from trainlab.classifier import Classifier, Recipe
 from trainlab.command.main import compose_run
-from trainlab.data.batches import EpochBatches
+from trainlab.data.batches import GlobalBatchSampler
 from trainlab.objective import L2
 from trainlab.runtime.assembly import assemble
 
@@ -62,7 +62,7 @@ def test_over_100_steps_the_losses_are_those_of_a_plain_loop(train, options):
 
     this = assembled(*options, *OPTIONS)
     images, labels = this.data.sets.train.images, this.data.sets.train.labels
-    batches = EpochBatches(len(images), this.data.batch_size, seed=0, shuffle=True)
+    batches = GlobalBatchSampler(len(images), this.data.batch_size, seed=0, shuffle=True)
     weights = list(this.net.parameters())
     velocities = [torch.zeros_like(w) for w in weights]
     steps, done, expected = EPOCHS * len(batches), 0, []
@@ -100,7 +100,12 @@ def test_compiled_steps_have_the_same_losses(train):
 
 def test_a_machine_without_a_compiler_is_told_in_a_sentence(train, tmp_path):
     run = train(
-        "model=mlp", *OPTIONS, "trainer.compile=true", CXX="/nowhere/c++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path)
+        "model=mlp",
+        *OPTIONS,
+        "trainer.compile=true",
+        figures=True,
+        CXX="/nowhere/c++",
+        TORCHINDUCTOR_CACHE_DIR=str(tmp_path),
     )
     assert run.status == 1
     assert "Traceback" not in run.err
@@ -113,7 +118,7 @@ def test_steps_given_to_the_loop_together_are_the_same_steps(tmp_path, precision
     weights = []
     for together in (1, 5):
         this = assembled("model=mlp", "reg=dropout", *OPTIONS, f"trainer.precision={precision}")
-        this.data.together = together
+        this.data.steps_per_execution = together
         classifier = Classifier(this.net, this.loss, Recipe(L2(examples=1), this.make_optimizer), classes=10)
         trainer = bare_trainer(tmp_path, max_epochs=2, precision=this.hardware.precision)
         trainer.fit(classifier, this.data)

@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def checked_out() -> str | None:
 @pytest.fixture(scope="module")
 def mlp(train):
     """An MLP on digits with dropout, four epochs."""
-    run = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv")
+    run = train("model=mlp", "reg=l2_dropout", "trainer.max_epochs=4", "logger=csv", figures=True)
     assert run.status == 0, run.err
     return run
 
@@ -57,14 +56,16 @@ def test_a_run_leaves_all_there_is_to_know(mlp):
 def test_the_rows_and_the_results_agree(mlp):
     rows, results = mlp.rows, mlp.results
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    assert results["epoch"] == 4
+    assert results["last/epoch"] == 4
     for name in ("train/loss", "val/loss", "val/top1_error", "train/objective"):
-        assert results[name] == rows[-1][name]
+        assert results[f"last/{name}"] == rows[-1][name]
+    assert results["best/val/top1_error"] == min(row["val/top1_error"] for row in rows)
     assert all(0 <= value <= 1 for row in rows for name, value in row.items() if name.endswith("_error"))
     assert results["test/epoch"] == min(rows, key=lambda row: row["val/top1_error"])["epoch"]
     assert all(row["train/objective"] > row["train/loss"] for row in rows), "L2 is part of the objective"
     for key in ("images_per_second", "seconds", "peak_memory_mb", "torch", "lightning"):
         assert results[key], key
+    assert 0 < results["mfu"] < 1
     head = checked_out()
     assert results["commit"] in ((head, f"{head}+changes") if head else (None,))
     assert all(not isinstance(value, dict | list) for value in results.values()), "results.json is flat"
@@ -87,39 +88,10 @@ def test_same_seed_same_numbers_other_seed_other_numbers(train, mlp):
     assert other.rows[0]["train/loss"] != mlp.rows[0]["train/loss"]
 
 
-def test_a_killed_run_goes_on_in_another_directory_and_ends_with_the_same_bits(train, tmp_path):
-    """Momentum, dropout, random crops and a plateau, so every state that a run has is at stake."""
-    recipe = ["model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", "optim.schedule=plateau"]
-    recipe += ["trainer.max_epochs=20", "trainer=cpu"]
-    whole = train(*recipe)
-    assert whole.status == 0, whole.err
-
-    half = tmp_path / "half"
-    process = start_command("train.py", f"hydra.run.dir={half}", *recipe, stdout=subprocess.DEVNULL, stderr=None)
-    metrics = half / "metrics.csv"
-    deadline = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count("\n") > 6) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert not (half / "results.json").exists(), "it was over before it was killed"
-    reached = torch.load(half / "checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
-    assert 4 <= reached < 20
-
-    rest = train(*recipe, f"ckpt={half}")
-    assert rest.status == 0, rest.err
-    for name in ("last", "best"):
-        expected, got = (weights(run.folder / f"checkpoints/{name}.ckpt") for run in (whole, rest))
-        assert expected.keys() == got.keys()
-        assert all(torch.equal(expected[key], got[key]) for key in expected), name
-    assert rest.results["test/loss"] == whole.results["test/loss"]
-    losses = [row["train/loss"] for row in whole.rows]
-    assert [row["train/loss"] for row in rest.rows] == losses, "the resumed run's history begins at the beginning"
-
-
 def test_two_processes_train_as_one(train):
-    """The same global batches (the last one odd), dropout off: the same losses; each test example once."""
-    common = ("model=mlp", "logger=csv", "trainer.max_epochs=2", "data.batch_size=51", "optim.schedule=constant")
+    """The same global batches (the last one odd), dropout off, all crops: the same losses; each test example once."""
+    common = ("model=mlp", "model.hidden=[32]", "aug=tencrop", "logger=csv", "trainer.max_epochs=2")
+    common += ("data.batch_size=51", "optim.schedule=constant")
     one = train(*common, "trainer=cpu")
     two = train(*common, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     assert two.status == 0, two.err
@@ -129,16 +101,17 @@ def test_two_processes_train_as_one(train):
             assert b[name] == pytest.approx(a[name], abs=1e-5), name
         assert b["step"] == a["step"]
     assert two.results["test/loss"] == pytest.approx(one.results["test/loss"], abs=1e-5)
-    assert round(two.results["test/top1_error"] * 360, 6).is_integer(), "360 test examples, each counted once"
+    for name in ("test/top1_error", "test/top1_error_tencrop"):
+        assert round(two.results[name] * 360, 6).is_integer(), "360 test examples, each counted once"
     assert two.out.count("one view") == 1, "one process speaks"
 
 
 def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
-    run = train("data=linear", "optim=gd", "loss=half_mse", "logger=csv")
+    run = train("data=linear", "optim=gd", "loss=half_mse", "logger=csv", figures=True)
     assert run.status == 0, run.err
     assert run.results["least_squares/weight_gap"] < 1e-4
     assert run.results["least_squares/objective_gap"] < 1e-6
-    assert run.results["epoch"] < 10000, "it stopped by its own rule"
+    assert run.results["last/epoch"] < 10000, "it stopped by its own rule"
     assert "distance to the least-squares solution" in run.out
     stopped = run.rows[-1]["epoch"]
     assert stopped % 100, "the epoch it stops in has no validation of its own"
@@ -149,7 +122,7 @@ def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
 
 def test_early_stopping(train):
     run = train(*QUICK, "trainer.max_epochs=50", "trainer.patience=2", "optim.lr=0.0000001")
-    assert run.results["epoch"] <= 4
+    assert run.results["last/epoch"] <= 4
 
 
 def test_ten_crops_beside_one_view_and_reflections_left_out(train, mlp):
@@ -164,7 +137,7 @@ def test_ten_crops_beside_one_view_and_reflections_left_out(train, mlp):
 def test_small_images_are_enlarged_and_it_is_said(train):
     run = train("model=convnet", "data=digits", "aug=none", *QUICK, "trainer.max_epochs=1", "model.channels=[4,4,4]")
     assert run.status == 0, run.err
-    run = train("model=alexnet", "aug=none", *QUICK, "trainer.max_epochs=1", "data.test_fraction=0.9", "reg.dropout=0")
+    run = train("model=alexnet", "aug=none", "debug=quick", "debug.batches=1", "data.batch_size=8", "reg.dropout=0")
     assert run.status == 0, run.err
     assert "enlarged from 8×8 to 63×63" in run.out
 
@@ -266,16 +239,10 @@ def test_evaluate_gives_the_results_again_and_other_views(mlp):
 
 
 def test_describe_prints_the_lectures_table():
-    done = command("scripts/describe.py", "model=alexnet", cold=True)
+    done = command("scripts/describe.py", "model=alexnet")
     assert done.returncode == 0, done.stderr
     for number in ("60,965,224", "724,406,816", "290,400", "37,748,736", "55×55×96"):
         assert number in done.stdout
-
-
-def test_everything_at_once_under_ten_crops_and_two_processes(train):
-    run = train(*QUICK, "aug=tencrop", "trainer=ddp", "trainer.accelerator=cpu", "data.batch_size=50")
-    assert run.status == 0, run.err
-    assert round(run.results["test/top1_error_tencrop"] * 360, 6).is_integer()
 
 
 def test_a_run_in_a_terminal_draws_a_bar(tmp_path):
@@ -290,7 +257,7 @@ def test_a_run_in_a_terminal_draws_a_bar(tmp_path):
     assert process.wait(300) == 0, shown.decode()
     assert "━" in shown.decode()
     assert "\x1b[" in shown.decode()
-    assert json.loads((tmp_path / "run/results.json").read_text())["epoch"] == 10
+    assert json.loads((tmp_path / "run/results.json").read_text())["last/epoch"] == 10
 
 
 def test_the_plateau_ends_the_run_after_its_drops(train):
@@ -300,6 +267,6 @@ def test_the_plateau_ends_the_run_after_its_drops(train):
     rates = [row["lr"] for row in run.rows]
     assert len(set(rates)) == 3
     assert rates == sorted(rates, reverse=True)
-    assert run.results["epoch"] < 100
+    assert run.results["last/epoch"] < 100
     errors = [row["val/top1_error"] for row in run.rows]
     assert errors[-1] >= min(errors[:-1]), "it ended at a stall"

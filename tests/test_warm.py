@@ -30,7 +30,7 @@ print(json.dumps({
     "environment": dict(os.environ),
     "signals": [str(signal.getsignal(n)) for n in sorted(signal.valid_signals())],
     "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
-    "collecting": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
+    "collecting": [gc.isenabled(), gc.get_threshold()],
     "threads": [thread.name for thread in threading.enumerate()],
     "process": [multiprocessing.current_process().name, multiprocessing.parent_process()],
     "start_method": multiprocessing.get_start_method(allow_none=True),

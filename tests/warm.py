@@ -3,8 +3,10 @@
 `Popen` is used like subprocess.Popen; whole_runs.command and start_command choose between the two. Each process of
 pytest has a parent of its own. That imports third-party packages and does nothing else: no module of trainlab is in it
 (but the bare package) and no number is computed, so that a script finds what a new interpreter finds after those
-imports. The fork has the arguments, folder, environment, input and output that it is given, a group of processes of its
-own, and ends as any interpreter ends. When pytest ends, however it ends, the parent kills what it has running and ends.
+imports. (The garbage collector is told to pass over what the parent has: it would look through all of it at the end of
+every script, for more than a second.) The fork has the arguments, folder, environment, input and output that it is
+given, a group of processes of its own, and ends as any interpreter ends. When pytest ends, however it ends, the parent
+kills what it has running and ends.
 
 Start a script cold, with sys.executable, where the test is about
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import gc
 import json
 import multiprocessing.process
 import os
@@ -204,4 +207,5 @@ def run(script: str) -> None:
 if __name__ == "__main__":
     for name in sys.argv[2:]:
         import_module(name)
+    gc.freeze()
     run(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -19,6 +19,7 @@ import pytest
 import warm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DRAWN, UNDRAWN = "train.py", "tests/undrawn.py"  # the second leaves the figures out, for tests that look at none
 # Without an account or anything else that would make a command another one.
 INHERITED = {k: v for k, v in warm.ENVIRONMENT.items() if not k.startswith(("WANDB_", "HYDRA_", "LOCAL_RANK"))}
 

@@ -8,13 +8,13 @@ import torch
 
 from benchmarks.job import job
 from benchmarks.measure import Measure, in_turn, quotients
-from trainlab.metrics import Errors
+from trainlab.metrics import ClassificationMetrics
 from trainlab.optim import train_step
 
 BATCH = 16  # pictures; ten views of each
 
 
-def ten_crops(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> list[Measure]:
+def ten_crops(overrides: list[str], rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     """The test step of AlexNet on ten crops, uint8 pictures to averaged scores, against ten forward passes."""
     this = job(overrides)
     net, augment = this.net.eval(), this.data.augmentation
@@ -39,11 +39,11 @@ def ten_crops(overrides: list[str], rounds: int, tell: Callable[[str], None]) ->
         this.synchronise()
 
     seconds, alone = in_turn([evaluation, forwards], rounds)
-    tell("ten crops")
+    on_progress("ten crops")
     return [Measure("ten-crop evaluation against ten forward passes", quotients(seconds, alone), "×", ("≤", 1.05))]
 
 
-def metrics(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> list[Measure]:
+def metrics(overrides: list[str], rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     """The errors of a step against the whole step."""
     this = job(overrides)
     train, augment, optimizer = this.data.sets.train, this.data.augmentation, this.optimizer()
@@ -51,7 +51,7 @@ def metrics(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> l
     assert augment is not None
     images = augment.train(train.images[ids], ids, torch.zeros_like(ids), seed=0, epoch=0).to(this.device)
     labels = train.labels[ids].to(this.device)
-    errors = Errors(len(this.data.classes)).to(this.device)
+    errors = ClassificationMetrics(len(this.data.classes)).to(this.device)
     with torch.no_grad(), this.autocast():
         scores = this.net(images)
         error = this.loss(scores, labels)
@@ -65,11 +65,11 @@ def metrics(overrides: list[str], rounds: int, tell: Callable[[str], None]) -> l
 
     def updates() -> None:
         for _ in range(times):
-            errors.collect(scores, labels, error)
-        errors.settle()
+            errors.queue(scores, labels, error)
+        errors.flush()
         this.synchronise()
 
     updating, stepping = in_turn([updates, steps], rounds)
-    tell("metrics")
+    on_progress("metrics")
     share = [100 * share for share in quotients(updating, stepping)]
     return [Measure(f"metrics of a step, {this.cfg.model.name} on {this.cfg.data.name}", share, "%", ("≤", 2.0))]

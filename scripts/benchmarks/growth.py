@@ -37,7 +37,7 @@ class Point:
     rest: float
 
 
-def grow(tell: Callable[[str], None], counts: Sequence[int] = COUNTS) -> list[Point]:
+def grow(on_progress: Callable[[str], None], counts: Sequence[int] = COUNTS) -> list[Point]:
     """`python train.py model=perceptron …` on each size, one epoch from start to end."""
     found = []
     for count in counts:
@@ -59,7 +59,7 @@ def grow(tell: Callable[[str], None], counts: Sequence[int] = COUNTS) -> list[Po
             results = json.loads((folder / "run" / "results.json").read_text())
             epoch = results["training_seconds"]
             found.append(Point(count, results["peak_memory_mb"], epoch, results["seconds"] - epoch))
-        tell(f"{count:,} pictures")
+        on_progress(f"{count:,} pictures")
     return found
 
 

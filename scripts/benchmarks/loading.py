@@ -20,12 +20,12 @@ BATCH, BATCHES = 128, 8
 SIZE, CROP = 256, 224
 
 
-def loading(raw: Path, jpeg: Path, rounds: int, tell: Callable[[str], None]) -> list[Measure]:
+def loading(raw: Path, jpeg: Path, rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     """raw, jpeg: two packed sets of the same pictures, 256×256."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return [*_raw(PackedImages(read_packed(raw), "train"), rounds, tell), *_jpeg(jpeg, rounds, tell)]
+        return [*_raw(PackedImages(read_packed(raw), "train"), rounds, on_progress), *_jpeg(jpeg, rounds, on_progress)]
     finally:
         torch.set_num_threads(threads)
 
@@ -41,7 +41,7 @@ def _places(ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     return *(draws[:2] * (SIZE - CROP + 1)).long(), draws[2] < 0.5
 
 
-def _raw(images: PackedImages, rounds: int, tell: Callable[[str], None]) -> list[Measure]:
+def _raw(images: PackedImages, rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     batches = _batches(images)
 
     def cut() -> None:
@@ -49,18 +49,17 @@ def _raw(images: PackedImages, rounds: int, tell: Callable[[str], None]) -> list
             crop(images[ids], *_places(ids), CROP)
 
     rates = [sum(map(len, batches)) / seconds for seconds in in_turn([cut], rounds)[0]]
-    tell("packed pictures")
+    on_progress("packed pictures")
     return [
         Measure("raw 256-pixel set → cropped, reflected 224-pixel uint8 batches, one core", rates, "img/s"),
         Measure("  against FFCV's published 1,800 img/s", [rate / FFCV for rate in rates], "×", ("≥", 2.0)),
     ]
 
 
-def _jpeg(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Measure]:
+def _jpeg(folder: Path, rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     packed = read_packed(folder)
     images = PackedImages(packed, "train", workers=1)
-    augment = AlexNetAugmentation(stored=packed.size)
-    augment.mean, augment.covariance = packed.colours.mean, packed.colours.covariance
+    augment = AlexNetAugmentation(stored=packed.size, statistics=packed.statistics)
     batches = _batches(images)[:2]
     ends = np.fromfile(folder / "train.ends", dtype=np.int64)
     bytes_ = (folder / "train.images").read_bytes()
@@ -87,7 +86,7 @@ def _jpeg(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Measur
     count = sum(map(len, batches))
     times = in_turn([decoder_alone, pillow_alone, cut, augmented], rounds)
     alone, pillow, bytes_only, whole = ([count / s for s in seconds] for seconds in times)
-    tell("JPEGs")
+    on_progress("JPEGs")
     return [
         Measure("JPEG-packed set → cropped, reflected 224-pixel uint8 batches, one core", bytes_only, "img/s"),
         Measure("  against its decoder alone, libjpeg-turbo", quotients(bytes_only, alone), "×", ("≥", 0.9)),

@@ -48,10 +48,10 @@ def race(
     steps: int,
     rounds: int,
     folder: Path,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
     cold: bool = True,
 ) -> list[Timed]:
-    """Time every side of `work`. tell: is given what has been done, once for each start and each block.
+    """Time every side of `work`. on_progress: is given what has been done, once for each start and each block.
 
     cold: each process imports for itself, and its start is timed; else it is forked from one that has the imports.
     Raises RunError when a side fails; what it printed is in `folder`.
@@ -66,7 +66,7 @@ def race(
             runner.start()
             runner.block(1)
             timed.start_up = time.perf_counter() - began if cold else None
-            tell(f"{side} has started")
+            on_progress(f"{side} has started")
         for _, runner in runners:
             runner.block(max(1, steps // 2))
         for number in range(rounds):
@@ -75,7 +75,7 @@ def race(
                 timed.rates.append(block.images / block.seconds)
                 timed.step_ms.append(1000 * block.seconds / block.steps)
                 timed.memory_mb = max(timed.memory_mb, block.memory_mb)
-                tell(f"round {number + 1}: {timed.side} {timed.rates[-1]:,.0f} img/s")
+                on_progress(f"round {number + 1}: {timed.side} {timed.rates[-1]:,.0f} img/s")
     finally:
         for _, runner in runners:
             runner.end()

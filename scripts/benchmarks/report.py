@@ -36,7 +36,7 @@ from trainlab.recording.terminal import console
 from trainlab.runtime.assembly import source
 from trainlab.runtime.hardware import choose_hardware
 from trainlab.runtime.process import keep_freed_memory
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 PARTS = (*(work.name for work in WORKS), "start-up", "loading", "costs", "growth", "tricks")
 PICTURES = (1_024, 4_096)  # of the packed set, quick and whole
@@ -74,7 +74,7 @@ def benchmark(arguments: Sequence[str]) -> None:
     with in_sight("timing", total) as bar:
         done = 0
 
-        def tell(_: str) -> None:
+        def on_progress(_: str) -> None:
             nonlocal done
             done += 1
             bar(done)
@@ -83,22 +83,24 @@ def benchmark(arguments: Sequence[str]) -> None:
             words, remark = data[work.name]
             overrides = [*work.overrides, *words]
             steps, blocks = work.steps[not options.quick], work.rounds[not options.quick]
-            timed = race(work, overrides, steps=steps, rounds=blocks, folder=out, tell=tell, cold=not options.quick)
+            timed = race(
+                work, overrides, steps=steps, rounds=blocks, folder=out, on_progress=on_progress, cold=not options.quick
+            )
             raced.append((work, remark, timed))
             if work.name == "alexnet" and work not in TRICKS:
                 measures += against_the_device(overrides, timed)
         if "start-up" in chosen:
-            measures += start_up(rounds, tell)
+            measures += start_up(rounds, on_progress)
         if "loading" in chosen:
-            measures += loading(pictures / "raw", pictures / "packed_jpeg", rounds, tell)
+            measures += loading(pictures / "raw", pictures / "packed_jpeg", rounds, on_progress)
         if "costs" in chosen:
             alexnet = next(work for work in WORKS if work.name == "alexnet")
             overrides = [*alexnet.overrides, *data_for(alexnet, pictures, None)[0]]
-            measures += ten_crops(overrides, rounds, tell)
+            measures += ten_crops(overrides, rounds, on_progress)
             mlp = next(work for work in WORKS if work.name == "mlp")
-            measures += metrics([*mlp.overrides, *data_for(mlp, pictures, None)[0]], rounds, tell)
+            measures += metrics([*mlp.overrides, *data_for(mlp, pictures, None)[0]], rounds, on_progress)
         if "growth" in chosen:
-            points = grow(tell)
+            points = grow(on_progress)
 
     for work, remark, timed in raced:
         terminal.print(race_table(work, remark, timed))
@@ -113,7 +115,7 @@ def benchmark(arguments: Sequence[str]) -> None:
             [p.epoch for p in points],
         )
         save(figure, out / "growth.png")
-    write_whole(out / "benchmark.json", json.dumps(plain(raced, measures, points), indent=2) + "\n")
+    atomic_write(out / "benchmark.json", json.dumps(plain(raced, measures, points), indent=2) + "\n")
     minutes = (time.perf_counter() - began) / 60
     terminal.print(f"{machine()} · {minutes:.1f} minutes · {out / 'benchmark.json'}", soft_wrap=True)
 
@@ -145,7 +147,14 @@ def make_sets(folder: Path, count: int) -> Path:
     for name, store in (("raw", "raw"), ("packed_jpeg", "jpeg")):
         if not (folder / name / "set.json").exists():
             (folder / name).mkdir(exist_ok=True)
-            pack(listing, folder / name, Form(256, store, 95), on_bad_image="error", workers=None, tell=lambda _: None)
+            pack(
+                listing,
+                folder / name,
+                Form(256, store, 95),
+                on_bad_image="error",
+                workers=None,
+                on_progress=lambda _: None,
+            )
     return folder
 
 

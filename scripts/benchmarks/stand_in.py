@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from trainlab.configuration.build import OFFERED
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 from trainlab.data.sources import cifar10, fashion_mnist
 
 
@@ -18,19 +18,19 @@ def offer() -> None:
     OFFERED["data"] = {f"{__name__}.cifar10_like", f"{__name__}.fashion_mnist_like"}
 
 
-def cifar10_like(*, root: str, val_fraction: float, split_seed: int, **_: object) -> Splits:
+def cifar10_like(*, root: str, val_fraction: float, split_seed: int, **_: object) -> DataSplits:
     """CIFAR-10's shape."""
     return _noise((3, 32, 32), (50_000, 10_000), cifar10.CLASSES, val_fraction, split_seed)
 
 
-def fashion_mnist_like(*, val_fraction: float, split_seed: int, **_: object) -> Splits:
+def fashion_mnist_like(*, val_fraction: float, split_seed: int, **_: object) -> DataSplits:
     """Fashion-MNIST's shape."""
     return _noise((1, 28, 28), (60_000, 10_000), fashion_mnist.CLASSES, val_fraction, split_seed)
 
 
 def _noise(
     shape: tuple[int, int, int], counts: tuple[int, int], classes: tuple[str, ...], val_fraction: float, seed: int
-) -> Splits:
+) -> DataSplits:
     generator = torch.Generator().manual_seed(0)
     train, test = (
         ImageSet(

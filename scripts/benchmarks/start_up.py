@@ -23,7 +23,7 @@ COMMANDS = {
 }
 
 
-def start_up(rounds: int, tell: Callable[[str], None]) -> list[Measure]:
+def start_up(rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     """--help, --cfg job and a mistake; then the first row of a small run against the imports it cannot avoid."""
     seconds = in_turn([partial(_python, TRAIN, *words) for words in COMMANDS.values()], rounds)
     found = []
@@ -31,10 +31,10 @@ def start_up(rounds: int, tell: Callable[[str], None]) -> list[Measure]:
         with_torch = " torch\n" in _python("-X", "importtime", TRAIN, *words).replace("|   ", "").replace("| ", " ")
         remark = "torch is imported" if with_torch else "torch is not imported"
         found.append(Measure(name, taken, "s", ("≤", 1.0), remark))
-        tell(name)
+        on_progress(name)
     imports = [partial(_python, "-c", f"import {names}") for names in ("torch", "torch, lightning")]
     torch, both, first = in_turn([*imports, _until_the_first_row], rounds)
-    tell("the first training step")
+    on_progress("the first training step")
     remark = "python train.py model=perceptron, until its first epoch of 12 steps is in metrics.csv"
     found += [
         Measure("import torch", torch, "s"),

@@ -31,7 +31,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     """As torchvision's data sets: an array in memory, each item made a PIL picture and transformed."""
 
     def __init__(self, images: ImageSet, transform: Any) -> None:
-        pixels = images.everything.permute(0, 2, 3, 1)
+        pixels = images.all_images.permute(0, 2, 3, 1)
         self.pixels = pixels.squeeze(-1).numpy() if pixels.shape[-1] == 1 else pixels.contiguous().numpy()
         self.labels, self.transform = images.labels.tolist(), transform
 

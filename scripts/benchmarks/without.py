@@ -22,7 +22,7 @@ def one_batch_at_a_time() -> None:
     """Each batch is given to Lightning's loop alone."""
     from trainlab.runtime import plan
 
-    plan.choose_steps_together = lambda *measures: 1
+    plan.choose_steps_per_execution = lambda *measures: 1
 
 
 def no_shortcut() -> None:
@@ -45,7 +45,7 @@ def each_batch_counted() -> None:
     """Errors are counted after each step, not some at a time."""
     from trainlab import metrics
 
-    metrics.WAITING = 0
+    metrics.MAX_PENDING = 0
 
 
 def plain_crop() -> None:

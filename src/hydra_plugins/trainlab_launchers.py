@@ -10,7 +10,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from trainlab.command.main import in_sentences
+from trainlab.command.main import report_user_errors
 from trainlab.configuration.schema import check_options
 
 PREFIX = "hydra.launcher."
@@ -22,7 +22,7 @@ class _Launcher(Launcher):
     def __init__(self, **settings: Any) -> None:
         self.settings: Any = OmegaConf.to_container(OmegaConf.create(settings))
 
-    @in_sentences
+    @report_user_errors
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from trainlab.sweeps.launch import Sweep
 
@@ -32,7 +32,7 @@ class _Launcher(Launcher):
         """The settings of its kind. Raises InputError."""
         raise NotImplementedError
 
-    @in_sentences
+    @report_user_errors
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         setup_globals()
         return self.sweep.launch(job_overrides, initial_job_idx)

@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainlab.errors import InputError
-
 TEN_CROP_SHARE = 7 / 8  # 224 of 256 pixels (Krizhevsky et al. 2012, §4.1)
 CENTRE_VIEW = 4  # among the ten
 
@@ -41,24 +39,50 @@ def channel_covariance(images: Tensor) -> Tensor:
     return products / pixels - mean[:, None] * mean
 
 
+class ChannelStatistics:
+    """Of the colours of a training set: mean, float32 (C,) in [0, 1], and covariance, float64 (C, C), or None."""
+
+    def __init__(self, mean: Tensor, covariance: Tensor | None = None) -> None:
+        self.mean, self.covariance = mean, covariance
+
+
+class MeasuredStatistics:
+    """The same of these images, uint8 (N, C, H, W); the covariance, which takes longer, when it is asked for."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images, self.mean = images, channel_mean(images)
+
+    @property
+    def covariance(self) -> Tensor:
+        return channel_covariance(self.images)
+
+
+Statistics = ChannelStatistics | MeasuredStatistics
+
+
 class Augmentation(ABC):
     """From uint8 (B, C, S, S) to what the network sees, float32 (B, C, size, size) in about [−1, 1].
 
     stored: the side of the stored images. size: the side of the network's input. Images are enlarged first
     where `stored` is too small for that (bilinear). reflections: whether a mirrored image keeps its class.
-    mean: float32 (C,), of the training set, to be set before use. covariance: float64 (C, C), of its colours, to be
-    set where `needs_covariance`.
+    statistics: of the training set, whose mean is subtracted; without them only the sizes can be asked for.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
     reflects = True  # whether it would reflect images, if that kept their classes
-    needs_covariance = False
 
-    def __init__(self, stored: int, *, min_size: int = 1, size: int | None = None, reflections: bool = True) -> None:
+    def __init__(
+        self,
+        stored: int,
+        *,
+        statistics: Statistics | None = None,
+        min_size: int = 1,
+        size: int | None = None,
+        reflections: bool = True,
+    ) -> None:
         self.reflections = reflections
-        self.side, self.size = self.geometry(stored, min_size, size)
-        self.mean: Tensor | None = None
-        self.covariance: Tensor | None = None
+        self.resize_to, self.size = self.geometry(stored, min_size, size)
+        self.mean = None if statistics is None else statistics.mean
 
     @staticmethod
     def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
@@ -72,23 +96,23 @@ class Augmentation(ABC):
 
     def test(self, images: Tensor) -> Tensor:
         """(B, C, S, S) → (B, C, size, size): one view, the centre."""
-        return self.prepare(_centre(self.enlarge(images), self.size))
+        return self.normalize(_centre(self.resize(images), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
         """(B, C, S, S) → (V, B, C, size, size): the views whose outputs are averaged at test time."""
         return self.test(images)[None]
 
-    def enlarge(self, images: Tensor) -> Tensor:
-        if images.shape[-1] == self.side:
+    def resize(self, images: Tensor) -> Tensor:
+        if images.shape[-1] == self.resize_to:
             return images
-        return F.interpolate(images.float(), size=(self.side, self.side), mode="bilinear", antialias=False)
+        return F.interpolate(images.float(), size=(self.resize_to, self.resize_to), mode="bilinear", antialias=False)
 
-    def prepare(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
+    def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
         """Subtract the mean of each channel; 0…255 becomes 0…1.
 
         colours: float32 (B, C), what is then added to each image.
         """
-        assert self.mean is not None, "the mean of the training set is not known yet"
+        assert self.mean is not None, "the statistics of the training set were not given"
         mean = 255 * self.mean.to(images.device)
         if images.device.type == "cpu":
             return _to_float(images, mean, colours)
@@ -116,17 +140,17 @@ class CropFlip(Augmentation):
         draws = uniform(ids, 3, seed=seed, epoch=epoch)
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
-        images = self.enlarge(images)
+        images = self.resize(images)
         if images.device.type == "cpu" and images.is_contiguous(memory_format=torch.channels_last):
             return self._crop_in_cache(images, top, left, mirrored)
-        return crop(F.pad(self.prepare(images), [self.padding] * 4), top, left, mirrored, self.size)
+        return crop(F.pad(self.normalize(images), [self.padding] * 4), top, left, mirrored, self.size)
 
     def _crop_in_cache(self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
         """The same on a CPU with the channels last: in frames that stay in the cache, of which whole rows are copied.
 
         A reflected crop is the crop of the reflected image, so that bytes are reflected and not floats.
         """
-        assert self.mean is not None, "the mean of the training set is not known yet"
+        assert self.mean is not None, "the statistics of the training set were not given"
         count, channels, height, width = images.shape
         pad, size = self.padding, self.size
         tall, wide = height + 2 * pad, width + 2 * pad
@@ -160,8 +184,7 @@ class TenCrop(Augmentation):
 
     def __init__(self, stored: int, *, train_views: str = "all", **kwargs: int | bool | None) -> None:
         super().__init__(stored, **kwargs)  # type: ignore[arg-type]
-        if train_views not in ("all", "one"):
-            raise InputError(f"aug.train_views={train_views} is unknown; use all or one.")
+        assert train_views in ("all", "one"), f"train_views={train_views} is unknown; use all or one"
         self.views = 10 if self.reflections else 5
         self.train_views = self.views if train_views == "all" else 1
 
@@ -177,7 +200,7 @@ class TenCrop(Augmentation):
 
         int64 (B,) → top, left (int64) and mirrored (bool), the order of torchvision's TenCrop.
         """
-        room, middle = self.side - self.size, round((self.side - self.size) / 2)
+        room, middle = self.resize_to - self.size, round((self.resize_to - self.size) / 2)
         tops = torch.tensor([0, 0, room, room, middle], device=views.device)
         lefts = torch.tensor([0, room, 0, room, middle], device=views.device)
         mirrored = views >= 5
@@ -188,10 +211,10 @@ class TenCrop(Augmentation):
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
         if self.train_views == 1:
             views = (uniform(ids, 1, seed=seed, epoch=epoch)[0] * self.views).long()
-        return self.prepare(crop(self.enlarge(images), *self.corner(views), self.size))
+        return self.normalize(crop(self.resize(images), *self.corner(views), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
-        images = self.prepare(self.enlarge(images))
+        images = self.normalize(self.resize(images))
         views = []
         for top, left, mirror in self.places:
             view = images[..., top : top + self.size, left : left + self.size]
@@ -220,18 +243,20 @@ class AlexNetAugmentation(TenCrop):
         self,
         stored: int,
         *,
+        statistics: Statistics | None = None,
         colour: float = 0.1,
         colour_unit: str = "deviation",
         colour_until: int | None = None,
         shared_crops: int = 1,
         **kwargs: int | bool | None,
     ) -> None:
-        super().__init__(stored, train_views="one", **kwargs)
-        if colour_unit not in ("deviation", "eigenvalue"):
-            raise InputError(f"aug.colour_unit={colour_unit} is unknown; use deviation or eigenvalue.")
+        super().__init__(stored, train_views="one", statistics=statistics, **kwargs)  # type: ignore[arg-type]
+        known = ("deviation", "eigenvalue")
+        assert colour_unit in known, f"colour_unit={colour_unit} is unknown; use deviation or eigenvalue"
         self.colour, self.colour_unit, self.colour_until = colour, colour_unit, colour_until
         self.shared_crops = shared_crops
-        self.needs_covariance = colour > 0
+        covariance = statistics.covariance if statistics is not None and colour > 0 else None
+        self.components = None if covariance is None else components(covariance, colour_unit)
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
         channels = images.shape[1]
@@ -240,21 +265,21 @@ class AlexNetAugmentation(TenCrop):
         if self.shared_crops > 1:
             first = ids // self.shared_crops * self.shared_crops
             places = uniform(first, 3 + 2 * channels, seed=seed, epoch=epoch)[:2]
-        top, left = (places * (self.side - self.size + 1)).long().unbind()
+        top, left = (places * (self.resize_to - self.size + 1)).long().unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
-        cut = crop(self.enlarge(images), top, left, mirrored, self.size)
+        cut = crop(self.resize(images), top, left, mirrored, self.size)
         if not self.colour or (self.colour_until is not None and epoch >= self.colour_until):
-            return self.prepare(cut)
+            return self.normalize(cut)
+        assert self.components is not None, "the covariance of the training set was not given"
         alpha = self.colour * normal(draws[3 : 3 + channels], draws[3 + channels :])
-        return self.prepare(cut, (self.components.to(cut.device) @ alpha).T)
+        return self.normalize(cut, (self.components.to(cut.device) @ alpha).T)
 
-    @cached_property
-    def components(self) -> Tensor:
-        """float32 (C, C): column i is p_i λ_i. Of the covariance as it was when first asked for."""
-        assert self.covariance is not None, "the covariance of the training set is not known yet"
-        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
-        eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances
-        return (vectors * (eigenvalues if self.colour_unit == "eigenvalue" else eigenvalues.sqrt())).float()
+
+def components(covariance: Tensor, unit: str) -> Tensor:
+    """float32 (C, C): column i is p_i λ_i. covariance: float64 (C, C). unit: "deviation" or "eigenvalue"."""
+    eigenvalues, vectors = torch.linalg.eigh(covariance)
+    eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances
+    return (vectors * (eigenvalues if unit == "eigenvalue" else eigenvalues.sqrt())).float()
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:

@@ -19,11 +19,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from trainlab.augment import CENTRE_VIEW
 from trainlab.data.batches import Batch
 from trainlab.errors import RunError
-from trainlab.metrics import Errors
+from trainlab.metrics import ClassificationMetrics
 from trainlab.objective import L2, Loss, weights_and_biases
 from trainlab.optim import CONSTANT, GradientDescent, Schedule, train_step
 from trainlab.runtime.profiling import untimed
-from trainlab.survival.checkpoint import KEY, Facts, Progress
+from trainlab.survival.checkpoint import KEY, Progress, RunMetadata
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Recipe:
     schedule: Schedule = CONSTANT
     freeze_first_after: int | None = None
     monitor: str = "val/top1_error"
-    facts: Facts | None = None
+    facts: RunMetadata | None = None
     timed: Callable[[str], AbstractContextManager[Any]] = untimed
     compiled: Callable[[Tensor], Tensor] | None = None
 
@@ -78,7 +78,9 @@ class Classifier(L.LightningModule):
         self.automatic_optimization = False  # the step is written out below; Lightning's own costs a small net 0.2 ms
         self.net, self.loss, self._recipe = net, loss, recipe
         self.views, self.seed = views, seed
-        self.errors = nn.ModuleDict({f"on_{name}": Errors(classes) for name in ("train", "val", "test", "tencrop")})
+        self.metrics = nn.ModuleDict(
+            {f"on_{name}": ClassificationMetrics(classes) for name in ("train", "val", "test", "tencrop")}
+        )
         self.validation: dict[str, Tensor] = {}
         self.row: dict[str, float] = {}  # the epoch's values by their names, for every log
         self.scheduler: LRScheduler | None = None  # stepped after each batch
@@ -139,7 +141,7 @@ class Classifier(L.LightningModule):
     def go_on_within_epoch(self, state: dict[str, Any]) -> None:
         """The epoch's sums so far, and each rank's stream; with another number of ranks, new streams."""
         if self.global_rank == 0:
-            self.meter("train").go_on_from(state["sums"])
+            self.metrics_of("train").load_sums(state["sums"])
         if len(state["streams"]) == self.trainer.world_size:
             stream = state["streams"][self.global_rank]
             torch.set_rng_state(stream["cpu"])
@@ -174,7 +176,7 @@ class Classifier(L.LightningModule):
             self.scheduler.step()
         if batch.size:
             with self.recipe.timed("metrics"):
-                self.meter("train").collect(outputs, labels, loss)
+                self.metrics_of("train").queue(outputs, labels, loss)
         self.batches_done += 1
         return loss
 
@@ -219,7 +221,7 @@ class Classifier(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         outputs = self.net(batch.inputs)
-        self.meter("val").update(outputs, batch.labels, self.loss(outputs, batch.labels))
+        self.metrics_of("val").update(outputs, batch.labels, self.loss(outputs, batch.labels))
 
     def on_validation_epoch_end(self) -> None:
         # Kept for the epoch's row; early stopping, schedules and checkpoints look at what is logged.
@@ -233,10 +235,10 @@ class Classifier(L.LightningModule):
         views = batch.inputs if batch.inputs.ndim == 5 else batch.inputs[None]
         outputs = torch.stack([self.net(view) for view in views])
         centre = outputs[CENTRE_VIEW if len(views) > 1 else 0]
-        self.meter("test").update(centre, batch.labels, self.loss(centre, batch.labels))
+        self.metrics_of("test").update(centre, batch.labels, self.loss(centre, batch.labels))
         scores = self.loss.scores(outputs).mean(0)
         if len(views) > 1:
-            self.meter("tencrop").update(scores, batch.labels, self.loss.of_scores(scores, batch.labels))
+            self.metrics_of("tencrop").update(scores, batch.labels, self.loss.of_scores(scores, batch.labels))
         confidence, predicted = scores.max(1)
         self.test_parts.append((batch.ids, batch.labels, predicted, confidence))
 
@@ -267,7 +269,7 @@ class Classifier(L.LightningModule):
             stream = {"cpu": torch.get_rng_state()}
             if self.device.type == "cuda":
                 stream["cuda"] = torch.cuda.get_rng_state(self.device)
-            checkpoint["within_epoch"] = {"sums": self.meter("train").sums(), "streams": self.gather(stream)}
+            checkpoint["within_epoch"] = {"sums": self.metrics_of("train").sums(), "streams": self.gather(stream)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.plateau_state = checkpoint.get("plateau")
@@ -275,7 +277,7 @@ class Classifier(L.LightningModule):
         if self.within_epoch is not None:
             # Lightning counts what its loader gives out, and another run may have put more batches together.
             self.batches_done = checkpoint["progress"]["batches"]
-            given_out = self.batches_done // self.trainer.datamodule.together  # type: ignore[attr-defined]
+            given_out = self.batches_done // self.trainer.datamodule.steps_per_execution  # type: ignore[attr-defined]
             count = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
             count.update(ready=given_out, started=given_out, processed=given_out, completed=given_out - 1)
 
@@ -289,21 +291,21 @@ class Classifier(L.LightningModule):
 
     # Errors
 
-    def meter(self, name: str) -> Errors:
-        return self.errors[f"on_{name}"]  # type: ignore[return-value]
+    def metrics_of(self, name: str) -> ClassificationMetrics:
+        return self.metrics[f"on_{name}"]  # type: ignore[return-value]
 
     def finish(self, name: str) -> dict[str, Tensor]:
         """The epoch's values as name/loss, name/top1_error, …; the sums start again."""
-        meter = self.meter(name)
-        meter.settle()
-        values = {f"{name}/{key}": value for key, value in meter.compute().items()}
-        meter.reset()
+        metrics = self.metrics_of(name)
+        metrics.flush()
+        values = {f"{name}/{key}": value for key, value in metrics.compute().items()}
+        metrics.reset()
         return values
 
 
 def diverged(epoch: int, trainer: L.Trainer) -> RunError:
     lr = trainer.optimizers[0].param_groups[0]["lr"]
     return RunError(
-        f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}; "
-        f"try a smaller one, such as optim.lr={lr / 10:g}."
+        f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}",
+        hint=f"try a smaller one, such as optim.lr={lr / 10:g}",
     )

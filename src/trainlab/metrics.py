@@ -9,10 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 TOP_K = 5  # ILSVRC's second error: the truth is not among the five most probable classes
-WAITING = 30_000  # scores: looked at together, those of small nets take a tenth of the time; more would take threads
+MAX_PENDING = 30_000  # scores: counted in one call, small batches take a tenth of the time; more would start threads
 
 
-class Errors(Metric):
+class ClassificationMetrics(Metric):
     """Sums of loss, top-1 and top-5 mistakes over the examples of an epoch, added up over ranks at the end.
 
     With five classes or fewer the top-5 error is zero by definition and is left out.
@@ -30,23 +30,23 @@ class Errors(Metric):
         self.add_state("loss", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("top1", "top5", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.pending: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def collect(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """`update`, later: with others, and at the latest when `settle` is called, as it must be before any look."""
-        self.waiting.append((scores, labels, loss))
-        if len(self.waiting) * scores.numel() >= WAITING:
-            self.settle()
+    def queue(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Put a batch aside, to be counted with others. `flush` has to be called before a value is read."""
+        self.pending.append((scores, labels, loss))
+        if len(self.pending) * scores.numel() >= MAX_PENDING:
+            self.flush()
 
-    def settle(self) -> None:
-        """Count what has been collected."""
-        if self.waiting:
-            scores, labels, losses = zip(*self.waiting, strict=True)
-            self.waiting = []
+    def flush(self) -> None:
+        """Count the batches that are pending."""
+        if self.pending:
+            scores, labels, losses = zip(*self.pending, strict=True)
+            self.pending = []
             self.update(torch.cat(scores), torch.cat(labels), losses, [len(part) for part in labels])
 
     def reset(self) -> None:
-        self.waiting = []
+        self.pending = []
         super().reset()
 
     def update(
@@ -73,14 +73,14 @@ class Errors(Metric):
 
     def sums(self) -> dict[str, Tensor]:
         """What has been added up so far, over all ranks: a collective call."""
-        self.settle()
+        self.flush()
         sums = {name: getattr(self, name).clone() for name in self._defaults}
         if torch.distributed.is_initialized():
             for value in sums.values():
                 torch.distributed.all_reduce(value)
         return {name: value.cpu() for name, value in sums.items()}
 
-    def go_on_from(self, sums: Mapping[str, Tensor]) -> None:
+    def load_sums(self, sums: Mapping[str, Tensor]) -> None:
         """Start from `sums` of an earlier process instead of from zero; on one rank only."""
         self.reset()
         for name, value in sums.items():

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainlab.errors import InputError
-
 
 class Loss(ABC):
     """The data term, as a mean over the examples, and what to average over several views of one image."""
@@ -85,8 +83,7 @@ class L2:
     """
 
     def __init__(self, strength: float = 0.0, form: str = "mean", *, examples: int) -> None:
-        if form not in ("mean", "sum"):
-            raise InputError(f"reg.form={form} is unknown; use mean or sum.")
+        assert form in ("mean", "sum"), f"form={form} is unknown; use mean or sum"
         self.weight_decay = strength if form == "mean" else strength / examples
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:

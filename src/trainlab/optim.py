@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from trainlab.errors import InputError
 from trainlab.objective import weights_and_biases
 
 NOTHING: AbstractContextManager[None] = nullcontext()
@@ -143,14 +142,13 @@ class Schedule:
     drops: int | None = None
 
     def of(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | ReduceLROnPlateau | None:
-        """torch's scheduler for a run of `steps` updates; None for a constant rate. Raises InputError."""
+        """torch's scheduler for a run of `steps` updates; None for a constant rate."""
         if self.name == "constant":
             return None
         if self.name == "cosine":
             return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps - 1) / steps)))
-        if self.name == "plateau":
-            return ReduceLROnPlateau(optimizer, factor=0.1, patience=self.patience)
-        raise InputError(f"optim.schedule={self.name} is unknown; use constant, cosine or plateau.")
+        assert self.name == "plateau", f"schedule={self.name} is unknown; use constant, cosine or plateau"
+        return ReduceLROnPlateau(optimizer, factor=0.1, patience=self.patience)
 
 
 CONSTANT = Schedule()

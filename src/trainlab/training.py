@@ -24,7 +24,7 @@ from trainlab.runtime.hardware import compile_net
 from trainlab.runtime.plan import Plan, plan_run
 from trainlab.runtime.trainer import make_trainer
 from trainlab.survival.resume import find_checkpoint, finished, going_on
-from trainlab.survival.signals import heard_by
+from trainlab.survival.signals import handling_signals
 
 
 def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ())
     watched = cfg.get("debug") and cfg.debug.find_anomalies
     with (
         recorder.recording(trainer, resumed, last),
-        heard_by(interruption.hear),
+        handling_signals(interruption.hear),
         going_on(resumed, cfg.ckpt, last),
     ):
         with Watch(parts.net, trainer).watching() if watched else nullcontext():

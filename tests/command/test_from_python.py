@@ -24,13 +24,13 @@ from trainlab.command.main import CONF, compose_run, without_hydra
 from trainlab.errors import InputError, RunError
 from trainlab.survival.checkpoint import read
 
-pytestmark = pytest.mark.run
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("undrawn")]
 
 QUICK = ("logger=csv", "trainer.max_epochs=3", "trainer=cpu", "model=mlp", "model.hidden=[16]", "reg=dropout")
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(undrawn, tmp_path_factory):
     return trainlab.run(QUICK, run_dir=tmp_path_factory.mktemp("python") / "run")
 
 

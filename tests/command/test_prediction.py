@@ -77,7 +77,7 @@ def test_a_picture_on_standard_input(run, tmp_path):
     file = io.BytesIO()
     Image.fromarray(pixels()[0]).save(file, "PNG")
     words = ("scripts/predict.py", str(run.folder), "-", "--figure", str(tmp_path / "f.png"))
-    with start_command(*words, cold=True, stdin=subprocess.PIPE, text=False) as process:
+    with start_command(*words, stdin=subprocess.PIPE, text=False) as process:
         out, err = process.communicate(file.getvalue(), timeout=500)
     assert process.returncode == 0, err
     assert "standard input" in out.decode()

@@ -84,7 +84,7 @@ def test_a_study_leaves_figures_numbers_and_a_paragraph(tmp_path, capsys):
 
 
 def test_a_mistake_that_only_the_study_can_see_leaves_no_folder(tmp_path):
-    with pytest.raises(InputError, match="has to be two numbers"):
+    with pytest.raises(InputError, match="give two numbers"):
         front.study(["gradient_descent", "start=[1,2,3]", "logger=none", f"run_dir={tmp_path / 'new'}"])
     assert not (tmp_path / "new").exists()
 
@@ -116,7 +116,7 @@ def test_all_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
 
 
 def test_two_commands_do_not_write_into_one_folder(tmp_path):
-    from trainlab.survival.lock import only_one
+    from trainlab.survival.lock import directory_lock
 
-    with only_one(tmp_path, or_else="taken"), pytest.raises(InputError, match="another command"):
+    with directory_lock(tmp_path, or_else="taken"), pytest.raises(InputError, match="another command"):
         run(parse(["gradient_descent", "logger=none"]), tmp_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import types
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -14,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trainlab.command.main import CONF, GROUPS, compose_run, without_hydra
 from trainlab.configuration import schema as config
-from trainlab.configuration.schema import MODELS, Config, Group, check_options, check_values
+from trainlab.configuration.schema import Config, Group, check_options, check_values
 from trainlab.errors import InputError
 
 VALUES = [None, True, "word", "", -1, 0, 0.5, 2, 3.0, 1.5, 2**40, -0.0, float("nan"), float("inf"), [], [0], ["x"], {}]
@@ -33,10 +35,6 @@ def options() -> Iterator[tuple[str, Any]]:
                 yield f"{group}{name}", Annotated[field.annotation, field]
 
     yield from of(Config, "")
-    for name, kind in MODELS.items():
-        for option, annotation in of(kind, f"{name}:model."):
-            if option.rpartition(".")[2] not in config.Model.model_fields:
-                yield option, annotation
 
 
 def is_group(annotation: Any) -> bool:
@@ -72,6 +70,11 @@ def words_for(annotation: Any) -> Iterator[str]:
         yield from {**numbers, str: ["text"], bool: ["true", "false"], type(None): ["null"]}[annotation]
 
 
+@cache
+def composed(*words: str) -> Any:
+    return OmegaConf.to_container(without_hydra(compose_run(words)), resolve=True)
+
+
 def whole(option: str, value: Any) -> dict[str, Any]:
     """A right configuration with this one value in it."""
     model, _, path = option.rpartition(":")
@@ -79,7 +82,7 @@ def whole(option: str, value: Any) -> dict[str, Any]:
     words += ["data=elpv"] if path == "data.classes" else []
     words += ["debug=quick"] if path.startswith("debug.") else []
 
-    plain: Any = OmegaConf.to_container(without_hydra(compose_run(words)), resolve=True)
+    plain = copy.deepcopy(composed(*words))
     *groups, name = path.split(".")
     node = plain
     for group in groups:
@@ -111,6 +114,11 @@ def test_a_wrong_value_is_a_sentence_with_every_kind_that_is_right(option: str, 
         with pytest.raises(InputError) as error:
             check_values(plain)
         sentence = str(error.value)
+        assert (error.value.option, error.value.hint) == (
+            key,
+            sentence.partition("cannot be used: ")[2].split(";")[0].rstrip("."),
+        )
+        assert error.value.value is value
         shown = value if isinstance(value, str) else json.dumps(value)
         shown = str(value) if isinstance(value, float) else shown
         assert sentence.startswith(f"{key}={shown} cannot be used: it should be "), sentence

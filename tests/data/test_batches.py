@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainlab.data.batches import EpochBatches, Part, Slices
+from trainlab.data.batches import GlobalBatchSampler, IndexedBatches, Part
 from trainlab.data.image_set import ImageSet
 
 quick = settings(deadline=None, derandomize=True, max_examples=80)
@@ -17,7 +17,7 @@ def ranks(world_size: int, epoch: int = 0, **kwargs: int | bool) -> list[list[Pa
     """Each rank's parts of one epoch."""
     found = []
     for rank in range(world_size):
-        batches = EpochBatches(**kwargs, share=(rank, world_size))
+        batches = GlobalBatchSampler(**kwargs, share=(rank, world_size))
         batches.set_epoch(epoch)
         found.append(list(batches))
     return found
@@ -68,7 +68,7 @@ def test_counts(world_size, **kwargs):
 @quick
 @given(world_size=st.integers(1, 4), rank=st.integers(0, 3), **SETS, **ORDERS)
 def test_length_is_the_number_of_batches(world_size, rank, **kwargs):
-    batches = EpochBatches(**kwargs, share=(rank % world_size, world_size))
+    batches = GlobalBatchSampler(**kwargs, share=(rank % world_size, world_size))
     assert len(batches) == len(list(batches))
 
 
@@ -88,7 +88,7 @@ def test_an_epoch_is_a_pure_function(world_size, epoch, **kwargs):
 def test_batches_given_out_together_are_the_same_ones(together, skipped, **kwargs):
     """Also where an epoch is gone on with: the joints stay where they are, so that Lightning's count of them fits."""
     kwargs |= {"seed": 3, "shuffle": True, "every_rank": True}
-    alone, joined = EpochBatches(**kwargs), EpochBatches(**kwargs, together=together)
+    alone, joined = GlobalBatchSampler(**kwargs), GlobalBatchSampler(**kwargs, steps_per_execution=together)
     assert len(joined) == -(-len(alone) // together) == len(list(joined))
     skipped %= len(alone)  # an epoch that is done is not gone on with
     alone.skip(skipped)
@@ -100,13 +100,13 @@ def test_batches_given_out_together_are_the_same_ones(together, skipped, **kwarg
 
 
 def test_a_batch_knows_its_steps():
-    slices = Slices(ImageSet(torch.zeros(9, 2), torch.zeros(9).long(), ("a",)))
-    batches = EpochBatches(9, 2, every_rank=True, together=3)
+    slices = IndexedBatches(ImageSet(torch.zeros(9, 2), torch.zeros(9).long(), ("a",)))
+    batches = GlobalBatchSampler(9, 2, every_rank=True, steps_per_execution=3)
     assert [slices[part].steps for part in batches] == [3, 2]
 
 
 def test_an_epoch_can_be_gone_through_twice():
-    batches = EpochBatches(20, 6, shuffle=True)
+    batches = GlobalBatchSampler(20, 6, shuffle=True)
     assert [part.pairs.tolist() for part in batches] == [part.pairs.tolist() for part in batches]
 
 
@@ -123,7 +123,7 @@ def test_in_evaluation_a_rank_without_work_gets_no_batch():
 def test_each_seed_and_epoch_has_an_order_of_its_own():
     orders = set()
     for seed in range(20):
-        batches = EpochBatches(50, 50, seed=seed, shuffle=True)
+        batches = GlobalBatchSampler(50, 50, seed=seed, shuffle=True)
         for epoch in range(20):
             batches.set_epoch(epoch)
             orders.add(tuple(batches.order().tolist()))
@@ -131,13 +131,13 @@ def test_each_seed_and_epoch_has_an_order_of_its_own():
 
 
 def test_without_shuffling_pairs_come_in_order():
-    batches = EpochBatches(4, 3, views=2, seed=5)
+    batches = GlobalBatchSampler(4, 3, views=2, seed=5)
     batches.set_epoch(7)
     assert [part.pairs.tolist() for part in batches] == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
 def test_shuffling_puts_every_pair_everywhere():
-    batches, places = EpochBatches(5, 5, shuffle=True), torch.zeros(5, 5)
+    batches, places = GlobalBatchSampler(5, 5, shuffle=True), torch.zeros(5, 5)
     for epoch in range(1000):
         batches.set_epoch(epoch)
         places[batches.order(), range(5)] += 1
@@ -147,7 +147,7 @@ def test_shuffling_puts_every_pair_everywhere():
 @pytest.mark.parametrize("views", [1, 2, 5, 10])
 def test_slices_are_the_rows_of_the_pairs(views):
     images = torch.arange(6).to(torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2)
-    slices = Slices(ImageSet(images, torch.arange(6) * 7, tuple("abcdef")), views)
+    slices = IndexedBatches(ImageSet(images, torch.arange(6) * 7, tuple("abcdef")), views)
     pairs = torch.randperm(6 * views)
     batch = slices[Part(pairs, 6 * views, 6 * views, 6 * views)]
     expected = [divmod(pair, views) for pair in pairs.tolist()]
@@ -162,18 +162,18 @@ def test_slices_keep_the_memory_order(channels):
     first = ImageSet(images, torch.arange(6), tuple("abcdef"))
     assert first.channels_last(most=images.numel() - 1) is first
     last = first.channels_last(most=images.numel())
-    found = Slices(last)[Part(torch.tensor([4, 1]), 2, 2, 2)].inputs
+    found = IndexedBatches(last)[Part(torch.tensor([4, 1]), 2, 2, 2)].inputs
     assert torch.equal(found, images[[4, 1]])
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_slices_pass_the_counts_on():
-    slices = Slices(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
+    slices = IndexedBatches(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
     batch = slices[Part(torch.tensor([3]), 0, 5, 4)]
     assert (batch.size, batch.global_size, batch.step_size) == (0, 5, 4)
 
 
 def test_slices_do_not_share_memory_with_the_set():
     images = ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",))
-    Slices(images)[Part(torch.arange(4), 4, 4, 4)].inputs.fill_(1)
+    IndexedBatches(images)[Part(torch.arange(4), 4, 4, 4)].inputs.fill_(1)
     assert not images.images.any()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from trainlab.data.image_set import TEST, UNCUT, VAL, ImageSet, Splits, cut, fewer, split
+from trainlab.data.image_set import TEST, UNCUT, VAL, DataSplits, ImageSet, cut, split, subsample_train
 from trainlab.data.sources import points
 from trainlab.errors import InputError
 
@@ -72,13 +72,13 @@ def test_a_cut_is_scikit_learns_or_leaves_small_classes_whole(counts, fraction, 
 @given(COUNTS, st.integers(1, 150))
 def test_fewer_training_examples_are_as_many_as_asked_and_of_every_class(counts, asked):
     labels = labels_of(counts)
-    sets = Splits(numbered(labels), numbered(labels), numbered(labels))
+    sets = DataSplits(numbered(labels), numbered(labels), numbered(labels))
     classes = sum(n > 0 for n in counts)
     if not classes <= asked <= len(labels):
         with pytest.raises(InputError, match=rf"data\.train_examples={asked} is "):
-            fewer(sets, asked)
+            subsample_train(sets, asked)
         return
-    train = fewer(sets, asked).train
+    train = subsample_train(sets, asked).train
     theirs = scikit_learns(labels, asked, 0)
     if theirs is not None:
         assert train.images[:, 0].tolist() == theirs[1]

@@ -17,7 +17,7 @@ import pytest
 import torch
 from ilsvrc_tree import WNIDS, encoded, make_devkit, make_folders, make_tars, picture, pictures, validation
 from PIL import Image, ImageOps
-from whole_runs import command, small_disk, start_command
+from whole_runs import UNDRAWN, command, small_disk, start_command
 
 from trainlab.data.packed import writer as packing
 from trainlab.data.packed.format import PackedImages, labels, read_packed, verify
@@ -141,11 +141,11 @@ def test_colours_are_numpys(packed):
     count = found.counts["train"]
     pixels = np.frombuffer((packed / "train.images").read_bytes(), np.uint8).reshape(count, 3, -1) / 255
     colours = pixels.transpose(1, 0, 2).reshape(3, -1)
-    np.testing.assert_allclose(found.colours.mean, colours.mean(1), rtol=1e-6)
-    np.testing.assert_allclose(found.colours.covariance, np.cov(colours, bias=True), rtol=1e-9)
+    np.testing.assert_allclose(found.statistics.mean, colours.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(found.statistics.covariance, np.cov(colours, bias=True), rtol=1e-9)
     said = json.loads((packed / "set.json").read_text())
     vectors, values = np.array(said["eigenvectors"]).T, np.array(said["eigenvalues"])
-    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.colours.covariance, atol=1e-12)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, found.statistics.covariance, atol=1e-12)
 
 
 def test_jpegs_inside_are_read_as_pillow_reads_them(tree, packed, tmp_path):
@@ -344,7 +344,7 @@ def test_the_data_set_is_the_packed_one_and_packs_where_it_must(tree, packed, tm
     )
     for name in ("train", "val", "test"):
         ours, theirs = getattr(known, name), getattr(made, name)
-        assert torch.equal(ours.everything, theirs.everything)
+        assert torch.equal(ours.all_images, theirs.all_images)
         assert torch.equal(ours.labels, theirs.labels)
     assert known.notes == {"skipped_images": BAD}
     assert len(known.test) == 12
@@ -362,7 +362,7 @@ def test_a_blocks_worth_is_a_pure_function_of_its_sources(tree):
 def test_stopped_by_the_terminal_it_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, asked, status, name):
     """The terminal sends its signals to the workers, too."""
     source, out = make_folders(tmp_path / "tree", 800), tmp_path / "out"
-    words = ["scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip"]
+    words = ["scripts/pack_images.py", str(source), str(out), "--on-bad-image", "skip", "--size", "64"]
     process = start_command(*words)
     while not (out / "state.json").exists() and process.poll() is None:
         time.sleep(0.001)
@@ -394,8 +394,8 @@ def test_the_script_packs_checks_and_says_what_is_wrong(tree, tmp_path):
         assert sentence in refused.stderr
         assert refused.stderr.count("\n") == 1
     run = tmp_path / "run"
-    small = ("model=alexnet", "aug=alexnet", "trainer.max_epochs=1", "logger=csv", "data.val_fraction=0.1")
-    small += ("model.init=kaiming", "data.batch_size=16")
-    trained = command("train.py", "data=imagenet", f"data.root={out}", f"hydra.run.dir={run}", *small)
+    small = ("model=convnet", "model.channels=[4,4,4]", "aug=alexnet", "trainer.max_epochs=1", "logger=csv")
+    small += ("data.val_fraction=0.1", "data.batch_size=16")
+    trained = command(UNDRAWN, "data=imagenet", f"data.root={out}", f"hydra.run.dir={run}", *small)
     assert trained.returncode == 0, trained.stderr
     assert json.loads((run / "results.json").read_text())["skipped_images"] == BAD

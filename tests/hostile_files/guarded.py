@@ -10,7 +10,10 @@ import json
 import os
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 FORBIDDEN = (
     *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.startfile", "os.kill"),
@@ -54,6 +57,7 @@ def call(command: str, words: list[str]) -> str:
         "report": ("trainlab.sweeps.report", "report", lambda f: f(words)),
         "rerun": ("trainlab.command.rerun", "rerun", lambda f: f(words)),
         "train": ("guarded", "train", lambda f: f(words)),
+        "train undrawn": ("guarded", "train_undrawn", lambda f: f(words)),
         "packed": ("guarded", "packed", lambda f: f(words[0])),
     }
     module, name, caller = commands[command]
@@ -75,13 +79,30 @@ def train(words: list[str]) -> None:
     train(without_hydra(compose_run(words[1:])), Path(words[0]))
 
 
+def train_undrawn(words: list[str]) -> None:
+    """The same without its figures, which take longer than the few steps."""
+    from trainlab.recording.recorder import Recorder
+
+    with patch.object(Recorder, "draw", return_value={}):
+        train(words)
+
+
 def packed(folder: str) -> None:
     """All of a packed set, read."""
-    from trainlab.command.main import compose_run
     from trainlab.runtime.assembly import source
 
-    sets = source(compose_run(["data=imagenet", "model=perceptron", f"data.root={folder}"]), may_fetch=False)()
-    assert sets.train.everything.numel()
+    cfg = of_packed_sets().copy()
+    cfg.data.root = folder
+    sets = source(cfg, may_fetch=False)()
+    assert sets.train.all_images.numel()
+
+
+@cache
+def of_packed_sets() -> Any:
+    """The configuration, composed once for all of them."""
+    from trainlab.command.main import compose_run
+
+    return compose_run(["data=imagenet", "model=perceptron", "data.root=there"])
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trainlab.models.convnet import ConvNet
-from trainlab.models.layers import layers
+from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 
@@ -20,30 +20,30 @@ NETS = [
 
 @pytest.mark.parametrize(("net", "shape"), NETS)
 def test_counts_add_up_to_the_parameters(net, shape):
-    rows = layers(net, shape)
+    rows = summarize(net, shape)
     assert sum(row.weights for row in rows) == sum(p.numel() for p in net.parameters() if p.ndim > 1)
     assert sum(row.biases for row in rows) == sum(p.numel() for p in net.parameters() if p.ndim == 1)
 
 
 @pytest.mark.parametrize(("net", "shape"), NETS)
 def test_layers_have_names_of_their_own(net, shape):
-    names = [row.name for row in layers(net, shape)]
+    names = [row.name for row in summarize(net, shape)]
     assert len(set(names)) == len(names)
 
 
 def test_convnet_by_hand():
     """32 → 16 → 8 → 4 pixels."""
-    rows = layers(ConvNet((3, 32, 32), 10), (3, 32, 32))
+    rows = summarize(ConvNet((3, 32, 32), 10), (3, 32, 32))
     assert [row.output for row in rows] == [(32, 32, 32), (32, 16, 16), (64, 8, 8), (10,)]
     assert [row.weights for row in rows] == [2400, 25_600, 51_200, 10_240]
     assert [row.connections for row in rows] == [2400 * 1024, 25_600 * 256, 51_200 * 64, 10_240]
     assert [row.neurons for row in rows] == [32_768, 8192, 4096, 10]
     # 5; a pool of 3 makes 7, and five pixels two apart 7 + 4·2; a pool of 3 makes 19, and five pixels four apart all 32
-    assert [row.sees for row in rows] == [5, 15, 32, None]
+    assert [row.receptive_field for row in rows] == [5, 15, 32, None]
 
 
 def test_mlp_by_hand():
-    rows = layers(MLP((1, 8, 8), 10, hidden=(20,)), (1, 8, 8))
+    rows = summarize(MLP((1, 8, 8), 10, hidden=(20,)), (1, 8, 8))
     assert [(row.kernel, row.weights, row.biases, row.connections, row.output) for row in rows] == [
         ("64 → 20", 1280, 20, 1280, (20,)),
         ("20 → 10", 200, 10, 200, (10,)),
@@ -51,7 +51,7 @@ def test_mlp_by_hand():
 
 
 def test_groups_and_stride_by_hand():
-    (row,) = layers(nn.Sequential(nn.Conv2d(4, 6, (3, 5), stride=2, groups=2, bias=False)), (4, 11, 11))
+    (row,) = summarize(nn.Sequential(nn.Conv2d(4, 6, (3, 5), stride=2, groups=2, bias=False)), (4, 11, 11))
     assert (row.weights, row.biases, row.stride, row.output) == (6 * 2 * 15, 0, 2, (6, 5, 4))
     assert row.connections == 6 * 2 * 15 * 5 * 4
     assert row.kernel == "6 × 3×5×2, 2 groups"
@@ -61,7 +61,7 @@ def test_groups_and_stride_by_hand():
 def test_the_net_is_left_as_it_was(training):
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).train(training)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    layers(net, (1, 8, 8))
+    summarize(net, (1, 8, 8))
     assert net.training is training
     assert not any(module._forward_hooks for module in net.modules())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
@@ -70,10 +70,10 @@ def test_the_net_is_left_as_it_was(training):
 def test_a_net_that_fails_keeps_no_hooks():
     net = Perceptron((4,), 2)
     with pytest.raises(RuntimeError):
-        layers(net, (5,))
+        summarize(net, (5,))
     assert net.training
     assert not any(module._forward_hooks for module in net.modules())
 
 
 def test_any_dtype_will_do():
-    assert len(layers(ConvNet((1, 8, 8), 3).double(), (1, 8, 8))) == 4
+    assert len(summarize(ConvNet((1, 8, 8), 3).double(), (1, 8, 8))) == 4

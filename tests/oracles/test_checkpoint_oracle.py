@@ -10,9 +10,9 @@ import torch
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
-from trainlab.survival.checkpoint import Facts, Progress, put_weights, read
+from trainlab.survival.checkpoint import Progress, RunMetadata, load_weights, read
 
-FACTS = Facts({"model": {"name": "mlp"}, "data": {"name": "digits"}}, ["0", "1"], [1, 8, 8], [0.3])
+FACTS = RunMetadata({"model": {"name": "mlp"}, "data": {"name": "digits"}}, ["0", "1"], [1, 8, 8], [0.3])
 
 
 def write(path: Path, net: torch.nn.Module, epoch: int = 4) -> Path:
@@ -45,7 +45,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     saved = read(str(write(tmp_path / "a.ckpt", net)))
     assert (saved.facts, saved.progress) == (FACTS, Progress(4))
     other = MLP((1, 8, 8), 2, hidden=(3,))
-    put_weights(other, saved, "a.ckpt")
+    load_weights(other, saved, "a.ckpt")
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(other.parameters(), net.parameters(), strict=True))
 
 
@@ -168,7 +168,7 @@ def test_another_networks_weights_are_refused_by_the_first_difference(tmp_path, 
     saved = read(str(write(tmp_path / "x.ckpt", MLP((1, 8, 8), 2, hidden=(3,)))))
     before = [value.clone() for value in other.state_dict().values()]
     with pytest.raises(InputError, match=r"another network.*model=mlp") as error:
-        put_weights(other, saved, "x.ckpt")
+        load_weights(other, saved, "x.ckpt")
     assert difference in str(error.value)
     assert all(torch.equal(old, new) for old, new in zip(before, other.state_dict().values(), strict=True))
 
@@ -176,4 +176,4 @@ def test_another_networks_weights_are_refused_by_the_first_difference(tmp_path, 
 def test_weights_too_many_are_refused(tmp_path):
     saved = read(str(write(tmp_path / "x.ckpt", MLP((1, 8, 8), 2, hidden=(2,)))))
     with pytest.raises(InputError, match=r"layers\.3\.weight is of 2×2 there and missing here"):
-        put_weights(MLP((1, 8, 8), 2, hidden=()), saved, "x.ckpt")
+        load_weights(MLP((1, 8, 8), 2, hidden=()), saved, "x.ckpt")

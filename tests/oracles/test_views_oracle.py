@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from trainlab.augment import NoAugmentation, TenCrop, _mix
+from trainlab.augment import ChannelStatistics, NoAugmentation, TenCrop, _mix
 
 # stored, size, min_size: rooms of 1, 1, 2, 3, 4, 5 and 12 pixels; the last three are enlarged first
 SIZES = [
@@ -24,9 +24,8 @@ SIZES = [
 
 
 def ten_crop(stored: int, size: int | None, min_size: int, channels: int, **kwargs: object) -> TenCrop:
-    views = TenCrop(stored, size=size, min_size=min_size, **kwargs)
-    views.mean = torch.linspace(0.2, 0.6, channels)
-    return views
+    statistics = ChannelStatistics(torch.linspace(0.2, 0.6, channels))
+    return TenCrop(stored, statistics=statistics, size=size, min_size=min_size, **kwargs)
 
 
 def pictures(channels: int, side: int, count: int = 3) -> torch.Tensor:
@@ -36,8 +35,8 @@ def pictures(channels: int, side: int, count: int = 3) -> torch.Tensor:
 def expected_views(views: TenCrop, images: torch.Tensor, channels: int) -> torch.Tensor:
     """torchvision's, of images enlarged by torch and less the mean."""
     floats = images.float()
-    if images.shape[-1] != views.side:
-        floats = F.interpolate(floats, (views.side, views.side), mode="bilinear", align_corners=False)
+    if images.shape[-1] != views.resize_to:
+        floats = F.interpolate(floats, (views.resize_to, views.resize_to), mode="bilinear", align_corners=False)
     floats = floats / 255 - torch.linspace(0.2, 0.6, channels).view(1, channels, 1, 1)
     return torch.stack(v2.TenCrop(views.size)(floats))
 
@@ -80,8 +79,7 @@ def test_the_one_test_view_is_torchvisions_centre():
 @pytest.mark.parametrize(("stored", "side"), [(8, 9), (8, 72), (5, 13)])
 def test_enlargement_is_linear_between_pixel_centres(stored, side):
     """The oracle interpolates rows, then columns, with numpy.interp, which holds the edge beyond the last centre."""
-    augmentation = NoAugmentation(stored, min_size=side)
-    augmentation.mean = torch.zeros(1)
+    augmentation = NoAugmentation(stored, statistics=ChannelStatistics(torch.zeros(1)), min_size=side)
     image = pictures(1, stored, count=1)
     where = (np.arange(side) + 0.5) * stored / side - 0.5
     rows = np.stack([np.interp(where, np.arange(stored), row) for row in image[0, 0].numpy()])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +12,7 @@ from trainlab.command.main import compose_run, without_hydra
 from trainlab.configuration.stored import read_config
 from trainlab.optim import GradientDescent, Momentum
 from trainlab.recording.point import Point
+from trainlab.recording.run_directory import best_of, load_results
 from trainlab.runtime.assembly import assemble, source
 from trainlab.sweeps.point import differences
 
@@ -57,3 +60,20 @@ def test_a_sweeps_point_of_before_is_not_run_again():
     assert differences(*points) == differences(*reversed(points)) == []
     other = OmegaConf.to_container(without_hydra(compose_run(["model=mlp", "data.split_seed=1"])), resolve=True)
     assert differences(points[0], Point("sweep", {}, [], other, None)) == ["data.split_seed: 1 → 0"]
+
+
+def test_older_results_are_read_by_the_names_of_today(tmp_path):
+    old = {"monitor": "val/top1_error", "best": 0.1, "epoch": 3, "train/loss": 0.5, "val/loss": 0.6, "seconds": 2.0}
+    (tmp_path / "results.json").write_text(json.dumps(old | {"test/epoch": 2, "test/loss": 0.7}))
+    found = load_results(tmp_path)
+    assert found == {
+        "monitor": "val/top1_error",
+        "best/val/top1_error": 0.1,
+        "last/epoch": 3,
+        "last/train/loss": 0.5,
+        "last/val/loss": 0.6,
+        "seconds": 2.0,
+        "test/epoch": 2,
+        "test/loss": 0.7,
+    }
+    assert best_of(found) == 0.1

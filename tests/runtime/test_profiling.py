@@ -25,7 +25,7 @@ def clock(monkeypatch):
     return now
 
 
-def step(profiler, clock, together=1):
+def step(profiler, clock, steps_per_execution=1):
     """Seconds of a step: 1 of data, 2 of transfer around 4 of augmentation, 8 forward, 16 logging and 32 beside.
 
     Of several together: 8 forward in each, the rest once.
@@ -39,7 +39,7 @@ def step(profiler, clock, together=1):
         with profiler.profile(AUGMENTATION):
             clock[0] += 4
         clock[0] += 1
-    for _ in range(together):
+    for _ in range(steps_per_execution):
         with profiler.profile("forward"):
             clock[0] += 8
         with profiler.profile("optimizer"):
@@ -69,7 +69,7 @@ def test_the_parts_add_up_to_the_step(clock, steps):
 def test_of_steps_given_out_together_each_counts(clock):
     profiler = StepProfiler(400)
     for _ in range(100):
-        step(profiler, clock, together=4)
+        step(profiler, clock, steps_per_execution=4)
     rows = {part: milliseconds for part, milliseconds, _ in profiler.table()}
     assert profiler.steps == 100
     assert (rows["forward"], rows["data"], rows["the whole step"]) == (8000, 250, 8000 + 55000 / 4)

@@ -4,6 +4,7 @@ import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from timeit import timeit
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_the_clock_starts_after_the_lead_in(monkeypatch, at_once, timed):
 @pytest.mark.run
 def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
     told = []
-    timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, tell=told.append, cold=False)
+    timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, on_progress=told.append, cold=False)
     assert [side.side for side in timed] == list(MLP.sides)
     for side in timed:
         assert len(side.rates) == len(side.step_ms) == 2
@@ -95,7 +96,7 @@ def test_a_side_that_fails_is_named_with_its_output(tmp_path):
             steps=1,
             rounds=1,
             folder=tmp_path,
-            tell=print,
+            on_progress=print,
             cold=False,
         )
     assert "nothing" in (tmp_path / "mlp" / "limit" / "output.txt").read_text()
@@ -126,6 +127,7 @@ def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
 @pytest.mark.run
 def test_start_up_is_written_as_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(report, "ROUNDS", (1, 1))
+    monkeypatch.setattr("benchmarks.start_up.in_turn", lambda calls, rounds: [[timeit(c, number=1)] for c in calls])
     benchmark(["--quick", "--only", "start-up", "--out", str(tmp_path)])
     found = {m["what"]: m for m in json.loads((tmp_path / "benchmark.json").read_text())["measures"]}
     assert all(value > 0 for m in found.values() for value in m["values"])

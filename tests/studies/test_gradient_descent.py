@@ -43,7 +43,9 @@ def test_below_the_bound_it_ends_at_least_squares_and_above_it_does_not_end():
     assert np.abs(above.weights[-1] - solution).max() > 1e6
 
 
-@pytest.mark.parametrize("wrong", [{"etas": [0.1, -1.0]}, {"examples": 1}, {"steps": 0}, {"start": [1.0]}])
+@pytest.mark.parametrize(
+    "wrong", [{"etas": [0.1, -1.0]}, {"etas": []}, {"examples": 1}, {"steps": 0}, {"start": [1.0]}, {"seed": -1}]
+)
 def test_wrong_options_are_sentences(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         study(**wrong)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from whole_runs import command
 
-from trainlab.command.main import in_sentences, make_run_directory
+from trainlab.command.main import make_run_directory, report_user_errors
 from trainlab.errors import InputError, RunError, TakenError
 from trainlab.survival import footprint
 from trainlab.survival.footprint import Footprint, undone_on_a_mistake
@@ -87,7 +87,7 @@ def test_only_a_mistake_is_undone_and_by_the_first_process(tmp_path, monkeypatch
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setattr(footprint, "WAIT_SECONDS", 0)
 
-    @in_sentences
+    @report_user_errors
     def mistaken() -> None:
         make_run_directory(tmp_path / "runs" / "run")
         begin(tmp_path / "runs/run")
@@ -103,7 +103,7 @@ def test_a_command_that_came_into_a_running_one_gives_it_its_configuration_back(
     begin(tmp_path / "run")
     (tmp_path / "run/.hydra/config.yaml").write_text("of the run")
 
-    @in_sentences
+    @report_user_errors
     def second() -> None:
         make_run_directory(tmp_path / "run")
         begin(tmp_path / "run")

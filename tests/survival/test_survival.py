@@ -19,21 +19,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole_runs import REPOSITORY, Run, children, command, processes_in, small_disk, start_command
+from whole_runs import REPOSITORY, UNDRAWN, Run, children, command, processes_in, small_disk, start_command
 
 from trainlab.errors import RunError, StoppedError
 from trainlab.runtime.ranks import judge
 
 pytestmark = pytest.mark.process
 
-# Momentum, cosine, dropout and random crops: every state that a run has is at stake.
-RECIPE = ("model=mlp", "reg=l2_dropout", "aug=crop_flip", "logger=csv", "trainer=cpu", "trainer.max_epochs=12")
+# Momentum, a schedule, dropout and random crops: every state that a run has is at stake.
+RECIPE = ("model=mlp", "reg=l2_dropout", "aug=crop_flip", "optim.schedule=plateau", "logger=csv", "trainer=cpu")
+RECIPE += ("trainer.max_epochs=12",)
 KILLS = int(os.environ.get("TRAINLAB_KILLS", "3"))  # random moments
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
     with open(f"{folder}.log", "ab") as log:
-        return start_command("train.py", f"hydra.run.dir={folder}", "ckpt=auto", *overrides, stdout=log, stderr=log)
+        return start_command(UNDRAWN, f"hydra.run.dir={folder}", "ckpt=auto", *overrides, stdout=log, stderr=log)
 
 
 def said(folder: Path) -> str:
@@ -62,8 +63,8 @@ def in_the_second_epoch(folder: Path) -> bool:
     return epochs == 1 and 0 < batches < 100
 
 
-def same_weights(a: Path, b: Path) -> bool:
-    first, second = (torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (a, b))
+def same_weights(a: Path, b: Path, name: str = "last") -> bool:
+    first, second = (torch.load(f / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"] for f in (a, b))
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -74,25 +75,39 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("number", range(KILLS))
-def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole, tmp_path, number):
-    folder, moments = tmp_path / "run", random.Random(number)
-    after = moments.random()  # of the time between the first and the last epoch
+def was_killed(folder: Path, moments: random.Random) -> bool:
+    """A run, some time between its first and its last epoch; False if it was over before."""
+    after = moments.random()
     process = start(folder, *RECIPE)
     metrics = folder / "metrics.csv"
     wait_for(lambda: process.poll() is not None or (metrics.exists() and metrics.read_text().count("\n") > 12 * after))
     time.sleep(0.05 * moments.random())
     process.kill()
     process.wait()
-    assert start(folder, *RECIPE).wait(300) == 0, said(folder)
+    return not (folder / "results.json").exists()
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_killed_at_a_random_moment_and_resumed_it_ends_with_the_same_bits(whole, tmp_path, number):
+    """The first goes on in another directory."""
+    folder, moments = tmp_path / "run", random.Random(number)
+    while not was_killed(folder, moments):
+        shutil.rmtree(folder)
+    if number == 0:
+        killed, folder = folder, tmp_path / "elsewhere"
+        assert start(folder, *RECIPE, f"ckpt={killed}").wait(300) == 0, said(folder)
+    else:
+        assert start(folder, *RECIPE).wait(300) == 0, said(folder)
     assert same_weights(whole, folder)
+    assert same_weights(whole, folder, "best")
     ended = [Run(0, "", "", run) for run in (whole, folder)]
     assert ended[0].numbers == ended[1].numbers, "metrics.csv is that of an unbroken run"
     assert ended[0].results["test/loss"] == ended[1].results["test/loss"]
     assert not list(folder.rglob("*.tmp")), "nothing half-written is left"
 
 
-LONG_EPOCHS = (*RECIPE, "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001", "trainer.save_minutes=0.001")
+LONG_EPOCHS = (*RECIPE, "optim.schedule=cosine", "trainer.max_epochs=3", "data.batch_size=2", "optim.lr=0.001")
+LONG_EPOCHS += ("trainer.save_minutes=0.001",)
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +200,8 @@ def test_a_closed_terminal_ends_all_processes_of_a_run(tmp_path):
 
 
 def test_saved_within_an_epoch_on_two_processes_it_goes_on_with_one_or_four(tmp_path):
-    recipe = ("model=mlp", "logger=csv", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data.batch_size=6")
-    recipe += ("optim.schedule=constant", "optim.lr=0.01", "trainer.save_minutes=0.001")
+    recipe = ("model=mlp", "model.hidden=[32]", "logger=csv", "trainer.accelerator=cpu", "trainer.max_epochs=2")
+    recipe += ("data.batch_size=6", "optim.schedule=constant", "optim.lr=0.01", "trainer.save_minutes=0.001")
     whole, two, four = tmp_path / "whole", tmp_path / "two", tmp_path / "four"
     assert start(whole, *recipe).wait(300) == 0
     process = start(two, *recipe, "trainer=ddp", "trainer.accelerator=cpu")
@@ -332,8 +347,8 @@ def torchrun(*words: str) -> subprocess.Popen:
 
 
 def test_two_torchrun_nodes_on_one_machine_train_as_one_process(tmp_path):
-    recipe = ("model=mlp", "logger=csv", "trainer.max_epochs=2", "data.batch_size=51")
-    one = command("train.py", f"hydra.run.dir={tmp_path / 'one'}", *recipe, "trainer=cpu")
+    recipe = ("model=mlp", "model.hidden=[32]", "logger=csv", "trainer.max_epochs=2", "data.batch_size=51")
+    one = command(UNDRAWN, f"hydra.run.dir={tmp_path / 'one'}", *recipe, "trainer=cpu")
     assert one.returncode == 0
     typed = ("train.py", *recipe, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.nodes=2")
     with socket.socket() as free:

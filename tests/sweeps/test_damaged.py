@@ -46,27 +46,30 @@ CONTENT = (
 RESULTS = {
     "model": "mlp",
     "seed": 0,
-    "epoch": 2,
-    "training_seconds": 1.5,
+    "last/epoch": 2,
+    "last/training_seconds": 1.5,
     "monitor": "val/top1_error",
-    "best": 0.25,
+    "best/val/top1_error": 0.25,
     "test/top1_error": 0.5,
     "test/top1_error_tencrop": 0.5,
     "views": 10,
     "threads": 1,
     "target": 0.3,
     "target_reached": True,
-    "weight_norm": 1.0,
+    "last/weight_norm": 1.0,
 }
 STATUS = {"state": "failed", "error": "the loss became infinite", "seconds": 1.0}
 METRICS = "epoch,train/top1_error,training_seconds\n1,0.5,1.0\n2,0.25,1.5\n"
 FILES = ("point.json", "results.json", "status.json", "metrics.csv", ".hydra/config.yaml")
 
 
-@pytest.fixture
-def sweep(composed: Callable[..., tuple[Sweep, list[list[str]]]], tmp_path: Path) -> tuple[Path, Sweep, list[Any]]:
-    """Of two points on points of the plane, both finished; the folder, the sweep, and its jobs and points."""
-    made, batch = composed(tmp_path / "sweep", "model=mlp", "data=moons", "reg.l2=0,1")
+@pytest.fixture(scope="module")
+def whole(
+    composed: Callable[..., tuple[Sweep, list[list[str]]]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Sweep, list[Any]]:
+    """Of two points on points of the plane, both finished; a copy of the folder, the sweep, and its jobs and points."""
+    folder = tmp_path_factory.mktemp("damaged")
+    made, batch = composed(folder / "sweep", "model=mlp", "data=moons", "reg.l2=0,1")
     prepared = [made.prepare(overrides, number) for number, overrides in enumerate(batch)]
     for job, point in prepared:
         made.set_out(job, point, threads=1)
@@ -76,7 +79,16 @@ def sweep(composed: Callable[..., tuple[Sweep, list[list[str]]]], tmp_path: Path
         (job.folder / ".hydra/config.yaml").write_text(yaml.safe_dump(point.config))
     listed = {"overrides": [], "swept": ["reg.l2"], "points": {job.name: job.swept for job, _ in prepared}}
     (made.folder / "sweep.json").write_text(json.dumps(listed))
-    return made.folder, made, prepared
+    return shutil.copytree(made.folder, folder / "whole"), made, prepared
+
+
+@pytest.fixture
+def sweep(whole: tuple[Path, Sweep, list[Any]]) -> tuple[Path, Sweep, list[Any]]:
+    """The same with the folder as it was at first, whatever another test has done to it."""
+    undamaged, made, prepared = whole
+    shutil.rmtree(made.folder)
+    shutil.copytree(undamaged, made.folder)
+    return made.folder, made, copy.deepcopy(prepared)
 
 
 def changed(good: Any) -> Iterator[Any]:
@@ -195,7 +207,8 @@ def test_a_value_of_any_type_anywhere_in_a_list_of_points(sweep, monkeypatch, ca
 
 @pytest.mark.parametrize("name", [*FILES, "sweep.json"])
 @pytest.mark.parametrize("content", [*CONTENT, None], ids=[*(repr(c[:9]) for c in CONTENT), "a folder"])
-def test_a_file_that_is_none(sweep, name, content, capsys):
+def test_a_file_that_is_none(sweep, name, content, monkeypatch, capsys):
+    monkeypatch.setattr("trainlab.sweeps.report.save", lambda *_: None)
     folder, made, prepared = sweep
     job, point = prepared[0]
     file = (folder if name == "sweep.json" else job.folder) / name
@@ -220,7 +233,7 @@ def test_a_file_that_is_none(sweep, name, content, capsys):
 def test_a_damaged_result_is_made_again_from_the_checkpoint(sweep):
     _, made, prepared = sweep
     job, point = prepared[0]
-    (job.folder / "results.json").write_text('{"best": "x"}')
+    (job.folder / "results.json").write_text('{"monitor": "val/loss", "best/val/loss": "x"}')
     assert made.look_at(job.folder, point).state == NEW
     (job.folder / "checkpoints").mkdir()
     (job.folder / "checkpoints/last.ckpt").touch()
@@ -228,7 +241,7 @@ def test_a_damaged_result_is_made_again_from_the_checkpoint(sweep):
     end(job, 0, 1.0)
     assert job.status.state == "failed", "it ended well and left no results"
     assert read_results(job.folder) is None
-    with pytest.raises(InputError, match=r"results.json is damaged \(best: input should be a valid number\)"):
+    with pytest.raises(InputError, match=r"results.json is damaged \(best/val/loss should be a number\)"):
         load_results(job.folder)
 
 

@@ -51,17 +51,6 @@ def test_a_failing_point_is_listed_and_the_rest_go_on(failing):
     assert "\x1b" not in done.stdout, "plain lines where there is no terminal"
 
 
-def test_the_same_command_skips_what_is_finished_and_runs_failures_again(failing):
-    folder, _ = failing
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/results.json")}
-    again = sweep(folder, "loss=half_mse", "optim.lr=0.01,2", "seed=0,1", *QUICK)
-    assert again.returncode == 1
-    assert "2 finished before" in again.stdout
-    assert "runs anew, because it failed" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/results.json")} == before
-    assert len(list((folder / "set_aside").iterdir())) >= 2
-
-
 def test_a_point_is_the_run_of_the_single_command(failing, tmp_path):
     folder, _ = failing
     (path,) = folder.glob("optim.lr-0.01_seed-1_*/results.json")
@@ -70,7 +59,7 @@ def test_a_point_is_the_run_of_the_single_command(failing, tmp_path):
     assert Run(0, "", "", path.parent).numbers == Run(0, "", "", tmp_path / "run").numbers
 
 
-def test_changes_of_configuration_and_code_are_noticed(failing):
+def test_the_same_command_skips_what_is_finished_and_runs_failures_and_what_has_changed_again(failing):
     folder, _ = failing
     kept, changed = (next(folder.glob(f"optim.lr-0.01_seed-{seed}_*/point.json")) for seed in (0, 1))
     point = json.loads(kept.read_text())
@@ -78,19 +67,26 @@ def test_changes_of_configuration_and_code_are_noticed(failing):
     point = json.loads(changed.read_text())
     point["config"]["data"]["batch_size"] = 7
     changed.write_text(json.dumps(point))
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/results.json")}
     again = sweep(folder, "loss=half_mse", "optim.lr=0.01,2", "seed=0,1", *QUICK)
     assert again.returncode == 1, again.stdout + again.stderr
+    assert "1 finished before" in again.stdout
+    assert "runs anew, because it failed" in again.stdout
     assert f"{kept.parent.name}: the code has changed since (0123456 →" in again.stdout
     assert "kept as it is" in again.stdout
     assert (
         f"{changed.parent.name}: runs anew, because its configuration has changed (data.batch_size: 7 → 64)"
         in again.stdout
     )
+    now = {path: path.stat().st_mtime_ns for path in folder.glob("*/results.json")}
+    assert now.keys() == before.keys()
+    assert [path.parent.name for path in now if now[path] == before[path]] == [kept.parent.name]
+    assert len(list((folder / "set_aside").iterdir())) >= 3
 
 
 def test_killed_and_interrupted_it_goes_on_and_ends_with_the_same_bits(tmp_path):
-    typed = ("model=mlp", "reg=l2_dropout", "seed=0,1", "logger=csv", "trainer=cpu", "trainer.max_epochs=30")
-    typed += ("trainer.threads=1",)  # a sum over two threads has other last bits
+    typed = ("model=mlp", "model.hidden=[32]", "reg=l2_dropout", "seed=0,1", "logger=csv", "trainer=cpu")
+    typed += ("trainer.max_epochs=30", "trainer.threads=1")  # a sum over two threads has other last bits
     folder, words = tmp_path / "sweep", [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     statuses = []
     for number in (signal.SIGKILL, signal.SIGINT):
@@ -210,7 +206,7 @@ def test_optuna_gets_the_values(tmp_path):
         *QUICK,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    best = min(json.loads(path.read_text())["best"] for path in tmp_path.glob("*/results.json"))
+    best = min(json.loads(path.read_text())["best/val/top1_error"] for path in tmp_path.glob("*/results.json"))
     assert f"Best value: {best}" in done.stdout
 
 

@@ -136,7 +136,7 @@ def test_a_point_goes_on_with_the_threads_that_it_was_started_with(composed, tmp
     for folder in (going_on, old):
         (folder / "checkpoints").mkdir()
         (folder / "checkpoints/last.ckpt").touch()
-    (finished / "results.json").write_text('{"best": 0.1, "monitor": "val/loss"}')
+    (finished / "results.json").write_text('{"best/val/loss": 0.1, "monitor": "val/loss"}')
     Status(FAILED, "a reason").write(failed)
     said = json.loads((old / "point.json").read_text())
     del said["threads"]  # as it was written before there were any

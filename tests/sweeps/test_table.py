@@ -43,7 +43,12 @@ def sweep(tmp_path):
         swept = points[folder.name] = {"reg.l2": float(l2), "seed": seed}
         Point("sweep", swept, [], {"reg": {"l2": float(l2)}, "seed": seed}, "abc").write(folder)
         if error is not None:
-            row = {"test/top1_error": error, "best": error / 2, "monitor": "val/top1_error", "seed": seed}
+            row = {
+                "test/top1_error": error,
+                "best/val/top1_error": error / 2,
+                "monitor": "val/top1_error",
+                "seed": seed,
+            }
             (folder / "results.json").write_text(json.dumps(row))
     Status("failed", "the loss became infinite").write(tmp_path / "reg.l2-0.1_seed-1")
     (tmp_path / "reg.l2-1_seed-1/checkpoints").mkdir()
@@ -65,7 +70,7 @@ def test_means_and_deviations_are_numpys(sweep):
 def test_failed_interrupted_and_missing_points_are_shown(sweep):
     groups = group(gather([sweep]))
     head, rows = cells(groups, default_metrics(groups))
-    assert head == ["reg.l2", "best val/top1_error", "test/top1_error", "n", "not finished"]
+    assert head == ["reg.l2", "best/val/top1_error", "test/top1_error", "n", "not finished"]
     by_strength = {row[0]: row for row in rows}
     assert by_strength["0.0"][2:] == ["12.00 ± 2.83 %", "2", ""]
     assert by_strength["0.1"][2:] == ["5.00 %", "1", "1 failed"]
@@ -124,8 +129,8 @@ def runs(activation: str, lr: float, epochs: list[int], reached: bool = True) ->
             {},
             {"model.activation": activation, "optim.lr": lr, "seed": seed},
             {
-                "epoch": epoch,
-                "training_seconds": 10.0 * epoch,
+                "last/epoch": epoch,
+                "last/training_seconds": 10.0 * epoch,
                 "target": 0.25,
                 "target_reached": reached,
                 "monitor": "train/top1_error",

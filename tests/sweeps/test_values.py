@@ -47,10 +47,10 @@ def written(value) -> str:
 
 
 def results(error: float) -> str:
-    return json.dumps({"best": error, "monitor": "val/top1_error", "test/top1_error": error, "seed": 0})
+    return json.dumps({"best/val/top1_error": error, "monitor": "val/top1_error", "test/top1_error": error, "seed": 0})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(VALUES, min_size=2, max_size=4, unique_by=alike))
 def test_any_values_from_the_command_line_to_the_table_and_back(composed, values):
     with tempfile.TemporaryDirectory() as folder:
@@ -68,10 +68,10 @@ def test_any_values_from_the_command_line_to_the_table_and_back(composed, values
             assert sweep.look_at(job.folder, point).state == FINISHED
         groups = ordered(group(gather([Path(folder)])), "x")
         assert {alike(g.choices["x"]) for g in groups} == {alike(value) for value in values}
-        _, lines = cells(groups, ["best"])
+        _, lines = cells(groups, ["best/val/top1_error"])
         assert {line[0] for line in lines} == {shown(value) for value in values}
         assert len(as_markdown(["x", "best", "n"], lines).splitlines()) == len(values) + 2
-        assert len(list(csv.reader(io.StringIO(as_csv(groups, ["best"]))))) == len(values) + 1
+        assert len(list(csv.reader(io.StringIO(as_csv(groups, ["best/val/top1_error"]))))) == len(values) + 1
         assert len({label(g) for g in groups}) == len(values), "a line for each in the figures' legends"
 
 
@@ -156,13 +156,13 @@ def test_the_overrides_typed_for_a_machine_of_a_cluster_are_read_as_they_were_me
 def test_a_real_sweep_of_odd_values_runs_goes_on_and_is_reported(tmp_path):
     folder = tmp_path / "a b,c"
     words = ("train.py", "-m", f"hydra.sweep.dir='{folder}'", "model=mlp", "data=moons", "logger=csv", "trainer=cpu")
-    words += ("trainer.max_epochs=1", "model.hidden=[4],[4,4],[]", "+note='año, 中文 😀 \"$x$\"',null")
+    words += ("trainer.max_epochs=1", "model.hidden=[4,4],[]", "+note='año, 中文 😀 \"$x$\"',null")
     done = command(*words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 of 6 points are finished" in done.stdout
+    assert "4 of 4 points are finished" in done.stdout
     again = command(*words)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "6 finished before" in again.stdout
+    assert "4 finished before" in again.stdout
     assert "runs anew" not in again.stdout
     reported = command("scripts/report.py", str(folder), "--table", "markdown", "--out", str(tmp_path / "out"))
     assert reported.returncode == 0, reported.stderr

@@ -6,7 +6,7 @@ from trainlab.command.main import compose_run, parse, values_of
 from trainlab.configuration.build import target
 from trainlab.configuration.schema import Describe, check_options
 from trainlab.errors import InputError
-from trainlab.models.layers import layers
+from trainlab.models.layers import summarize
 from trainlab.recording.terminal import console, layer_table
 from trainlab.runtime.assembly import build_net, read_data
 
@@ -25,10 +25,10 @@ def describe(overrides: list[str]) -> None:
         check_options(Describe, asked, prefix="describe.")
         shape, classes = tuple(asked.get("image_shape", shape)), asked.get("classes", classes)
     elif own:
-        raise InputError(f"{own[0]} is what data=… gives; leave one of them out.")
+        raise InputError(f"{own[0]} is what data=… gives", hint="leave one of them out")
     else:
         data = read_data(cfg)
         shape, classes = data.input_shape, len(data.classes)
     net = build_net(cfg.model, shape, classes)
     title = f"{cfg.model.name}: input {'×'.join(str(side) for side in (*shape[1:], shape[0]))}, {classes} classes"
-    console().print(layer_table(layers(net, shape), title=title, connections=True))
+    console().print(layer_table(summarize(net, shape), title=title, connections=True))

@@ -48,14 +48,15 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
         input_size=shape[-1] if len(shape) == 3 else None,
         channels_last=hardware.channels_last,
         may_fetch=any(override.key_or_group in ("data", *FETCHES.values()) for override in parse(typed)),
+        mean=None if saved.facts.mean is None else torch.tensor(saved.facts.mean),
     )
     if list(data.input_shape) != shape or len(data.classes) != len(saved.facts.classes):
         raise InputError(
-            f"data={cfg.data.name} gives inputs of {list(data.input_shape)} in {len(data.classes)} classes, and "
-            f"{name} was trained on {shape} in {len(saved.facts.classes)}."
+            f"data={cfg.data.name} gives inputs of {list(data.input_shape)} in {len(data.classes)} "
+            f"classes, and {name} was trained on {shape} in {len(saved.facts.classes)}.",
+            option="data",
+            value=cfg.data.name,
         )
-    if data.augmentation is not None and saved.facts.mean is not None:
-        data.augmentation.mean = torch.tensor(saved.facts.mean)
     loss = build("loss", cfg.loss)
     net = in_memory_order(averaged([network(one, saved) for one in every], every, loss), hardware)
     classifier = Classifier(net, loss, classes=len(data.classes), views=data.test_views)
@@ -103,8 +104,8 @@ def checkpoints_of(given: Sequence[Override]) -> list[str]:
     names = named if isinstance(named, list) else [named]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(
-            f"{given[0].input_line} names no checkpoint; write ckpt=runs/…, or several as ckpt=[a,b,c], in quotes what "
-            "is no plain word."
+            f"{given[0].input_line} names no checkpoint",
+            hint="write ckpt=runs/…, or several as ckpt=[a,b,c], with quotes around anything but a plain word",
         )
     return names
 
@@ -125,7 +126,8 @@ def changed(cfg: DictConfig, overrides: list[str]) -> DictConfig:
     for override in given:
         if override.key_or_group.partition(".")[0] not in CHANGEABLE:
             raise InputError(
-                f"{override.key_or_group} is fixed by the checkpoint; what can change are {', '.join(CHANGEABLE)}."
+                f"{override.key_or_group} is fixed by the checkpoint",
+                hint=f"what can change are {', '.join(CHANGEABLE)}",
             )
     groups = [override.key_or_group for override in given if override.key_or_group in GROUPS]
     if groups:  # a new choice comes with its own options, those typed beside it included

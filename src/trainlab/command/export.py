@@ -18,7 +18,7 @@ from trainlab.command.arguments import Arguments
 from trainlab.command.network import Network, load
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console
-from trainlab.survival.atomic import whole_file
+from trainlab.survival.atomic import atomic_open
 
 MOST_DIFFERENT = 1e-4  # between ONNX Runtime's probabilities and torch's
 BATCHES = (1, 5)  # pictures that are compared at a time: the file takes any number
@@ -73,10 +73,10 @@ def file_of(option: str, name: str | None, suffix: str) -> Path | None:
         return None
     path = Path(name)
     if path.suffix != suffix:
-        raise InputError(f"{option} {name} would be a file of another kind; name it {path.with_suffix(suffix)}.")
+        raise InputError(f"{option} {name} would be a file of another kind", hint=f"name it {path.with_suffix(suffix)}")
     if path.is_dir() or not path.parent.is_dir():
         why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise InputError(f"{option} {name} cannot be written ({why}); choose another place.")
+        raise InputError(f"{option} {name} cannot be written ({why})", hint="choose another place")
     return path
 
 
@@ -100,12 +100,12 @@ class Exported(nn.Module):
         if self.augmentation is not None:
             assert self.augmentation.mean is not None
             self.register_buffer("mean", 255 * self.augmentation.mean[:, None, None], persistent=False)
-            # As `Augmentation.prepare`, which works in place on a few images at a time
-            self.augmentation.prepare = self.prepare  # type: ignore[method-assign]
+            # As `Augmentation.normalize`, which works in place on a few images at a time
+            self.augmentation.normalize = self.normalize  # type: ignore[method-assign]
             getattr(self.augmentation, "places", None)  # found out now, and in the graph as numbers
         self.eval().requires_grad_(False)
 
-    def prepare(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
+    def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
         return (images.float() - self.mean) * (1 / 255)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -135,7 +135,8 @@ def onnx_of(network: Network) -> bytes:
     size = sum(weight.numel() * weight.element_size() for weight in network.saved.weights.values())
     if size > MOST_BYTES:
         raise InputError(
-            f"the network's weights take {size / 1e9:.1f} GB, and one ONNX file holds 2; use --state-dict."
+            f"the network's weights take {size / 1000000000.0:.1f} GB, and one ONNX file holds 2",
+            hint="use --state-dict",
         )
     takes = "points" if network.augmentation is None else "images"
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -172,8 +173,8 @@ def difference_of(content: bytes, network: Network) -> float:
         most = max(most, float((theirs - network.predict(given)).abs().max()))
     if not most <= MOST_DIFFERENT:  # NaN, too
         raise RunError(
-            f"ONNX Runtime's probabilities differ from torch's by {most:.1e}, which is more than {MOST_DIFFERENT:.0e}; "
-            "nothing was written."
+            f"ONNX Runtime's probabilities differ from torch's by {most:.1e}, which is more than {MOST_DIFFERENT:.0e}",
+            hint="nothing was written",
         )
     return most
 
@@ -190,7 +191,9 @@ def safetensors_of(network: Network) -> bytes:
 def write(option: str, path: Path, content: bytes) -> None:
     """Whole or not at all. Raises InputError where it cannot be."""
     try:
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(f"{option} {path} cannot be written ({error.strerror}); choose another place.") from error
+        raise InputError(
+            f"{option} {path} cannot be written ({error.strerror})", hint="choose another place"
+        ) from error

@@ -17,13 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainlab.command.main import (
     RUN_STAMP,
+    check_run_dir_free,
     compose_run,
     folder_of,
     footprint_of,
     make_writable,
     new_stamp,
     parse,
-    refuse_occupied,
     removed_if_temporary,
     taking,
     temporary_run,
@@ -34,8 +34,8 @@ from trainlab.errors import InputError, TakenError
 from trainlab.recording.run_directory import CONFIG
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.signals import heard_by, stop_at_once
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.signals import handling_signals, stop_at_once
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -66,18 +66,18 @@ def run(
     processes = cfg.trainer.devices * cfg.trainer.nodes
     if processes != 1:
         raise InputError(
-            f"trainlab.run runs in this process, and trainer.devices × trainer.nodes asks for {processes}; set both to "
-            "1, or run python train.py."
+            f"trainlab.run runs in this process, and trainer.devices × trainer.nodes asks for {processes}",
+            hint="set both to 1, or run python train.py",
         )
     refuse_more_than_there_is_room_for(cfg.trainer)
-    refuse_occupied(folder, cfg.ckpt, "run_dir")
+    check_run_dir_free(folder, cfg.ckpt, "run_dir")
     temporary = str(folder) if str(whole.hydra.run.dir) == temporary_run(RUN_STAMP) and run_dir is None else ""
     footprint = footprint_of(folder, "run_dir")
     try:
         make_writable(folder, "run_dir")
-        with removed_if_temporary(folder, temporary), taking(folder), heard_by(stop_at_once):
+        with removed_if_temporary(folder, temporary), taking(folder), handling_signals(stop_at_once):
             (folder / CONFIG).parent.mkdir(exist_ok=True)
-            write_whole(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain_config(cfg))))
+            atomic_write(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain_config(cfg))))
             return Results(trained(cfg, folder, callbacks), folder)
     except TakenError:
         footprint.restore()
@@ -117,9 +117,9 @@ def directory_of(whole: DictConfig, overrides: Sequence[str], run_dir: str | os.
         # One process can have many runs, and a command has one: each gets a stamp of its own.
         return folder_of("hydra.run.dir", str(whole.hydra.run.dir).replace(RUN_STAMP, new_stamp()))
     if any(override.key_or_group == "hydra.run.dir" for override in parse(list(overrides))):
-        raise InputError("run_dir=… and hydra.run.dir=… both name the run's directory; give one of them.")
+        raise InputError("run_dir=… and hydra.run.dir=… both name the run's directory", hint="give one of them")
     if not isinstance(run_dir, str | os.PathLike):
-        raise InputError(f"run_dir={run_dir!r} is no folder; give its path.")
+        raise InputError(f"run_dir={run_dir!r} is no folder", option="run_dir", value=run_dir, hint="give its path")
     return folder_of("run_dir", os.fspath(run_dir))
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from trainlab.command.arguments import Arguments
 from trainlab.configuration.folder import CONF
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 GROUPS = {
     "model": "the network; it brings its recipe, and the command line overrides it",
@@ -78,6 +78,7 @@ def help_text(conf: Path) -> str:
     lines += ["", "Examples", ""]
     for command, what in EXAMPLES.items():
         lines += [f"  {command}", f"      {what}"]
+    lines += ["", "The lecture's demonstrations: python scripts/study.py --help"]
     lines += ["", "Sweeps: python train.py -m reg.l2=0,1e-4,1e-3 seed=0,1,2", ""]
     lines += [f"  {option:<56}{what}" for option, what in SWEEP_OPTIONS.items()]
     lines += [
@@ -104,7 +105,7 @@ class Option(NamedTuple):
     comment: str
 
 
-HIDDEN = {"name", "_target_", "load", "describe", "defaults"}  # keys that are no options for the command line
+HIDDEN = {"name", "_target_", "defaults"}  # keys that are no options for the command line
 SWEPT = "hydra.sweeper.params."
 
 PAGE_HEAD = """# Options
@@ -136,6 +137,16 @@ def options_page(conf: Path) -> str:
     lines += ["## `hydra/launcher`: where the points of a sweep run", ""]
     for file in sorted((conf / "hydra" / "launcher").glob("*.yaml")):
         lines += choice_section(file, "hydra/launcher")
+    lines += ["## Studies: the options of scripts/study.py", ""]
+    for file in sorted((conf / "study").glob("*.yaml")):
+        lines += [
+            f"### `{file.stem}`",
+            "",
+            escaped(first_comment(file)),
+            "",
+            *table_of_options(study_options(file)),
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -195,6 +206,11 @@ def read_options(file: Path, group: str) -> Iterator[Option]:
     return walk(root, package) if root is not None else iter(())
 
 
+def study_options(file: Path) -> list[Option]:
+    """Of a file of conf/study, without what it says as evidence."""
+    return [option for option in read_options(file, "") if not option.name.startswith("evidence.")]
+
+
 def based_on(file: Path) -> list[str]:
     """The choices in a file's defaults list, as they are written on a command line."""
     root = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
@@ -221,7 +237,7 @@ def header_comment(file: Path) -> list[str]:
 def write_options_page(arguments: Sequence[str]) -> None:
     """scripts/options.py: write docs/options.md, or another file."""
     options = parse(arguments)
-    write_whole(Path(options.out), options_page(CONF))
+    atomic_write(Path(options.out), options_page(CONF))
     print(f"written: {options.out}")
 
 

@@ -33,12 +33,12 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from trainlab.configuration.folder import CONF
 from trainlab.configuration.schema import check
 from trainlab.errors import InputError, RunError, StoppedError, TakenError
-from trainlab.recording.run_directory import RESULTS, own_checkpoint, read_results
+from trainlab.recording.run_directory import RESULTS, best_of, own_checkpoint, read_results
 from trainlab.runtime.process import keep_freed_memory, no_garbage_collection, quick_exit
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
 from trainlab.survival.footprint import MADE, Footprint, is_first, restore_all, undo_all
-from trainlab.survival.lock import only_one
-from trainlab.survival.signals import heard_by, outlast_terminal, stop_at_once
+from trainlab.survival.lock import directory_lock
+from trainlab.survival.signals import handling_signals, outlast_terminal, stop_at_once
 from trainlab.sweeps.names import sweep_name
 
 GROUPS = {
@@ -74,7 +74,7 @@ def temporary_run(stamp: str) -> str:
     return str(Path(tempfile.gettempdir()) / f"trainlab_{stamp}")
 
 
-def in_sentences(command: Callable[..., Result]) -> Callable[..., Result]:
+def report_user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
     """A user's mistake ends `command` with one sentence and status 2, a failed run with one and status 1.
 
     After status 2 nothing is left of what the command made on the disk. HYDRA_FULL_ERROR=1 shows the traceback instead.
@@ -139,7 +139,7 @@ def argparse_of_hydra() -> Iterator[None]:
         argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
 
 
-@in_sentences
+@report_user_errors
 def run(cfg: DictConfig) -> float:
     """One run as Hydra starts it; returns what sweepers compare: the least `trainer.monitor`."""
     return run_in(Path(HydraConfig.get().runtime.output_dir), cfg)
@@ -149,7 +149,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
     """One run, in this process or in several that it starts. Raises InputError, RunError and StoppedError."""
     outlast_terminal()
     refuse_more_than_there_is_room_for(cfg.trainer)
-    with removed_if_temporary(run_dir), taking(run_dir), heard_by(stop_at_once):
+    with removed_if_temporary(run_dir), taking(run_dir), handling_signals(stop_at_once):
         with no_garbage_collection():  # imports torch: only once the choices are known to be right
             from trainlab.runtime.lean_imports import import_lightning
 
@@ -158,7 +158,7 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
 
         keep_freed_memory()
         if cfg.trainer.devices * cfg.trainer.nodes == 1 or "LOCAL_RANK" in os.environ:
-            return train(cfg, run_dir)["best"]
+            return best_of(train(cfg, run_dir))
         from trainlab.runtime.ranks import run_ranks
 
         run_ranks(
@@ -167,13 +167,14 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
             nodes=cfg.trainer.nodes,
             run_dir=run_dir,
         )
-        return (read_results(run_dir) or {}).get("best", float("nan"))  # another machine's first process writes them
+        results = read_results(run_dir)  # another machine's first process may write them
+        return best_of(results) if results else float("nan")
 
 
 def taking(run_dir: Path) -> AbstractContextManager[None]:
     """Inside, no other command runs in this directory. Raises TakenError."""
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
-    return only_one(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
+    return directory_lock(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
 
 
 @contextmanager
@@ -203,7 +204,7 @@ def show_help(arguments: list[str]) -> None:
         sys.exit()
 
 
-@in_sentences
+@report_user_errors
 def check_command_line(arguments: list[str]) -> None:
     """Compose and check what train.py is about to run, and make its run directory.
 
@@ -217,21 +218,25 @@ def check_command_line(arguments: list[str]) -> None:
     if not SHOWS.issuperset(options):
         return
     if options and sweep:
-        raise InputError(f"{options[0]} shows the configuration of one run; leave -m out, and give one value of each.")
+        raise InputError(
+            f"{options[0]} shows the configuration of one run", hint="leave -m out, and give one value of each"
+        )
     stray = [a for a in arguments if a not in overrides and not a.startswith("-")]
     if options:
         stray = stray[len(TAKE_A_WORD.intersection(options)) :]
     if stray:
         raise InputError(
-            f"'{stray[0]}' is not of the form option=value, such as model=alexnet; --help lists the options."
+            f"'{stray[0]}' is not of the form option=value, such as model=alexnet", hint="--help lists the options"
         )
     for override in parse(overrides):
         if override.key_or_group == "hydra.launcher":
-            raise InputError(f"{override.input_line} sets one option; a launcher is chosen with hydra/launcher=….")
+            raise InputError(
+                f"{override.input_line} sets one option", hint="a launcher is chosen with hydra/launcher=…"
+            )
         if override.is_sweep_override() and not override.is_hydra_override() and not sweep:
-            raise InputError(f"{override.input_line} are several values; add -m to run a sweep over them.")
+            raise InputError(f"{override.input_line} are several values", hint="add -m to run a sweep over them")
     if sweep and not options:
-        leave_torchrun()
+        detach_from_torchrun()
         compose_run(points(overrides)[0], checked=False)  # what is misspelt is told with the right word
         whole = compose_sweep(overrides)
         params = whole.sweeper.get("params") or {}
@@ -243,11 +248,11 @@ def check_command_line(arguments: list[str]) -> None:
         make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
     elif not sweep:
         cfg = compose_run(overrides)
-        agree_with_torchrun(cfg, overrides)
+        check_torchrun(cfg, overrides)
         if not options:
             refuse_more_than_there_is_room_for(cfg.trainer)
             run_dir = folder_of("hydra.run.dir", cfg.hydra.run.dir)
-            refuse_occupied(run_dir, cfg.ckpt)
+            check_run_dir_free(run_dir, cfg.ckpt)
             make_run_directory(run_dir)
 
 
@@ -260,7 +265,9 @@ def check_completion(words: list[str]) -> None:
     for word in words:
         what, _, shell = word.partition("=")
         if what in ("install", "uninstall") and shell not in SHELLS:
-            raise InputError(f"there is no completion for {shell or 'no shell'}; {nearest(shell, list(SHELLS))}.")
+            raise InputError(
+                f"there is no completion for {shell or 'no shell'}", hint=f"{nearest(shell, list(SHELLS))}"
+            )
     if not any(word.startswith(("install=", "uninstall=", "query=")) for word in words):
         raise InputError('for which shell? eval "$(python train.py --shell-completion install=bash)".')
 
@@ -287,13 +294,15 @@ def points(overrides: list[str]) -> list[list[str]]:
     return [list(point.values()) for point in [first, *others]]
 
 
-def refuse_occupied(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
+def check_run_dir_free(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
     """A run is never written over. Raises InputError."""
     if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
-        raise InputError(f"{run_dir} holds a run already; add ckpt=auto to go on with it, or choose another {option}=…")
+        raise InputError(
+            f"{run_dir} holds a run already", hint=f"add ckpt=auto to go on with it, or choose another {option}=…"
+        )
 
 
-def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
+def check_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
     """The processes are those that the configuration says, and write into one directory. Raises InputError."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
@@ -311,11 +320,12 @@ def agree_with_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
     ):
         if there != asked:
             raise InputError(
-                f"torchrun started {there} {key} and trainer.{key}={asked} is asked for; add trainer.{key}={there}."
+                f"torchrun started {there} {key} and trainer.{key}={asked} is asked for",
+                hint=f"add trainer.{key}={there}",
             )
 
 
-def leave_torchrun() -> None:
+def detach_from_torchrun() -> None:
     """A sweep starts the processes of its points itself: under torchrun its first process does, the others end.
 
     Raises InputError on several machines.
@@ -324,8 +334,8 @@ def leave_torchrun() -> None:
         return
     if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
         raise InputError(
-            "a sweep (-m) cannot be run by torchrun on several machines; use hydra/launcher=slurm, or one command "
-            "for each point."
+            "a sweep (-m) cannot be run by torchrun on several machines",
+            hint="use hydra/launcher=slurm, or one command for each point",
         )
     if os.environ["RANK"] != "0":
         sys.exit(0)
@@ -426,7 +436,7 @@ def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
                 raise InputError(f"{option}={node} cannot be looked up ({missing} is only known later).") from error
         except (OmegaConfBaseException, RecursionError) as error:
             raise InputError(
-                f"{option}={node} cannot be looked up ({reason_of(error)}); give a value in its place."
+                f"{option}={node} cannot be looked up ({reason_of(error)})", hint="give a value in its place"
             ) from error
 
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
@@ -450,7 +460,7 @@ def values_of(overrides: Sequence[str]) -> dict[str, Any]:
         if override.is_sweep_override():
             raise InputError(_several(override))
         if override.is_delete():
-            raise InputError(f"{override.input_line} takes an option away; write option=value.")
+            raise InputError(f"{override.input_line} takes an option away", hint="write option=value")
         given[override.key_or_group] = override.value()
     look_up(OmegaConf.create(given))
     return OmegaConf.to_container(OmegaConf.create(given), resolve=True)  # type: ignore[return-value]
@@ -472,14 +482,23 @@ def check_choices(overrides: list[str]) -> None:
         if key not in GROUPS:
             continue
         if override.package is not None:
-            raise InputError(f"{override.input_line} would put a choice elsewhere; a group has one: write {key}=….")
+            raise InputError(
+                f"{override.input_line} would put a choice elsewhere", hint=f"a group has one: write {key}=…"
+            )
         if override.is_delete():
-            raise InputError(f"~{key} would leave the run without {key}; use one of {', '.join(GROUPS[key])}.")
+            raise InputError(f"~{key} would leave the run without {key}", hint=f"use one of {', '.join(GROUPS[key])}")
         choice = override.value()
         if choice is None and key in OPTIONAL:  # which Hydra cannot read from a command line
-            raise InputError(f"{override.input_line}: a run is without {key} where nothing is said; leave it out.")
+            raise InputError(
+                f"{override.input_line}: a run is without {key} where nothing is said", hint="leave it out"
+            )
         if not isinstance(choice, str) or choice not in GROUPS[key]:
-            raise InputError(f"there is no {key}={choice}; {nearest(str(choice), GROUPS[key], f'{key}=')}.")
+            raise InputError(
+                f"there is no {key}={choice}",
+                option=key,
+                value=choice,
+                hint=nearest(str(choice), GROUPS[key], f"{key}="),
+            )
 
 
 def find_misspelt(overrides: list[str]) -> None:
@@ -495,15 +514,15 @@ def find_misspelt(overrides: list[str]) -> None:
         group, _, last = key.rpartition(".")
         root = key.partition(".")[0]
         if group and root not in GROUPS:
-            raise InputError(f"there is no option {key}; {nearest(root, list(GROUPS))}.")
+            raise InputError(f"there is no option {key}", option=key, hint=nearest(root, list(GROUPS)))
         siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == group]
         siblings = [name for name in siblings if not name.startswith("_") and name != "name"]
         elsewhere = [name for name in known if name.endswith(f".{last}") and name.split(".")[0] in GROUPS]
         if elsewhere:
-            raise InputError(f"there is no option {key}; did you mean {' or '.join(elsewhere)}?")
+            raise InputError(f"there is no option {key}", option=key, hint=f"did you mean {' or '.join(elsewhere)}?")
         if group and siblings:
-            raise InputError(f"there is no option {key}; {nearest(last, siblings, f'{group}.')}.")
-        raise InputError(f"there is no option {key}; {nearest(key, [*GROUPS, *known])}.")
+            raise InputError(f"there is no option {key}", option=key, hint=nearest(last, siblings, f"{group}."))
+        raise InputError(f"there is no option {key}", option=key, hint=nearest(key, [*GROUPS, *known]))
 
 
 def nearest(word: str, words: list[str], prefix: str = "") -> str:
@@ -555,7 +574,7 @@ def footprint_of(path: Path, option: str) -> Footprint:
         return Footprint(path)
     except OSError as error:
         raise InputError(
-            f"the directory {path} cannot be read ({error.strerror}); choose another with {option}=…"
+            f"the directory {path} cannot be read ({error.strerror})", hint=f"choose another with {option}=…"
         ) from error
 
 
@@ -568,5 +587,6 @@ def make_writable(path: Path, option: str) -> None:
         probe.unlink(missing_ok=True)  # another process of this run may have been quicker
     except OSError as error:
         raise InputError(
-            f"the directory {path} cannot be written ({error.strerror or error}); choose another with {option}=…"
+            f"the directory {path} cannot be written ({error.strerror or error})",
+            hint=f"choose another with {option}=…",
         ) from error

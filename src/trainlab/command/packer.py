@@ -14,7 +14,7 @@ from trainlab.errors import InputError, RunError
 from trainlab.recording.packing import in_sight, pack_in_sight
 from trainlab.recording.terminal import console
 from trainlab.survival.footprint import undone_on_a_mistake
-from trainlab.survival.lock import only_one
+from trainlab.survival.lock import directory_lock
 
 
 def pack_images(arguments: Sequence[str]) -> None:
@@ -39,8 +39,8 @@ def pack_images(arguments: Sequence[str]) -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from error
-        with only_one(out, or_else=f"{out} is being packed by another command."):
+            raise InputError(f"{out} cannot be made ({error.strerror})", hint="choose another folder") from error
+        with directory_lock(out, or_else=f"{out} is being packed by another command."):
             pack_in_sight(
                 listing,
                 out,
@@ -72,16 +72,16 @@ def check(folder: Path) -> None:
     packed = read_packed(folder)
     total = sum(packed.counts.values())
     done = 0
-    with in_sight("checking", total) as tell:
+    with in_sight("checking", total) as on_progress:
 
         def add(pictures: int) -> None:
             nonlocal done
             done += pictures
-            tell(done)
+            on_progress(done)
 
         wrong = verify(packed, add)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise RunError(f"{folder} is damaged ({'; '.join(wrong[:3])}{more}); pack the images again.")
+        raise RunError(f"{folder} is damaged ({'; '.join(wrong[:3])}{more})", hint="pack the images again")
     parts = ", ".join(f"{count:,} {name}" for name, count in packed.counts.items())
     console().print(f"{folder} is as it was packed: {parts}, {len(packed.skipped):,} left out")

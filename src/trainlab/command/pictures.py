@@ -56,7 +56,7 @@ def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tens
         elif path.is_file():
             add(path, path.name)
         else:
-            raise InputError(f"{word} does not exist; name pictures, folders, or - for standard input.")
+            raise InputError(f"{word} does not exist", hint="name pictures, folders, or - for standard input")
     if not pixels:
         raise InputError(f"none of the pictures can be read; the first: {skipped[0]}")
     return names, torch.stack(pixels), skipped + remarks
@@ -70,14 +70,16 @@ def as_pictures(given: Any, trained: Trained) -> Tensor:
     if isinstance(given, Tensor | np.ndarray):
         array = tensor_of(given)
         if array.dtype != torch.uint8:
-            raise InputError(f"images are uint8, 0 to 255, and these are {kind_of(array)}; convert them first.")
+            raise InputError(f"images are uint8, 0 to 255, and these are {kind_of(array)}", hint="convert them first")
         if array.ndim not in (3, 4):
             raise InputError(f"images are (N, C, H, W), or (C, H, W) for one, and these are {kind_of(array)}.")
         given = array if array.ndim == 4 else array[None]
     elif isinstance(given, str | os.PathLike | Image.Image):
         given = [given]
     elif not isinstance(given, Iterable) or isinstance(given, bytes | dict):
-        raise InputError(f"this is no picture but of type {type(given).__name__}; give {KINDS}, or several in a list.")
+        raise InputError(
+            f"this is no picture but of type {type(given).__name__}", hint=f"give {KINDS}, or several in a list"
+        )
     size, channels = trained.stored, trained.saved.facts.input_shape[0]
     if isinstance(given, Tensor) and len(given) and given.shape[1:] == (channels, size, size):
         return given
@@ -93,18 +95,20 @@ def as_picture(given: Any, place: int, size: int, channels: int) -> Tensor:
         return read_picture(given, name=f"number {place}", size=size, channels=channels)
     if isinstance(given, str | os.PathLike):
         if os.path.isdir(given):
-            raise InputError(f"{given} is a folder; list its pictures, such as sorted(Path('{given}').glob('*.jpg')).")
+            raise InputError(
+                f"{given} is a folder", hint=f"list its pictures, such as sorted(Path('{given}').glob('*.jpg'))"
+            )
         if not os.path.isfile(given):
-            raise InputError(f"{given} does not exist; name a picture.")
+            raise InputError(f"{given} does not exist", hint="name a picture")
         return read_picture(Path(given), size=size, channels=channels)
     if not isinstance(given, Tensor | np.ndarray):
-        raise InputError(f"number {place} is no picture but of type {type(given).__name__}; give {KINDS}.")
+        raise InputError(f"number {place} is no picture but of type {type(given).__name__}", hint=f"give {KINDS}")
     array = tensor_of(given)
     if array.dtype != torch.uint8 or array.ndim != 3 or array.shape[0] not in (1, 3) or 0 in array.shape:
         hint = "; put its channels first" if array.ndim == 3 and array.shape[-1] in (1, 3) else ""
         raise InputError(
-            f"number {place} is {kind_of(array)}; an image is uint8 (C, H, W) with one channel (grey) or three (red, "
-            f"green, blue){hint}."
+            f"number {place} is {kind_of(array)}",
+            hint=f"an image is uint8 (C, H, W) with one channel (grey) or three (red, green, blue){hint}",
         )
     if array.shape == (channels, size, size):
         return array
@@ -117,14 +121,14 @@ def as_points(given: Any, features: int) -> Tensor:
     try:
         points = tensor_of(given if isinstance(given, Tensor) else np.asarray(given))
     except (ValueError, TypeError) as error:
-        raise InputError(f"these are no points; give numbers, (N, {features}).") from error
+        raise InputError("these are no points", hint=f"give numbers, (N, {features})") from error
     if points.dtype in (torch.bool, torch.complex64, torch.complex128) or points.ndim not in (1, 2) or not len(points):
         raise InputError(f"points are numbers, (N, {features}), and these are {kind_of(points)}.")
     points = points.float() if points.ndim == 2 else points.float()[None]
     if points.shape[1] != features:
         raise InputError(f"the network was trained on points of {features} numbers, and these have {points.shape[1]}.")
     if not torch.isfinite(points).all():
-        raise InputError("the points hold a NaN or an infinity; leave those points out.")
+        raise InputError("the points hold a NaN or an infinity", hint="leave those points out")
     return points
 
 

@@ -37,7 +37,7 @@ def predict(arguments: Sequence[str]) -> None:
             raise InputError(f"{name} {value} must be at least 1.")
     figure = Path(options.figure)
     if figure.suffix.lower() != ".png":
-        raise InputError(f"--figure {figure} would be a PNG file; name it {figure.with_suffix('.png')}.")
+        raise InputError(f"--figure {figure} would be a PNG file", hint=f"name it {figure.with_suffix('.png')}")
     trained = read_trained(options.ckpt)
     if trained.augmentation is None:
         raise InputError(f"{options.ckpt} was trained on points of the plane, not on pictures.")
@@ -109,7 +109,7 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
         with options_of(str(trained.saved.path)):
             known = source_of(trained.cfg, may_fetch=False)().train
     elif not folder.is_dir():
-        raise InputError(f"--similar {name} is no folder; give a packed set, a folder of classes, or train.")
+        raise InputError(f"--similar {name} is no folder", hint="give a packed set, a folder of classes, or train")
     elif is_packed(folder):
         packed = read_packed(folder)
         known = ImageSet(PackedImages(packed, "train"), labels(packed, "train"), packed.classes)
@@ -153,4 +153,4 @@ def _save(figure: Any, path: Path) -> None:
         save(figure, path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"--figure {path} cannot be written ({reason}); choose another place.") from error
+        raise InputError(f"--figure {path} cannot be written ({reason})", hint="choose another place") from error

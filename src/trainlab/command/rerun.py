@@ -8,14 +8,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from trainlab.command.main import RUN_STAMP, folder_of, make_run_directory, refuse_occupied, run_in, values_of
+from trainlab.command.main import RUN_STAMP, check_run_dir_free, folder_of, make_run_directory, run_in, values_of
 from trainlab.configuration.build import target
 from trainlab.configuration.schema import check
 from trainlab.configuration.stored import load_config
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import CONFIG, read_results
 from trainlab.runtime.assembly import FETCHES, data_options
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 WHERE_THE_DATA_ARE = ("data.root", "data.packed", "data.download")  # of another machine, so that they may be given
 
@@ -35,7 +35,7 @@ def rerun(arguments: Sequence[str]) -> None:
     for key in given:
         if key not in ("hydra.run.dir", *WHERE_THE_DATA_ARE):
             can_be = ", ".join(["hydra.run.dir", *WHERE_THE_DATA_ARE])
-            raise InputError(f"{key} would make it another run; only {can_be} can be given here.")
+            raise InputError(f"{key} would make it another run", hint=f"only {can_be} can be given here")
     cfg = read_run_config(file)
     with open_dict(cfg):
         loader = inspect.signature(target("data", options := data_options(cfg))).parameters
@@ -51,10 +51,10 @@ def rerun(arguments: Sequence[str]) -> None:
         cfg.trainer.threads = (read_results(Path(run_dir)) or {}).get("threads", cfg.trainer.threads)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     new = folder_of("hydra.run.dir", given.get("hydra.run.dir", f"runs/{cfg.model.name}_{cfg.data.name}/{RUN_STAMP}"))
-    refuse_occupied(new, None)
+    check_run_dir_free(new, None)
     make_run_directory(new)
     (new / CONFIG).parent.mkdir(exist_ok=True)
-    write_whole(new / CONFIG, OmegaConf.to_yaml(cfg))
+    atomic_write(new / CONFIG, OmegaConf.to_yaml(cfg))
     run_in(new, cfg)
 
 

@@ -54,14 +54,21 @@ def target(group: str, node: DictConfig) -> Any:
     name = RENAMED.get(name, name)
     if name not in targets(group) and name not in OFFERED.get(group, ()):
         raise InputError(
-            f"_target_={name} is not what a file of conf/{group} names; there are {', '.join(sorted(targets(group)))}, "
-            f"and a new one needs a file conf/{group}/NAME.yaml."
+            f"_target_={name} is not what a file of conf/{group} names",
+            option="_target_",
+            value=name,
+            hint=f"there are {', '.join(sorted(targets(group)))}, and a new one needs a file conf/{group}/NAME.yaml",
         )
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"_target_={name} does not exist ({error}); see the files of src/trainlab.") from error
+        raise InputError(
+            f"_target_={name} does not exist ({error})",
+            option="_target_",
+            value=name,
+            hint="see the files of src/trainlab",
+        ) from error
 
 
 def build(group: str, node: DictConfig, **extra: Any) -> Any:
@@ -92,4 +99,4 @@ def check_arguments(group: str, call: Callable[..., Any], values: dict[str, Any]
         try:
             TypeAdapter(hints[key], config=strict).validate_python(values[key])
         except ValidationError as error:
-            raise InputError(wrong_value(f"{group}.{key}", values[key], hints[key])) from error
+            raise wrong_value(f"{group}.{key}", values[key], hints[key]) from error

@@ -21,7 +21,6 @@ from pydantic import (
     PositiveInt,
     TypeAdapter,
     ValidationError,
-    create_model,
 )
 
 from trainlab.errors import InputError
@@ -70,33 +69,23 @@ class Debug(Group):
 
 
 class Model(Group):
+    """Of every model: what stands here is of this kind wherever a model has it."""
+
     name: str
     activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     output_activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
     init: Init = "torch"
     dropout: Share = 0.0
-
-
-class MLP(Model):
-    hidden: list[PositiveInt]
-
-
-class ConvNet(Model):
-    channels: list[PositiveInt]
-
-
-class AlexNet(Model):
-    variant: Literal["paper", "code2012", "torchvision"]
-    groups: Literal[1, 2]
-    kernels: Literal["all", "half"]
-    cross_gpu: bool
-    lrn: bool
-    pool: Literal["overlapping", "plain"]
-    without: Literal["conv3", "conv4", "conv5"] | None
-    weights: Literal["torchvision"] | None
-
-
-MODELS: dict[str, type[Model]] = {"mlp": MLP, "convnet": ConvNet, "alexnet": AlexNet}  # others check themselves
+    hidden: list[PositiveInt] = []
+    channels: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] = [1, 1, 1]
+    variant: Literal["paper", "code2012", "torchvision"] = "paper"
+    groups: Literal[1, 2] = 1
+    kernels: Literal["all", "half"] = "all"
+    cross_gpu: bool = True
+    lrn: bool = True
+    pool: Literal["overlapping", "plain"] = "overlapping"
+    without: Literal["conv3", "conv4", "conv5"] | None = None
+    weights: Literal["torchvision"] | None = None
 
 
 class Optim(Group):
@@ -202,13 +191,17 @@ def check(config: dict[str, Any]) -> None:
     model, reg, data, optim = checked.model, checked.reg, checked.data, checked.optim
     if reg.dropout > 0 and "dropout" not in config["model"]:
         raise InputError(
-            f"reg.dropout={reg.dropout:g} would do nothing: model={model.name} has no hidden dense layer to drop from; "
-            "use reg=none or reg=l2."
+            f"reg.dropout={reg.dropout:g} would do nothing: model={model.name} has no hidden dense layer to drop from",
+            option="reg.dropout",
+            value=reg.dropout,
+            hint="use reg=none or reg=l2",
         )
     if optim.tolerance is not None and data.batch_size is not None:
         raise InputError(
-            f"data.batch_size={data.batch_size} contradicts optim=gd, whose batch is the whole training set; "
-            "use optim=sgd for mini-batches."
+            f"data.batch_size={data.batch_size} contradicts optim=gd, whose batch is the whole training set",
+            option="data.batch_size",
+            value=data.batch_size,
+            hint="use optim=sgd for mini-batches",
         )
     needs_validation = {
         "trainer.patience": checked.trainer.patience,
@@ -222,7 +215,9 @@ def check(config: dict[str, Any]) -> None:
                 "(or trainer.monitor=train/loss)."
             )
     if checked.trainer.compile and checked.trainer.devices * checked.trainer.nodes > 1:
-        raise InputError("trainer.compile=true is for runs of one process; leave it out, or use trainer.devices=1.")
+        raise InputError(
+            "trainer.compile=true is for runs of one process", hint="leave it out, or use trainer.devices=1"
+        )
     if checked.debug is not None:
         check_debug(checked, checked.debug)
 
@@ -231,8 +226,9 @@ def check_debug(checked: Config, debug: Debug) -> None:
     """What does not go together with the group `debug`. Raises InputError."""
     if debug.find_anomalies and checked.trainer.compile:
         raise InputError(
-            "debug.find_anomalies=true (debug=anomaly) looks at each layer, and trainer.compile=true makes one piece "
-            "of them; leave one out."
+            "debug.find_anomalies=true (debug=anomaly) looks at each layer, and trainer.compile=true "
+            "makes one piece of them",
+            hint="leave one out",
         )
     if not debug.must_learn:
         return
@@ -243,8 +239,8 @@ def check_debug(checked: Config, debug: Debug) -> None:
         harder.append(f"aug={checked.aug.name}")
     if harder:
         raise InputError(
-            f"debug.must_learn=true (debug=overfit) asks for a training error of 0, and {harder[0]} works against "
-            "that; leave it out."
+            f"debug.must_learn=true (debug=overfit) asks for a training error of 0, and {harder[0]} works against that",
+            hint="leave it out",
         )
 
 
@@ -253,10 +249,7 @@ def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | N
 
     Raises InputError.
     """
-    model = config.get("model")
-    name = model.get("name") if isinstance(model, dict) else None
-    with_model = create_model("Config", __base__=Config, model=(MODELS.get(str(name), Model), ...))
-    return check_options(with_model, config, complete=complete)
+    return check_options(Config, config, complete=complete)
 
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -289,20 +282,24 @@ def _refusal(kind: type[BaseModel], values: Any, problem: str, place: Sequence[s
             break
         option = f"{option}.{part}".lstrip(".")
         if problem == "extra_forbidden":
-            return InputError(f"there is no option {prefix}{option}; there are {', '.join(model.model_fields)}.")
+            return InputError(
+                f"there is no option {prefix}{option}",
+                option=f"{prefix}{option}",
+                hint=f"there are {', '.join(model.model_fields)}",
+            )
         if problem == "missing" and part not in values:
-            return InputError(f"{prefix}{option} is missing from the configuration.")
+            return InputError(f"{prefix}{option} is missing from the configuration.", option=f"{prefix}{option}")
         field = model.model_fields[str(part)]
         annotation, values = Annotated[field.annotation, field] if field.metadata else field.annotation, values[part]
-    return InputError(wrong_value(f"{prefix}{option}", values, annotation))
+    return wrong_value(f"{prefix}{option}", values, annotation)
 
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def wrong_value(option: str, value: Any, annotation: Any) -> str:
-    """The sentence that `value` is none of the kinds of value that an option of type `annotation` takes."""
+def wrong_value(option: str, value: Any, annotation: Any) -> InputError:
+    """That `value` is none of the kinds of value that an option of type `annotation` takes."""
     kinds = kinds_of(TypeAdapter(annotation).json_schema())
     either = f"{', '.join(kinds[:-1])} or {kinds[-1]}" if kinds[1:] else kinds[0]
     hint = ""
@@ -312,7 +309,11 @@ def wrong_value(option: str, value: Any, annotation: Any) -> str:
         hint = f"; a whole number is written without a point: {option}={int(value)}"
     elif "text" in kinds and isinstance(value, int | float):
         hint = f"; as text it is written \"{option}='{as_typed(value)}'\""
-    return f"{option}={as_typed(value)} cannot be used: it should be {either}{hint}."
+    error = InputError(
+        f"{option}={as_typed(value)} cannot be used: it should be {either}{hint}.", option=option, value=value
+    )
+    error.hint = f"it should be {either}"
+    return error
 
 
 def kinds_of(schema: Mapping[str, Any]) -> list[str]:
@@ -344,7 +345,9 @@ def kinds_of(schema: Mapping[str, Any]) -> list[str]:
         case "string":
             return ["text"]
         case "array":
-            return [f"a list in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
+            least = schema.get("minItems")
+            many = f" of {least}" if least and least == schema.get("maxItems") else ""
+            return [f"a list{many} in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
     return ["a group of options"]
 
 

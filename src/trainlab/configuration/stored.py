@@ -114,8 +114,9 @@ def _follow(key: str, value: Any, values: dict[str, Any], where: str) -> None:
         reference = REFERENCE.fullmatch(value)
         if reference is None:
             raise InputError(
-                f"{where} holds {key}={value}, and only references to other options are looked up for a file, such as "
-                "${reg.dropout}; write the value itself."
+                f"{where} holds {key}={value}, and only references to other options are looked up for a "
+                "file, such as ${reg.dropout}",
+                hint="write the value itself",
             )
         named, default = reference.groups()
         if named not in values and default is not None:

@@ -45,7 +45,7 @@ class Part(NamedTuple):
     step_size: int
 
 
-class EpochBatches(Sampler[Part]):
+class GlobalBatchSampler(Sampler[Part]):
     """The batches of an epoch. A set of n examples with v views each has n·v pairs, pair = example·v + view.
 
     The global batch sequence depends on (seed, epoch) only; rank r of w takes every w-th pair of each global
@@ -55,8 +55,8 @@ class EpochBatches(Sampler[Part]):
 
     share: this process's rank, and of how many.
 
-    together: so many batches are given out as one, for steps so short that giving them out takes a good part of
-    them. The batches are the same ones; with several ranks each is given out alone.
+    steps_per_execution: this many batches are given out as one, for steps so short that Lightning's work around each
+    takes a good part of them. The batches are the same; with several ranks each is given out alone.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class EpochBatches(Sampler[Part]):
         shuffle: bool = False,
         every_rank: bool = False,
         share: tuple[int, int] = (0, 1),
-        together: int = 1,
+        steps_per_execution: int = 1,
     ) -> None:
         self.rank, self.world_size = share
-        assert together == 1 or self.world_size == 1, "each rank's share is of one batch"
-        self.span = batch_size * together
+        assert steps_per_execution == 1 or self.world_size == 1, "each rank's share is of one batch"
+        self.span = batch_size * steps_per_execution
         self.pairs, self.batch_size = examples * views, batch_size
         self.seed, self.shuffle, self.every_rank = seed, shuffle, every_rank
         self.epoch = self.first = 0
@@ -111,7 +111,7 @@ class EpochBatches(Sampler[Part]):
             begin = end
 
 
-class Slices(Dataset[Batch]):
+class IndexedBatches(Dataset[Batch]):
     """An image set from which whole batches are sliced by index."""
 
     def __init__(self, images: ImageSet, views: int = 1) -> None:

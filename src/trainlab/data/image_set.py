@@ -60,13 +60,13 @@ class ImageSet:
         return replace(self, images=self.images.contiguous(memory_format=torch.channels_last))
 
     @property
-    def everything(self) -> Tensor:
+    def all_images(self) -> Tensor:
         """All images or points, in memory."""
         return self.images[torch.arange(len(self))] if isinstance(self.images, PackedImages) else self.images
 
 
 SKIPPED, PASSED_OVER, UNCUT = "skipped_images", "passed_over", "uncut_classes"
-NOTED = {  # of `Splits.notes`: what a count says, of one and of several
+NOTED = {  # of `DataSplits.notes`: what a count says, of one and of several
     SKIPPED: ("1 image could not be decoded and is left out", "{:,} images could not be decoded and are left out"),
     PASSED_OVER: (
         "1 hidden or system file or folder among the images is passed over",
@@ -80,7 +80,7 @@ NOTED = {  # of `Splits.notes`: what a count says, of one and of several
 
 
 @dataclass(frozen=True)
-class Splits:
+class DataSplits:
     """What training sees, what chooses the checkpoint (may be empty), and what is reported."""
 
     train: ImageSet
@@ -158,7 +158,7 @@ def split(
     val_fraction: float,
     split_seed: int,
     test: ImageSet | None = None,
-) -> Splits:
+) -> DataSplits:
     """Train, validation and test sets. `test_fraction` is of the whole, `val_fraction` of what remains.
 
     With a `test` set of its own nothing is cut for the test; validation never comes from it. Raises InputError.
@@ -170,7 +170,7 @@ def split(
         whole, test = whole.take(kept), whole.take(away)
     kept, away = cut(whole.labels, val_fraction, split_seed, VAL)
     uncut |= left_whole(whole.labels, away, len(whole.classes))
-    return Splits(whole.take(kept), whole.take(away), test, {UNCUT: int(uncut.sum())} if uncut.any() else {})
+    return DataSplits(whole.take(kept), whole.take(away), test, {UNCUT: int(uncut.sum())} if uncut.any() else {})
 
 
 def left_whole(labels: Tensor, away: Tensor, classes: int) -> Tensor:
@@ -185,7 +185,7 @@ def spread(count: int, most: int | None) -> Tensor:
     return torch.arange(some) * count // some
 
 
-def a_few(sets: Splits, train: int, val: int, test: int) -> Splits:
+def evenly_spread(sets: DataSplits, train: int, val: int, test: int) -> DataSplits:
     """At most so many examples of each part, evenly spread over it."""
 
     def some(part: ImageSet, most: int) -> ImageSet:
@@ -194,7 +194,7 @@ def a_few(sets: Splits, train: int, val: int, test: int) -> Splits:
     return replace(sets, train=some(sets.train, train), val=some(sets.val, val), test=some(sets.test, test))
 
 
-def fewer(sets: Splits, train_examples: int | None) -> Splits:
+def subsample_train(sets: DataSplits, train_examples: int | None) -> DataSplits:
     """Only so many training examples, of every class the same share and the same ones for every seed.
 
     Every class keeps at least one. Raises InputError when there are not so many, or more classes.
@@ -203,12 +203,19 @@ def fewer(sets: Splits, train_examples: int | None) -> Splits:
     if train_examples is None or train_examples == have:
         return sets
     if train_examples > have:
-        raise InputError(f"data.train_examples={train_examples} is more than the {have} training examples there are.")
+        raise InputError(
+            f"data.train_examples={train_examples} is more than the {have} training examples there are.",
+            option="data.train_examples",
+            value=train_examples,
+        )
     counts = np.bincount(labels.numpy())
     if train_examples < (counts > 0).sum():
         raise InputError(
-            f"data.train_examples={train_examples} is fewer than the {(counts > 0).sum()} classes, of which each needs "
-            "one; set it to at least that."
+            f"data.train_examples={train_examples} is fewer than the {(counts > 0).sum()} classes, of "
+            "which each needs one",
+            option="data.train_examples",
+            value=train_examples,
+            hint="set it to at least that",
         )
     try:
         _, kept = stratified(labels.numpy(), train_examples, seed=0)

@@ -10,9 +10,9 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from trainlab.augment import Augmentation, NoAugmentation, channel_covariance, channel_mean
-from trainlab.data.batches import Batch, EpochBatches, Slices
-from trainlab.data.image_set import NOTED, ImageSet, Splits, a_few, fewer
+from trainlab.augment import Augmentation, ChannelStatistics, MeasuredStatistics, NoAugmentation, Statistics
+from trainlab.data.batches import Batch, GlobalBatchSampler, IndexedBatches
+from trainlab.data.image_set import NOTED, DataSplits, ImageSet, evenly_spread, subsample_train
 from trainlab.data.packed.format import PackedImages
 from trainlab.errors import InputError
 
@@ -25,14 +25,15 @@ class ImageData(L.LightningDataModule):
 
     load: reads the sets, once. batch_size: global, over all ranks; None for the whole training set in one batch.
     train_examples: only so many of the training set, of every class the same share; None for all.
-    augmentation: given the side of the stored images, makes the `Augmentation`; points take NoAugmentation only.
+    augmentation: given the side of the stored images and their statistics, makes the `Augmentation`; points take
+        NoAugmentation only. mean: of each channel, float32 (C,); None to measure it on the training set.
     batches: only so many batches of each set, views counted, evenly spread over it; None for all. A set that is one
         batch stays whole.
     """
 
     def __init__(
         self,
-        load: Callable[[], Splits],
+        load: Callable[[], DataSplits],
         augmentation: Callable[..., Augmentation],
         *,
         batch_size: int | None,
@@ -40,57 +41,56 @@ class ImageData(L.LightningDataModule):
         batches: int | None = None,
         seed: int = 0,
         channels_last: bool = False,
+        mean: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
         self.batch_size, self.train_examples, self.batches = batch_size, train_examples, batches
-        self.seed, self.channels_last = seed, channels_last
-        self.splits: Splits | None = None
+        self.seed, self.channels_last, self.mean_given = seed, channels_last, mean
+        self.splits: DataSplits | None = None
         self.augmentation: Augmentation | None = None
         self.first_batch = 0  # of the first epoch: a run may be resumed within an epoch
-        self.together = 1  # training batches that are given out as one
+        self.steps_per_execution = 1  # training batches that are given out as one
 
     def setup(self, stage: str | None = None) -> None:
         """Read the sets and measure the mean of the training set. Lightning calls this again; it is done once."""
         if self.splits is not None:
             return
-        self.splits = fewer(self.load(), self.train_examples)
+        self.splits = subsample_train(self.load(), self.train_examples)
         stored = self.splits.train.images.shape[-1]
         if not self.splits.train.is_points:
-            self.augmentation = self.make_augmentation(stored=stored)
+            self.augmentation = self.make_augmentation(stored=stored, statistics=self.statistics(self.splits.train))
         elif not isinstance(self.make_augmentation(stored=1), NoAugmentation):
-            raise InputError("this data are points, not images; use model=perceptron or model=mlp, and aug=none.")
+            raise InputError(
+                "these data are points, not images", hint="use model=perceptron or model=mlp, and aug=none"
+            )
         if self.batches is not None and self.batch_size is not None:
             most = self.batches * self.batch_size
             least = -(-self.batch_size // self.train_views)  # images whose views fill one batch
             tested = -(-most // self.test_views)
-            self.splits = a_few(self.splits, train=max(most // self.train_views, least), val=most, test=tested)
-        if self.augmentation is not None:
-            self._measure(self.augmentation, self.splits.train)
-            if self.channels_last:  # once, instead of each batch
-                read = self.splits
-                parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
-                self.splits = replace(read, **parts)
+            self.splits = evenly_spread(self.splits, train=max(most // self.train_views, least), val=most, test=tested)
+        if self.augmentation is not None and self.channels_last:  # once, instead of each batch
+            read = self.splits
+            parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
+            self.splits = replace(read, **parts)
         train = self.splits.train
         pairs = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > pairs:
             raise InputError(
-                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are; "
-                f"use at most {pairs}."
+                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are",
+                option="data.batch_size",
+                value=self.batch_size,
+                hint=f"use at most {pairs}",
             )
 
-    def _measure(self, augmentation: Augmentation, train: ImageSet) -> None:
-        """The mean of the training set, and the covariance of its colours where it is needed."""
-        if isinstance(train.images, PackedImages):  # they were measured when the set was packed
-            augmentation.mean = train.images.colours.mean
-            augmentation.covariance = train.images.colours.covariance
-            return
-        augmentation.mean = channel_mean(train.images)
-        if augmentation.needs_covariance:
-            augmentation.covariance = channel_covariance(train.images)
+    def statistics(self, train: ImageSet) -> Statistics:
+        """Given, or measured when the set was packed, or measured now."""
+        if self.mean_given is not None:
+            return ChannelStatistics(self.mean_given)
+        return train.images.statistics if isinstance(train.images, PackedImages) else MeasuredStatistics(train.images)
 
     @property
-    def sets(self) -> Splits:
+    def sets(self) -> DataSplits:
         assert self.splits is not None, "setup() comes first"
         return self.splits
 
@@ -124,7 +124,7 @@ class ImageData(L.LightningDataModule):
         train, val, test = len(self.sets.train), len(self.sets.val), len(self.sets.test)
         lines = [f"{train:,} training, {val:,} validation and {test:,} test examples of {len(self.classes)} classes"]
         if self.augmentation is not None:
-            stored, side = self.sets.train.images.shape[-1], self.augmentation.side
+            stored, side = self.sets.train.images.shape[-1], self.augmentation.resize_to
             if side > stored:
                 lines.append(f"images enlarged from {stored}×{stored} to {side}×{side} pixels for this network")
             if self.train_views > 1:
@@ -138,7 +138,7 @@ class ImageData(L.LightningDataModule):
 
     def training_inputs(self) -> torch.Tensor:
         """float32 (N, …): the whole training set as the network sees it, without random variations."""
-        images = self.sets.train.everything
+        images = self.sets.train.all_images
         return self.augmentation.test(images) if self.augmentation else images
 
     @property
@@ -151,7 +151,12 @@ class ImageData(L.LightningDataModule):
         return self.batch_size or len(self.sets.train) * self.train_views
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        order = {"views": self.train_views, "shuffle": True, "every_rank": True, "together": self.together}
+        order = {
+            "views": self.train_views,
+            "shuffle": True,
+            "every_rank": True,
+            "steps_per_execution": self.steps_per_execution,
+        }
         loader = self._loader(self.sets.train, self._train_batch, **order)
         loader.sampler.skip(self.first_batch)  # type: ignore[attr-defined]
         return loader
@@ -166,7 +171,7 @@ class ImageData(L.LightningDataModule):
         return max(1, min(1024, EVALUATION_VALUES // (views * torch.Size(self.input_shape).numel()))) * self._world_size
 
     def _loader(self, images: ImageSet, batch_size: int, views: int = 1, **order: Any) -> DataLoader[Batch]:
-        batches = EpochBatches(
+        batches = GlobalBatchSampler(
             len(images),
             batch_size,
             views=views,
@@ -176,7 +181,7 @@ class ImageData(L.LightningDataModule):
         )
         # The sampler's items are whole batches and slicing one takes microseconds, so no collation, no workers.
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(Slices(images, views), sampler=batches, batch_size=None, pin_memory=on_gpu)
+        return DataLoader(IndexedBatches(images, views), sampler=batches, batch_size=None, pin_memory=on_gpu)
 
     @property
     def _world_size(self) -> int:

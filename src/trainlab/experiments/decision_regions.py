@@ -58,7 +58,7 @@ def reference(config: DictConfig, data: ImageData) -> Any | None:
     train = data.sets.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return net.fit(train.everything.numpy(), train.labels.numpy())
+        return net.fit(train.all_images.numpy(), train.labels.numpy())
 
 
 def reference_error(run: Run) -> float | None:
@@ -74,7 +74,7 @@ def reference_error(run: Run) -> float | None:
     if net is None:
         return None
     test = data.sets.test
-    return 1 - float(net.score(test.everything.numpy(), test.labels.numpy()))
+    return 1 - float(net.score(test.all_images.numpy(), test.labels.numpy()))
 
 
 def data_of(config: DictConfig) -> ImageData:
@@ -150,4 +150,4 @@ def _panel(run: Run | None) -> Panel | None:
     if other is not None:
         theirs = other.predict_proba(points.numpy())[:, 1].reshape(GRID, GRID)
     note = f"{100 * run.results['test/top1_error']:.0f} %" if "test/top1_error" in run.results else ""
-    return Panel(ours, extent, train.everything, train.labels, test.everything, test.labels, note, theirs)
+    return Panel(ours, extent, train.all_images, train.labels, test.all_images, test.labels, note, theirs)

@@ -17,6 +17,9 @@ def section(groups: Sequence[Group]) -> Section | None:
     return Section("time to the target", sentences=sentences(*raced)) if raced else None
 
 
+EPOCHS, SECONDS = "last/epoch", "last/training_seconds"
+
+
 @dataclass(frozen=True)
 class Contender:
     """One side of a race to a target: the learning rate that got there first, and how soon."""
@@ -39,9 +42,9 @@ def race(groups: Sequence[Group]) -> tuple[str, list[Contender]] | None:
     contenders = []
     for name in dict.fromkeys(shown(g.choices[keys[0]]) for g in racing):
         side = [g for g in racing if shown(g.choices[keys[0]]) == name]
-        best = min(side, key=lambda g: (not _all_reached(g), g.mean("epoch"), g.mean("training_seconds")))
+        best = min(side, key=lambda g: (not _all_reached(g), g.mean(EPOCHS), g.mean(SECONDS)))
         contenders.append(Contender(name, best, _all_reached(best)))
-    return keys[0], sorted(contenders, key=lambda c: (not c.reached, c.best.mean("epoch")))
+    return keys[0], sorted(contenders, key=lambda c: (not c.reached, c.best.mean(EPOCHS)))
 
 
 def _all_reached(g: Group) -> bool:
@@ -59,10 +62,10 @@ def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
         if not c.reached:
             said.append(f"{key}={c.name}{rate} did not reach {goal} with every seed")
             continue
-        epochs, seconds = (show(m, c.best.mean(m), c.best.deviation(m)) for m in ("epoch", "training_seconds"))
+        epochs, seconds = (show(m, c.best.mean(m), c.best.deviation(m)) for m in (EPOCHS, SECONDS))
         text = f"{key}={c.name}{rate} reaches {goal} after {epochs} epochs, {seconds} s"
         if c is not first:
-            ratios = [c.best.mean(m) / (first.best.mean(m) or math.nan) for m in ("epoch", "training_seconds")]
+            ratios = [c.best.mean(m) / (first.best.mean(m) or math.nan) for m in (EPOCHS, SECONDS)]
             text += f": {ratios[0]:.2f} × the epochs and {ratios[1]:.2f} × the seconds of {first.name}"
         said.append(text)
     return said

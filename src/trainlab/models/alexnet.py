@@ -50,7 +50,7 @@ class Switches:
     activation: str = "relu"
 
     def check(self) -> None:
-        """Raises InputError for values that are unknown or do not go together."""
+        """Raises InputError for values that do not go together."""
         for name, known in (
             ("variant", ("paper", "code2012", "torchvision")),
             ("groups", (1, 2)),
@@ -59,8 +59,7 @@ class Switches:
             ("without", (None, *MIDDLE)),
         ):
             value = getattr(self, name)
-            if value not in known:
-                raise InputError(f"model.{name}={value} is unknown; use one of {', '.join(map(str, known))}.")
+            assert value in known, f"{name}={value} is unknown; use one of {', '.join(map(str, known))}"
         if not self.cross_gpu and self.groups == 1:
             raise InputError("model.cross_gpu=false cuts links between two towers, and model.groups=1 has only one.")
         if self.variant == "torchvision":
@@ -121,11 +120,10 @@ class AlexNet(nn.Module):
             raise InputError(f"AlexNet needs square images of at least {self.min_size} pixels, not {height}×{width}.")
         switches = Switches(variant, groups, kernels, cross_gpu, lrn, pool, without, activation)
         switches.check()
-        if weights not in (None, "torchvision"):
-            raise InputError(f"model.weights={weights} is unknown; use torchvision, or null.")
+        assert weights in (None, "torchvision"), f"weights={weights} is unknown; use torchvision, or None"
         if weights and variant != "torchvision":
             raise InputError(
-                "model.weights=torchvision fits torchvision's network only; add model.variant=torchvision."
+                "model.weights=torchvision fits torchvision's network only", hint="add model.variant=torchvision"
             )
         self.variant = variant
         if variant == "torchvision":

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainlab.errors import InputError
 from trainlab.models.activations import activation as activation_named
 from trainlab.models.initial_weights import initialise
 
@@ -37,8 +36,8 @@ class ConvNet(nn.Module):
         init: str = "kaiming",
     ) -> None:
         super().__init__()
-        if len(channels) != 3 or any(count < 1 for count in channels):
-            raise InputError(f"model.channels={list(channels)} must be three numbers of at least 1.")
+        assert len(channels) == 3, f"channels={list(channels)} has to be three numbers"
+        assert min(channels) >= 1, f"channels={list(channels)} has a layer without maps"
         pools: tuple[Any, ...] = (nn.MaxPool2d, nn.AvgPool2d, nn.AvgPool2d)
         layers: list[nn.Module] = []
         inputs = image_shape[0]

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from trainlab.errors import InputError
-
 
 def _paper(weight: Tensor) -> None:
     """N(0, 0.01²): Krizhevsky et al. 2012, §5. Made for ImageNet; small data sets stay at chance for long."""
@@ -46,10 +44,9 @@ INITIAL_WEIGHTS: dict[str, Callable[[Tensor], None]] = {
 def initialise(net: nn.Module, name: str) -> None:
     """Start every convolution and dense layer of `net` from `name`, biases from zero.
 
-    Draws from torch's global generator. Raises InputError for an unknown name.
+    name: one of INITIAL_WEIGHTS. Draws from torch's global generator.
     """
-    if name not in INITIAL_WEIGHTS:
-        raise InputError(f"model.init={name} is unknown; use one of {', '.join(INITIAL_WEIGHTS)}.")
+    assert name in INITIAL_WEIGHTS, f"init={name} is unknown; use one of {', '.join(INITIAL_WEIGHTS)}"
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             INITIAL_WEIGHTS[name](layer.weight)

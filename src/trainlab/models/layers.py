@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from trainlab.models.response_normalisation import SpatialResponseNorm
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSummary:
     """One convolution or dense layer, counted as the lecture counts AlexNet's."""
 
     name: str
@@ -23,7 +24,7 @@ class Layer:
     biases: int
     connections: int  # multiplications for one image
     groups: int
-    sees: int | None  # receptive field: pixels of the input along a side that a neuron depends on; None: all of it
+    receptive_field: int | None  # pixels of the input along a side that a neuron depends on; None: all of it
 
     @property
     def ungrouped(self) -> int:
@@ -35,9 +36,9 @@ class Layer:
         return torch.Size(self.output).numel()
 
 
-def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
+def summarize(net: nn.Module, input_shape: tuple[int, ...]) -> list[LayerSummary]:
     """Every layer with weights in the order of use. `net` is run once on zeros, in its own mode and dtype."""
-    rows: list[Layer] = []
+    rows: list[LayerSummary] = []
     names = _short_names(net)
     pools = nn.MaxPool2d | nn.AvgPool2d
     windows = [m for m in net.modules() if isinstance(m, pools | SpatialResponseNorm)]
@@ -58,8 +59,8 @@ def layers(net: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
         assert isinstance(module, nn.Conv2d | nn.Linear)
         if isinstance(module, nn.Conv2d):
             widen(module.kernel_size[0], module.stride[0])
-        sees = min(field, max(input_shape[1:])) if isinstance(module, nn.Conv2d) else None
-        rows.append(_row(module, names[module], tuple(output.shape[1:]), sees))
+        receptive_field = min(field, max(input_shape[1:])) if isinstance(module, nn.Conv2d) else None
+        rows.append(_row(module, names[module], tuple(output.shape[1:]), receptive_field))
 
     hooks = [module.register_forward_hook(record) for module in names]
     hooks += [module.register_forward_hook(pass_window) for module in windows]
@@ -82,7 +83,9 @@ def _short_names(net: nn.Module) -> dict[nn.Module, str]:
     return {m: block if blocks[block := name.rpartition(".")[0]] == 1 and block else name for m, name in names.items()}
 
 
-def _row(module: nn.Conv2d | nn.Linear, name: str, output: tuple[int, ...], sees: int | None) -> Layer:
+def _row(
+    module: nn.Conv2d | nn.Linear, name: str, output: tuple[int, ...], receptive_field: int | None
+) -> LayerSummary:
     if isinstance(module, nn.Conv2d):
         size, groups = module.kernel_size, module.groups
         kernel = f"{module.out_channels} × {size[0]}×{size[1]}×{module.in_channels // groups}"
@@ -92,4 +95,14 @@ def _row(module: nn.Conv2d | nn.Linear, name: str, output: tuple[int, ...], sees
         kernel, groups = f"{module.in_features} → {module.out_features}", 1
         connections, stride = module.weight.numel(), 1
     biases = 0 if module.bias is None else module.bias.numel()
-    return Layer(name, kernel, stride, output, module.weight.numel(), biases, connections, groups, sees)
+    return LayerSummary(
+        name, kernel, stride, output, module.weight.numel(), biases, connections, groups, receptive_field
+    )
+
+
+TRAINING = 6  # operations for each multiplication of a forward pass: times and plus, forward and twice backward
+
+
+def training_operations(layers: Sequence[LayerSummary]) -> int:
+    """Of one image, forward and backward: multiplications and additions."""
+    return TRAINING * sum(layer.connections for layer in layers)

@@ -8,7 +8,6 @@ from math import prod
 
 from torch import Tensor, nn
 
-from trainlab.errors import InputError
 from trainlab.models.activations import activation as activation_named
 from trainlab.models.initial_weights import initialise
 
@@ -37,10 +36,7 @@ class MLP(nn.Module):
         init: str = "kaiming",
     ) -> None:
         super().__init__()
-        if any(width < 1 for width in hidden):
-            raise InputError(
-                f"model.hidden={list(hidden)} has a layer without neurons; every width must be at least 1."
-            )
+        assert all(width >= 1 for width in hidden), f"hidden={list(hidden)} has a layer without neurons"
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in pairwise([prod(image_shape), *hidden]):
             layers += [nn.Linear(inputs, outputs), activation_named(activation)]

@@ -24,6 +24,6 @@ def published_weights() -> dict[str, Tensor]:
         place = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
         reason = str(getattr(error, "reason", error)).strip(".")
         raise InputError(
-            f"model.weights=torchvision needs {weights.url}, which cannot be had ({reason}); connect to a network, or "
-            f"put the file into {place.parent}."
+            f"model.weights=torchvision needs {weights.url}, which cannot be had ({reason})",
+            hint=f"connect to a network, or put the file into {place.parent}",
         ) from error

@@ -42,14 +42,14 @@ def pack_in_sight(
         raise stopped(number, "; the same command goes on where it was")
 
     # Python drops what a handler raises while a worker is being forked, so each block looks for itself.
-    with noted(again=end) as asked, in_sight("packing", total) as tell:
+    with noted(again=end) as asked, in_sight("packing", total) as on_progress:
 
         def go_on(done: int) -> None:
             if asked:
                 end(asked[0])
-            tell(done)
+            on_progress(done)
 
-        skipped = pack(listing, out, form, on_bad_image=on_bad_image, workers=workers, tell=go_on)
+        skipped = pack(listing, out, form, on_bad_image=on_bad_image, workers=workers, on_progress=go_on)
     if skipped:
         terminal.print(f"{len(skipped):,} pictures could not be decoded and were left out:")
         for sentence in skipped[:MOST_NAMED]:

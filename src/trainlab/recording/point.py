@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import Threads, read_json
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 POINT = "point.json"
 
@@ -37,7 +37,7 @@ class Point:
     threads: Threads | None = None
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
+        atomic_write(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load_point(folder: Path) -> Point | None:

@@ -51,15 +51,15 @@ class ProgressBar(Callback):
         now = time.perf_counter()
         if now - self.last_refresh > 0.5:
             self.last_refresh = now
-            meter = pl_module.meter("train")  # type: ignore[operator]
-            meter.settle()
+            metrics = pl_module.metrics_of("train")  # type: ignore[operator]
+            metrics.flush()
             done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
             self.bar.update(
                 self.task,
                 completed=batch_idx + 1,
                 description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
-                numbers=f"{self.throughput.images_per_second:,.0f} img/s · loss {meter.loss / meter.count:.4f} · "
-                f"error {meter.top1 / meter.count:.2%} · {self.left(trainer, done)} left",
+                numbers=f"{self.throughput.images_per_second:,.0f} img/s · loss {metrics.loss / metrics.count:.4f} · "
+                f"error {metrics.top1 / metrics.count:.2%} · {self.left(trainer, done)} left",
             )
 
     def left(self, trainer: L.Trainer, done: float) -> str:

@@ -25,7 +25,7 @@ from trainlab.recording.terminal import console, layer_table, profile_table, res
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.plan import Plan
 from trainlab.runtime.profiling import StepProfiler
-from trainlab.survival.checkpoint import Last, Saved
+from trainlab.survival.checkpoint import Saved, SaveLast
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -50,7 +50,7 @@ class Recorder:
         self.is_first = True
 
     @contextmanager
-    def recording(self, trainer: L.Trainer, resumed: Saved | None, last: Last) -> Iterator[None]:
+    def recording(self, trainer: L.Trainer, resumed: Saved | None, last: SaveLast) -> Iterator[None]:
         """Around the whole of the training: says what begins, and at the end, however it comes, ends W&B's run."""
         self.is_first = trainer.is_global_zero
         if self.is_first:
@@ -59,7 +59,7 @@ class Recorder:
             yield
         except torch.OutOfMemoryError as error:
             raise RunError(
-                f"out of memory on the GPU ({str(error).splitlines()[0]}); try a smaller data.batch_size."
+                f"out of memory on the GPU ({str(error).splitlines()[0]})", hint="try a smaller data.batch_size"
             ) from error
         finally:
             ended = sys.exc_info()[1]

@@ -14,10 +14,14 @@ from typing import Any
 import torch
 
 import trainlab
+from trainlab.models.layers import training_operations
 from trainlab.recording.commit import commit
 from trainlab.runtime.assembly import Assembly
+from trainlab.runtime.hardware import matrix_rate
 from trainlab.runtime.plan import Plan
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
+
+MATRIX_SECONDS = 0.05  # for the rate that "mfu" is a share of
 
 
 def collect_results(
@@ -30,37 +34,39 @@ def collect_results(
     tested: Mapping[str, float],
     cost: Mapping[str, float],
 ) -> dict[str, Any]:
-    """What results.json holds.
+    """What results.json holds; where a number is of one moment, its name says so.
 
-    last: the last epoch's row, as in metrics.csv. best: the least value of trainer.monitor, None where it was never
-    measured. tested: the metrics of the test, of the weights after `tested_epoch` epochs. cost: seconds and
-    images_per_second.
+    last: the last epoch's row, as in metrics.csv; there "last/train/loss" and so on. best: the least value of
+    trainer.monitor, None where it was never measured; there "best/" and what was watched. tested: the metrics of the
+    test, of the weights after `tested_epoch` epochs. cost: seconds and images_per_second.
     """
     cfg = parts.cfg
+    processes = cfg.trainer.devices * cfg.trainer.nodes
+    monitor = cfg.trainer.monitor if best is not None else "train/loss"
+    rate = matrix_rate(parts.hardware, seconds=MATRIX_SECONDS)
     results: dict[str, Any] = {
         "model": cfg.model.name,
         "data": cfg.data.name,
         "seed": cfg.seed,
-        **last,
-        "monitor": cfg.trainer.monitor,
-        "best": best,
+        **{f"last/{name}": value for name, value in last.items()},
+        "monitor": monitor,
+        f"best/{monitor}": last[monitor] if best is None else best,
         "test/epoch": tested_epoch,
         **tested,
         **parts.data.sets.notes,
         "views": parts.data.test_views,
         "parameters": sum(layer.weights + layer.biases for layer in plan.layers),
         **cost,
+        "mfu": cost["images_per_second"] * training_operations(plan.layers) / (rate * processes),
         "peak_memory_mb": peak_memory_mb(on_gpu=parts.hardware.accelerator == "gpu"),
         **parts.hardware.fields,
-        "processes": cfg.trainer.devices * cfg.trainer.nodes,
+        "processes": processes,
         "threads": plan.threads,
         **provenance(),
     }
     if cfg.trainer.target is not None:
         results["target"] = cfg.trainer.target
-        results["target_reached"] = results.get(cfg.trainer.monitor, 1.0) < cfg.trainer.target
-    if results["best"] is None:
-        results |= {"monitor": "train/loss", "best": results["train/loss"]}
+        results["target_reached"] = last.get(cfg.trainer.monitor, 1.0) < cfg.trainer.target
     return results
 
 
@@ -78,7 +84,7 @@ def provenance() -> dict[str, Any]:
 
 def write_results(path: Path, values: Mapping[str, Any]) -> None:
     """Whole or not at all."""
-    write_whole(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
+    atomic_write(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
 
 
 def peak_memory_mb(on_gpu: bool) -> float:

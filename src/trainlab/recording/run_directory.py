@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -42,11 +42,8 @@ class Results(BaseModel):
     measured on a part of the data ("test/loss")."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-    best: float
     monitor: Annotated[str, Field(pattern=r"^(train|val)/[a-z0-9_]+$")]
     seed: NonNegativeInt = 0
-    epoch: NonNegativeFloat = 0
-    training_seconds: NonNegativeFloat = 0
     seconds: NonNegativeFloat = 0
     images_per_second: NonNegativeFloat = 0
     peak_memory_mb: NonNegativeFloat = 0
@@ -55,8 +52,20 @@ class Results(BaseModel):
     target: float = 0
     target_reached: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_runs(cls, values: Any) -> Any:
+        """Until 2026-12 the last epoch's numbers had no "last/" before their names, and the best was called that."""
+        if not isinstance(values, dict) or "best" not in values:
+            return values
+        named = {f"last/{k}" if is_of_a_row(k) else k: v for k, v in values.items() if k != "best"}
+        return named | {f"best/{values.get('monitor')}": values["best"]}
+
     @model_validator(mode="after")
     def _rest(self) -> Results:
+        best = (self.model_extra or {}).get(f"best/{self.monitor}")
+        if isinstance(best, bool) or not isinstance(best, int | float):
+            raise ValueError(f"best/{self.monitor} should be a number")
         for name, value in (self.model_extra or {}).items():
             if isinstance(value, dict | list):
                 raise ValueError(f"{name} should be a number or text")
@@ -65,6 +74,18 @@ class Results(BaseModel):
             if value is not None and (isinstance(value, str | bool) or not abs(value) < LARGEST):
                 raise ValueError(f"{name} should be a finite number")
         return self
+
+
+def is_of_a_row(name: str) -> bool:
+    """Whether an older results.json has this of the last epoch."""
+    return name in ("epoch", "step", "images_seen", "training_seconds", "weight_norm", "lr") or name.startswith(
+        ("train/", "val/")
+    )
+
+
+def best_of(results: Mapping[str, Any]) -> float:
+    """The least value of what chose the checkpoint."""
+    return results[f"best/{results['monitor']}"]
 
 
 def load_results(run_dir: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from trainlab.classifier import Predictions
-from trainlab.data.image_set import ImageSet, Splits
+from trainlab.data.image_set import DataSplits, ImageSet
 from trainlab.figures.confusion import confusion_matrix
 from trainlab.figures.curves import learning_curves
 from trainlab.figures.filters import first_layer
@@ -33,7 +33,7 @@ def draw_figures(
     *,
     title: str,
     rows: Sequence[Mapping[str, float]],
-    sets: Splits,
+    sets: DataSplits,
     net: nn.Module,
     loss: Loss,
     input_shape: tuple[int, ...],
@@ -93,9 +93,9 @@ def mistakes_figure(test: ImageSet, predicted: Tensor, confidence: Tensor, title
     )
 
 
-def grid_extent(sets: Splits) -> tuple[float, float, float, float]:
+def grid_extent(sets: DataSplits) -> tuple[float, float, float, float]:
     """x and y limits that hold all points, with a margin of one half."""
-    points = torch.cat([sets.train.everything, sets.test.everything])
+    points = torch.cat([sets.train.all_images, sets.test.all_images])
     (left, bottom), (right, top) = (points.amin(0) - 0.5).tolist(), (points.amax(0) + 0.5).tolist()
     return left, right, bottom, top
 
@@ -107,11 +107,11 @@ def plane_points(extent: tuple[float, float, float, float]) -> Tensor:
     return torch.cartesian_prod(y, x).flip(1)
 
 
-def plane_figure(net: nn.Module, loss: Loss, sets: Splits, title: str) -> Figure:
+def plane_figure(net: nn.Module, loss: Loss, sets: DataSplits, title: str) -> Figure:
     """Where a network of two inputs and two classes says what."""
     extent = grid_extent(sets)
     device = next(net.parameters()).device
     with torch.no_grad():
         second = loss.scores(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
     train, test = sets.train, sets.test
-    return decision_regions(second, extent, train.everything, train.labels, test.everything, test.labels, title)
+    return decision_regions(second, extent, train.all_images, train.labels, test.all_images, test.labels, title)

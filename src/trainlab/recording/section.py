@@ -39,5 +39,10 @@ def speaker(lang: str) -> Say:
         say("learning rate", "tasa de aprendizaje")   # 'tasa de aprendizaje'
     """
     if lang not in LANGUAGES:
-        raise InputError(f"lang={lang} is no language of the studies; use {' or '.join(LANGUAGES)}.")
+        raise InputError(
+            f"lang={lang} is no language of the studies",
+            option="lang",
+            value=lang,
+            hint=f"use {' or '.join(LANGUAGES)}",
+        )
     return lambda english, spanish: english if lang == "en" else spanish

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:  # it loads torch, and a table of many runs need not wait for that
-    from trainlab.models.layers import Layer
+    from trainlab.models.layers import LayerSummary
 
 PLAIN_WIDTH = 160  # columns where standard output is a file
 
@@ -22,7 +22,7 @@ def console() -> Console:
     return out if out.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
-def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False) -> Table:
+def layer_table(rows: Sequence[LayerSummary], *, title: str, connections: bool = False) -> Table:
     """layer, kernel, output, weights, neurons and the totals; with connections also stride, receptive field, and the
     weights that the layers would have with one group."""
     grouped = connections and any(row.groups > 1 for row in rows)
@@ -31,7 +31,7 @@ def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False)
     table.add_column("kernel", f"{sum(r.weights + r.biases for r in rows):,} parameters with the biases")
     if connections:
         table.add_column("stride", justify="right")
-        table.add_column("sees", justify="right")
+        table.add_column("receptive field", justify="right")
     table.add_column("output", justify="right")
     table.add_column("weights", f"{sum(r.weights for r in rows):,}", justify="right")
     if grouped:
@@ -43,7 +43,8 @@ def layer_table(rows: Sequence[Layer], *, title: str, connections: bool = False)
         height_width_maps = "×".join(str(side) for side in (*row.output[1:], row.output[0]))
         cells = [row.name, row.kernel]
         if connections:
-            cells += [str(row.stride), "all" if row.sees is None else f"{row.sees}×{row.sees}"]
+            field = row.receptive_field
+            cells += [str(row.stride), "all" if field is None else f"{field}×{field}"]
         cells += [height_width_maps, f"{row.weights:,}", *([f"{row.ungrouped:,}"] if grouped else [])]
         cells += [f"{row.neurons:,}", *([f"{row.connections:,}"] if connections else [])]
         table.add_row(*cells)
@@ -69,10 +70,13 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
     if run_dir is None:
         return table
     table.add_section()
-    if "seconds" in values and "training_seconds" in values:
-        table.add_row("time", f"{duration(values['seconds'])}, {duration(values['training_seconds'])} of it training")
+    if "seconds" in values and "last/training_seconds" in values:
+        table.add_row(
+            "time", f"{duration(values['seconds'])}, {duration(values['last/training_seconds'])} of it training"
+        )
     if "images_per_second" in values:
-        table.add_row("images/s", f"{values['images_per_second']:,.0f}")
+        share = f" · MFU {values['mfu']:.1%}" if values.get("mfu", 0) >= 0.001 else ""
+        table.add_row("images/s", f"{values['images_per_second']:,.0f}{share}")
     if "peak_memory_mb" in values:
         table.add_row("peak memory", f"{values['peak_memory_mb']:,.0f} MB")
     if "least_squares/weight_gap" in values and "least_squares/objective_gap" in values:

@@ -18,9 +18,9 @@ import wandb
 from wandb import Run
 
 from trainlab.errors import RESUME_ME
-from trainlab.models.layers import Layer
+from trainlab.models.layers import LayerSummary
 from trainlab.recording.point import Point
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 REACH_SECONDS = 3.0  # how long to try for W&B's server before recording offline
 LONGEST_GROUP = 128  # characters that W&B takes
@@ -82,7 +82,7 @@ def identity(run_dir: Path) -> str:
     kept = run_dir / "wandb" / "id"
     if not kept.exists():
         kept.parent.mkdir(exist_ok=True)
-        write_whole(kept, secrets.token_hex(4))
+        atomic_write(kept, secrets.token_hex(4))
     return kept.read_text().strip()
 
 
@@ -139,7 +139,7 @@ def log_row(run: Run, row: Mapping[str, float]) -> None:
 
 
 @_never_in_the_way
-def log_layers(run: Run, rows: Sequence[Layer]) -> None:
+def log_layers(run: Run, rows: Sequence[LayerSummary]) -> None:
     columns: list[str | int] = ["layer", "kernel", "stride", "output", "weights", "biases", "neurons", "connections"]
     cells = [
         [r.name, r.kernel, r.stride, "×".join(map(str, r.output)), r.weights, r.biases, r.neurons, r.connections]
@@ -159,7 +159,7 @@ def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
 def finish(run: Run, results: Mapping[str, Any] | None, *, stopped: bool = False) -> str | None:
     """End the W&B run, failed if there are no results; returns the command that uploads it, if it is offline.
 
-    stopped: it will go on later. The summary gets the final test values and, as "best", the best validation value.
+    stopped: it will go on later. The summary gets the final test values and the best validation value.
     """
     if results is not None:
         run.summary.update({name: value for name, value in results.items() if value is not None})

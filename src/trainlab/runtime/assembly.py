@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from trainlab.configuration.build import build, target
 from trainlab.data.module import ImageData
@@ -63,10 +63,13 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
     net = build_net(cfg.model, data.input_shape, len(data.classes), weights_follow=resumed is not None)
     if resumed is not None:
         data.first_batch = resumed.progress.batches
-        checkpoint.put_weights(net, resumed, cfg.ckpt)
+        checkpoint.load_weights(net, resumed, cfg.ckpt)
         if resumed.facts.classes != list(data.classes):
             raise InputError(
-                f"ckpt={cfg.ckpt} was trained on the classes {', '.join(resumed.facts.classes)}; these are others."
+                f"ckpt={cfg.ckpt} was trained on the classes {', '.join(resumed.facts.classes)}",
+                option="ckpt",
+                value=cfg.ckpt,
+                hint="these are others",
             )
     l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
     return Assembly(cfg, hardware, data, in_memory_order(net, hardware), build("loss", cfg.loss), l2)
@@ -89,9 +92,15 @@ def in_memory_order(net: nn.Module, hardware: Hardware) -> nn.Module:
 
 
 def read_data(
-    cfg: DictConfig, *, input_size: int | None = None, channels_last: bool = False, may_fetch: bool = True
+    cfg: DictConfig,
+    *,
+    input_size: int | None = None,
+    channels_last: bool = False,
+    may_fetch: bool = True,
+    mean: Tensor | None = None,
 ) -> ImageData:
     """The data module, its sets read. input_size: the side that the network was made for; else it follows the images.
+    mean: of each channel, to be subtracted; else it is measured on the training set.
 
     may_fetch: whether a source may download or pack what is not there; not where a file chose it. Raises InputError.
     """
@@ -106,6 +115,7 @@ def read_data(
         batches=debug.batches if (debug := cfg.get("debug")) else None,
         seed=cfg.seed,
         channels_last=channels_last,
+        mean=mean,
     )
     data.setup()
     return data
@@ -142,15 +152,23 @@ def build_net(
     is asked for, for a network that the machine cannot hold.
     """
     if len(input_shape) == 1 and target("model", node).min_size > 1:
-        raise InputError(f"model={node.name} needs images and this data are points; use model=perceptron or model=mlp.")
+        raise InputError(
+            f"model={node.name} needs images, and these data are points",
+            option="model",
+            value=node.name,
+            hint="use model=perceptron or model=mlp",
+        )
     if weights_follow and node.get("weights"):
         node = OmegaConf.merge(node, {"weights": None, "standardised": True})  # type: ignore[assignment]
     free = free_memory()
 
     def too_large() -> InputError:
         return InputError(
-            f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are free, "
-            f"{BYTES_OF_A_WEIGHT} bytes for each weight; make it smaller."
+            f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are "
+            f"free, {BYTES_OF_A_WEIGHT} bytes for each weight",
+            option="model",
+            value=node.name,
+            hint="make it smaller",
         )
 
     with WeightBudget(free / BYTES_OF_A_WEIGHT, too_large) if free < float("inf") else nullcontext():

@@ -18,7 +18,7 @@ from trainlab.recording.run_directory import CHECKPOINTS
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.debugging import MustLearn
 from trainlab.runtime.plan import Plan
-from trainlab.survival.checkpoint import Best, Last, Saved
+from trainlab.survival.checkpoint import SaveBest, Saved, SaveLast
 from trainlab.survival.interruption import Interruption
 
 STEPS_BETWEEN_LOOKS = 50  # on a GPU, where looking at the loss waits for it
@@ -28,8 +28,8 @@ class Standard(NamedTuple):
     """best: the checkpoint of the least trainer.monitor; None where that is never measured. every: all of them, in the
     order in which Lightning is to call them."""
 
-    best: Best | None
-    last: Last
+    best: SaveBest | None
+    last: SaveLast
     interruption: Interruption
     every: list[Callback]
 
@@ -39,18 +39,23 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
     cfg, sets = parts.cfg, parts.data.sets
     if cfg.trainer.monitor.endswith("top5_error") and len(parts.data.classes) <= TOP_K:
         raise InputError(
-            f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(parts.data.classes)} classes; use top1_error."
+            f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(parts.data.classes)} classes",
+            option="trainer.monitor",
+            value=cfg.trainer.monitor,
+            hint="use top1_error",
         )
     for name, part in (("validation", sets.val), ("test", sets.test)):
         if 0 < len(part) < cfg.trainer.devices:
             raise InputError(
-                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are."
+                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are.",
+                option="trainer.devices",
+                value=cfg.trainer.devices,
             )
     folder = recorder.run_dir / CHECKPOINTS
     best = None
     if len(sets.val) or cfg.trainer.monitor.startswith("train/"):
-        best = Best(folder, cfg.trainer.monitor, beside=resumed.path.parent if resumed else None)
-    last = Last(folder)
+        best = SaveBest(folder, cfg.trainer.monitor, beside=resumed.path.parent if resumed else None)
+    last = SaveLast(folder)
     interruption = Interruption(last, recorder.run_dir, cfg.trainer.save_minutes)
     # The history before the checkpoints, which hold it; the interruption after them, which it ends.
     saving = [best, last] if best is not None else [last]

@@ -31,10 +31,13 @@ class MustLearn(Callback):
             return
         loss, lr = float(trainer.callback_metrics["train/loss"]), trainer.optimizers[0].defaults["lr"]
         raise RunError(
-            f"the {examples} training examples were not learned: after {trainer.current_epoch} epochs their error is "
-            f"{error:.0%} and their loss {loss:.3g}; try optim.lr={lr * 10:g} or {lr / 10:g}, or a trainer.max_epochs "
-            f"above {trainer.max_epochs}, and if nothing helps look for a mistake in the network, the loss or the "
-            "labels (a linear network cannot learn every set)."
+            f"the {examples} training examples were not learned: after {trainer.current_epoch} epochs "
+            f"their error is {error:.0%} and their loss {loss:.3g}",
+            hint=(
+                f"try optim.lr={lr * 10:g} or {lr / 10:g}, or a trainer.max_epochs above "
+                f"{trainer.max_epochs}, and if nothing helps look for a mistake in the network, the loss "
+                "or the labels (a linear network cannot learn every set)"
+            ),
         )
 
 
@@ -71,8 +74,8 @@ class Watch:
         self.reached = "the loss"
         if not finite(inputs[0]):
             raise RunError(
-                f"the inputs of the network hold a NaN or an infinity in {self.moment}, before its first layer; "
-                "look at the data."
+                f"the inputs of the network hold a NaN or an infinity in {self.moment}, before its first layer",
+                hint="look at the data",
             )
 
     def look_at_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -46,12 +47,14 @@ def choose_hardware(
     """
     gpus = torch.cuda.device_count()
     if accelerator == "gpu" and not gpus:
-        raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
+        raise InputError("trainer=gpu finds no CUDA device on this machine", hint="use trainer=cpu or trainer=auto")
     on_gpu = gpus > 0 and accelerator != "cpu"
     if on_gpu and devices > gpus:
         raise InputError(
-            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine; "
-            "use fewer, or trainer.accelerator=cpu."
+            f"trainer.devices={devices} is more than the {gpus} GPUs of this machine",
+            option="trainer.devices",
+            value=devices,
+            hint="use fewer, or trainer.accelerator=cpu",
         )
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bfloat16()
     half = precision == "bfloat16" or (precision == "auto" and native)
@@ -96,7 +99,9 @@ def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
             return call(inputs)
         except torch._dynamo.exc.BackendCompilerFailed as error:  # no C++ compiler, mostly
             reason = str(error.inner_exception).strip().splitlines()[0].rstrip(".")
-            raise RunError(f"trainer.compile=true, but torch cannot compile here ({reason}); leave it out.") from error
+            raise RunError(
+                f"trainer.compile=true, but torch cannot compile here ({reason})", hint="leave it out"
+            ) from error
 
     return compiled
 
@@ -108,7 +113,7 @@ LITTLE_WORK = {"cpu": 10_000_000_000, "gpu": 1_000_000_000_000}  # multiplicatio
 FEW_VALUES = 2**21  # inputs in float32: 8 MiB, which stay in a cache
 
 
-def choose_steps_together(accelerator: str, multiplications: int, values: int, processes: int) -> int:
+def choose_steps_per_execution(accelerator: str, multiplications: int, values: int, processes: int) -> int:
     """How many steps are given to the training loop as one, so that a small net's step need not wait for the loop.
 
     multiplications, values: of one step's forward pass and inputs. No more than take some 0.2 s, so that a run can be
@@ -127,3 +132,26 @@ def cpu_has_bfloat16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
+
+
+def matrix_rate(hardware: Hardware, *, seconds: float) -> float:
+    """Operations a second (a multiplication and an addition are two) of the fastest product in so many seconds.
+
+    In the precision of `hardware`, with torch's threads as they are; the random numbers of the run are left alone.
+    """
+    side = SIDES[hardware.accelerator]
+    device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")
+    dtype = torch.bfloat16 if hardware.precision == "bf16-mixed" else torch.float32
+    random = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn(side, side, device=device, generator=random).to(dtype) for _ in "ab")
+    best, until = 0.0, time.perf_counter() + seconds
+    while best == 0 or time.perf_counter() < until:
+        began = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * side**3 / (time.perf_counter() - began))
+    return best

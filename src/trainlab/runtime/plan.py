@@ -9,37 +9,37 @@ from dataclasses import dataclass
 import torch
 
 from trainlab.configuration.stored import plain_config
-from trainlab.models.layers import Layer, layers
+from trainlab.models.layers import LayerSummary, summarize
 from trainlab.runtime.assembly import Assembly
-from trainlab.runtime.hardware import choose_steps_together, choose_threads
+from trainlab.runtime.hardware import choose_steps_per_execution, choose_threads
 from trainlab.runtime.profiling import NoProfiler, StepProfiler
-from trainlab.survival.checkpoint import Facts
+from trainlab.survival.checkpoint import RunMetadata
 
 
 @dataclass(frozen=True)
 class Plan:
     """layers: of the network, from the input on. threads: of each process. facts: what goes into its checkpoints."""
 
-    layers: list[Layer]
+    layers: list[LayerSummary]
     threads: int
     profiler: NoProfiler | StepProfiler
-    facts: Facts
+    facts: RunMetadata
 
 
 def plan_run(parts: Assembly) -> Plan:
     """Also tells the data module how many batches to give out at a time."""
     cfg, data, hardware = parts.cfg, parts.data, parts.hardware
-    table = layers(parts.net, data.input_shape)
+    table = summarize(parts.net, data.input_shape)
     step = min(data.batch_size or sys.maxsize, len(data.sets.train))  # examples
     multiplications = step * sum(layer.connections for layer in table)
     processes = cfg.trainer.devices * cfg.trainer.nodes
     values = step * math.prod(data.input_shape)
-    data.together = choose_steps_together(hardware.accelerator, multiplications, values, processes)
+    data.steps_per_execution = choose_steps_per_execution(hardware.accelerator, multiplications, values, processes)
     profiler = NoProfiler()
     if cfg.profile:
         steps = cfg.trainer.max_epochs * data.train_batches
         profiler = StepProfiler(steps, torch.cuda.synchronize if hardware.accelerator == "gpu" else lambda: None)
-    facts = Facts(
+    facts = RunMetadata(
         config=plain_config(cfg),
         classes=list(data.classes),
         input_shape=list(data.input_shape),

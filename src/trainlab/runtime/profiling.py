@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch.profilers import Profiler
 
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 
 NOTHING: AbstractContextManager[None] = nullcontext()
 
@@ -157,7 +157,7 @@ class StepProfiler(NoProfiler):
         """table.csv, and trace.json for chrome://tracing or ui.perfetto.dev when the run was long enough."""
         folder.mkdir(parents=True, exist_ok=True)
         rows = [f"{part},{milliseconds:.4f},{share:.4f}\n" for part, milliseconds, share in self.table()]
-        write_whole(folder / "table.csv", "".join(["part,milliseconds,share\n", *rows]))
+        atomic_write(folder / "table.csv", "".join(["part,milliseconds,share\n", *rows]))
         if self.trace is not None and self.phase is None:
             self.trace.export_chrome_trace(str(folder / "trace.json"))
 

@@ -25,7 +25,7 @@ from typing import Any
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 
 from trainlab.errors import RESUME_ME, InputError, RunError, StoppedError
-from trainlab.survival.signals import end_with, heard_by, how_to_go_on
+from trainlab.survival.signals import die_with_parent, handling_signals, resume_hint
 
 GRACE_SECONDS = 10.0  # between the first rank that ends badly and the end of the others
 STOP_SECONDS = 90.0  # the same, when they were asked to stop: rank 0 also ends its W&B run
@@ -45,7 +45,7 @@ def run_ranks(train: Callable[[], Any], *, devices: int, nodes: int, run_dir: Pa
     goes to run_dir/rank_N.log. When one ends badly the others are ended too. Raises StoppedError when one was killed,
     RunError for an error that no rank put into a sentence; for one that rank 0 has told, SystemExit with its status.
     """
-    host, port, node = meeting_place(nodes)
+    host, port, node = rendezvous(nodes)
     sys.stdout.flush()
     sys.stderr.flush()
     parent, ranks = os.getpid(), {}
@@ -57,7 +57,7 @@ def run_ranks(train: Callable[[], Any], *, devices: int, nodes: int, run_dir: Pa
             os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
             _be_rank(train, rank, run_dir, parent)
         ranks[pid] = rank
-    with heard_by(pass_on(ranks)):
+    with handling_signals(pass_on(ranks)):
         ended = watch(ranks)
     for rank in ranks.values():
         log = rank_log(run_dir, rank)
@@ -66,7 +66,7 @@ def run_ranks(train: Callable[[], Any], *, devices: int, nodes: int, run_dir: Pa
     judge(ended, devices * nodes, run_dir)
 
 
-def meeting_place(nodes: int) -> tuple[str, int, int]:
+def rendezvous(nodes: int) -> tuple[str, int, int]:
     """Address and port at which the ranks find each other, and the number of this machine."""
     if nodes == 1:
         with socket.socket() as free:
@@ -76,8 +76,11 @@ def meeting_place(nodes: int) -> tuple[str, int, int]:
         return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), int(os.environ["NODE_RANK"])
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"trainer.nodes={nodes} needs torchrun, hydra/launcher=slurm, or MASTER_ADDR, MASTER_PORT and NODE_RANK in "
-            "the environment; on one machine leave trainer.nodes at 1."
+            f"trainer.nodes={nodes} needs torchrun, hydra/launcher=slurm, or MASTER_ADDR, MASTER_PORT "
+            "and NODE_RANK in the environment",
+            option="trainer.nodes",
+            value=nodes,
+            hint="on one machine leave trainer.nodes at 1",
         ) from error
 
 
@@ -90,7 +93,7 @@ def _be_rank(train: Callable[[], Any], rank: int, run_dir: Path, parent: int) ->
     status = UNEXPECTED
     try:
         os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the parent alone, which passes it on
-        end_with(parent)
+        die_with_parent(parent)
         log = os.open(rank_log(run_dir, rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         if rank:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -160,11 +163,11 @@ def judge(ended: list[tuple[int, int]], world_size: int, run_dir: Path) -> None:
         if status < 0:
             raise StoppedError(
                 f"process {rank} of {world_size} was killed ({signal.Signals(-status).name}) and the others were ended"
-                f"{how_to_go_on(run_dir)}."
+                f"{resume_hint(run_dir)}."
             )
     asked = [status for _, status in bad if status in STOPPED]
     if asked and (0, asked[0]) not in bad:  # rank 0 was not done with saving, or lost the others first
-        raise StoppedError(f"the processes were stopped{how_to_go_on(run_dir)}.", asked[0])
+        raise StoppedError(f"the processes were stopped{resume_hint(run_dir)}.", asked[0])
     told = [status for rank, status in bad if rank == 0 and status != UNEXPECTED]
     if told:
         sys.exit(told[0])
@@ -175,4 +178,6 @@ def judge(ended: list[tuple[int, int]], world_size: int, run_dir: Path) -> None:
     sentence = lines[-1].removeprefix("error: ").rstrip(".")
     if status == InputError.status:  # that is all it said, and the log goes with the rest of the mistake
         raise InputError(f"process {rank} of {world_size} failed: {sentence}.")
-    raise RunError(f"process {rank} of {world_size} failed: {sentence}; all it said is in {rank_log(run_dir, rank)}.")
+    raise RunError(
+        f"process {rank} of {world_size} failed: {sentence}", hint=f"all it said is in {rank_log(run_dir, rank)}"
+    )

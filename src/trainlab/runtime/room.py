@@ -27,8 +27,10 @@ def refuse_more_than_there_is_room_for(trainer: Any) -> None:
     if trainer.threads != "auto" and trainer.threads > most:
         each = f" for each of {trainer.devices} processes" if trainer.devices > 1 else ""
         raise InputError(
-            f"trainer.threads={trainer.threads}{each} is more than this machine with its {_cores()} can hold; use at "
-            f"most {most}, or auto."
+            f"trainer.threads={trainer.threads}{each} is more than this machine with its {_cores()} can hold",
+            option="trainer.threads",
+            value=trainer.threads,
+            hint=f"use at most {most}, or auto",
         )
 
 
@@ -41,8 +43,10 @@ def _refuse_processes(devices: int, accelerator: str) -> None:
     if gpus:
         if devices > len(gpus):
             raise InputError(
-                f"trainer.devices={devices} is more than the {len(gpus)} GPU{'s' * (len(gpus) > 1)} of this machine; "
-                "use fewer, or trainer.accelerator=cpu."
+                f"trainer.devices={devices} is more than the {len(gpus)} GPU{'s' * (len(gpus) > 1)} of this machine",
+                option="trainer.devices",
+                value=devices,
+                hint="use fewer, or trainer.accelerator=cpu",
             )
         return
     memory = free_memory()
@@ -53,8 +57,11 @@ def _refuse_processes(devices: int, accelerator: str) -> None:
         if by_memory < by_cores:
             why = f"{gigabytes(memory)} of memory are free, and each takes {gigabytes(MEMORY_OF_A_PROCESS)}"
         raise InputError(
-            f"trainer.devices={devices} is more than the {most} process{'es' * (most > 1)} that this machine can hold "
-            f"({why}); use at most {most}."
+            f"trainer.devices={devices} is more than the {most} process{'es' * (most > 1)} that this "
+            f"machine can hold ({why})",
+            option="trainer.devices",
+            value=devices,
+            hint=f"use at most {most}",
         )
 
 

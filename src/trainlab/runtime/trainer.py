@@ -14,7 +14,7 @@ from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.hardware import Hardware
 from trainlab.runtime.plan import Plan
 from trainlab.runtime.ranks import environment
-from trainlab.survival.checkpoint import Saved, WholeFiles
+from trainlab.survival.checkpoint import AtomicCheckpoints, Saved
 
 LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")  # Lightning's own
 
@@ -34,7 +34,7 @@ def make_trainer(
         max_epochs=resumed.progress.epochs if resumed and resumed.progress.ended else trainer.max_epochs,
         check_val_every_n_epoch=trainer.validate_every,
         callbacks=list(callbacks),
-        plugins=[WholeFiles(), environment()],
+        plugins=[AtomicCheckpoints(), environment()],
         logger=False,
         profiler=plan.profiler,
         num_sanity_val_steps=0,

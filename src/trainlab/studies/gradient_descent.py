@@ -23,6 +23,7 @@ from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_PATHS = 6  # colours that can be told apart
 SLOW, TOO_LARGE = 0.04, 1.02  # of the largest η that converges
 BOUND_STEPS = 2000  # after which descent below and above the bound are told apart
 TO_THE_END = 20_000  # steps at most, to the closed form
@@ -73,7 +74,7 @@ def study(
     intercept). Raises InputError for learning rates that are not positive, and for fewer than two examples or steps.
     """
     say = speaker(lang)
-    check(etas, examples, steps, start)
+    check(etas, examples, noise, steps, start, seed)
     inputs, targets = points(examples, noise, seed)
     found = measure(inputs, targets, etas, start, steps, on_progress)
     numbers = {
@@ -153,15 +154,29 @@ def oracles(found: Descents, say: Say) -> tuple[Oracle, ...]:
     )
 
 
-def check(etas: Sequence[float] | None, examples: int, steps: int, start: Sequence[float]) -> None:
+def check(
+    etas: Sequence[float] | None, examples: int, noise: float, steps: int, start: Sequence[float], seed: int
+) -> None:
     """Raises InputError."""
     for eta in etas or ():
-        if not eta > 0:
-            raise InputError(f"etas has {eta:g}, and a learning rate is greater than 0.")
-    if examples < 2 or steps < 2:
-        raise InputError(f"examples={examples} and steps={steps} have to be at least 2 each.")
-    if len(start) != 2:
-        raise InputError(f"start={list(start)} has to be two numbers, the slope and the intercept.")
+        if not 0 < eta < 1e6:
+            raise InputError(f"etas has {eta:g}", option="etas", value=eta, hint="a learning rate is greater than 0")
+    if etas is not None and not 1 <= len(etas) <= MOST_PATHS:
+        raise InputError(f"etas has {len(etas)} learning rates", option="etas", value=etas, hint="give one to six")
+    for option, value, most in (("examples", examples, 100_000), ("steps", steps, 10_000)):
+        if not 2 <= value <= most:
+            raise InputError(
+                f"{option}={value} cannot be used", option=option, value=value, hint=f"it has to be from 2 to {most:,}"
+            )
+    if not 0 <= noise <= 100:
+        raise InputError(
+            f"noise={noise:g} cannot be used", option="noise", value=noise, hint="it has to be from 0 to 100"
+        )
+    if len(start) != 2 or max(map(abs, start)) > 1000:
+        hint = "give two numbers from -1000 to 1000: slope, intercept"
+        raise InputError(f"start={list(start)} cannot be used", option="start", value=start, hint=hint)
+    if seed < 0:
+        raise InputError(f"seed={seed} cannot be used", option="seed", value=seed, hint="it has to be at least 0")
 
 
 def points(examples: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

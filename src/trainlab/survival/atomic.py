@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_open(path: Path) -> Iterator[BinaryIO]:
     """Opens a file beside `path` that takes its place when the block ends well; else `path` stays what it was.
 
     The content is on the disk before the name is. Raises OSError.
@@ -41,8 +41,8 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def write_whole(path: Path, text: str) -> None:
-    with whole_file(path) as file:
+def atomic_write(path: Path, text: str) -> None:
+    with atomic_open(path) as file:
         file.write(text.encode())
 
 

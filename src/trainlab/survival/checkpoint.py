@@ -27,7 +27,7 @@ from torch import nn
 from trainlab.configuration.stored import read_config
 from trainlab.errors import InputError, RunError
 from trainlab.recording.run_directory import CHECKPOINTS, LAST, PREVIOUS
-from trainlab.survival.atomic import whole_file
+from trainlab.survival.atomic import atomic_open
 
 KEY = "trainlab"
 PREFIX = "net."  # the network's place in the LightningModule
@@ -36,7 +36,7 @@ CHECKED = ConfigDict(strict=True, arbitrary_types_allowed=True, revalidate_insta
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunMetadata:
     """All that is needed to use the network again: plain containers, so that `weights_only` loading takes them.
 
     config: the run's configuration, interpolations left in. classes: their names. input_shape: what the network
@@ -78,7 +78,7 @@ class Saved:
     """A checkpoint in memory, its tensors on the CPU. remark: what its reader should be told, or nothing."""
 
     path: Path
-    facts: Facts
+    facts: RunMetadata
     weights: dict[str, torch.Tensor]
     progress: Progress
     remark: str = ""
@@ -101,16 +101,26 @@ def read(path_or_run: str, prefer: str = "last") -> Saved:
         path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():
         raise InputError(
-            f"ckpt={path_or_run} is a folder without checkpoints/last.ckpt; name a checkpoint or a run directory."
+            f"ckpt={path_or_run} is a folder without checkpoints/last.ckpt",
+            option="ckpt",
+            value=path_or_run,
+            hint="name a checkpoint or a run directory",
         )
     before = path.with_name(PREVIOUS)
     if not path.is_file() and not (path.name == LAST and before.is_file()):
-        raise InputError(f"ckpt={path_or_run} does not exist; name a checkpoint (*.ckpt) or a run directory.")
+        raise InputError(
+            f"ckpt={path_or_run} does not exist",
+            option="ckpt",
+            value=path_or_run,
+            hint="name a checkpoint (*.ckpt) or a run directory",
+        )
     saved = _load(path)
     if saved is None and path.name == LAST and before.is_file():
         saved = _load(before, remark=f"{path} is damaged; the one before it, {before.name}, takes its place")
     if saved is None:
-        raise InputError(f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.")
+        raise InputError(
+            f"ckpt={path_or_run} is not a checkpoint of this project, or is damaged.", option="ckpt", value=path_or_run
+        )
     assert saved.config is not None  # raises InputError
     return saved
 
@@ -134,7 +144,7 @@ class Content(BaseModel):
     """What is used of a checkpoint when a network is read or a run goes on, but for Lightning's own loops."""
 
     model_config = CHECKED
-    trainlab: Annotated[Facts, BeforeValidator(lambda plain: Facts(**plain))]
+    trainlab: Annotated[RunMetadata, BeforeValidator(lambda plain: RunMetadata(**plain))]
     progress: Annotated[Progress, BeforeValidator(lambda plain: Progress(**plain))]
     state_dict: dict[str, torch.Tensor]
     callbacks: dict[str, dict[str, Any]] = {}
@@ -192,7 +202,7 @@ def _tensors_are_in_the_file(content: Any) -> bool:
     return True
 
 
-def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
+def load_weights(net: nn.Module, saved: Saved, name: str) -> None:
     """Load the weights into `net`. Raises InputError, naming the first difference, for another network's."""
     own = net.state_dict()
     for key in [*own, *saved.weights]:
@@ -203,7 +213,9 @@ def put_weights(net: nn.Module, saved: Saved, name: str) -> None:
             ]
             raise InputError(
                 f"ckpt={name} is of another network (model={name_of(saved, 'model')}, "
-                f"data={name_of(saved, 'data')}): {what[0]} there and {what[1].split(' ', 2)[-1]} here."
+                f"data={name_of(saved, 'data')}): {what[0]} there and {what[1].split(' ', 2)[-1]} here.",
+                option="ckpt",
+                value=name,
             )
     net.load_state_dict(saved.weights)
 
@@ -238,19 +250,21 @@ def refuse_other_run(saved: Saved, config: Mapping[str, Any], name: str) -> None
             if old.get(key) != new.get(key):
                 option = f"{group}.{key}".rstrip(".")
                 raise InputError(
-                    f"ckpt={name} was trained with {option}={old.get(key)}, and {option}={new.get(key)} is asked for; "
-                    "a resumed run goes on as it began, so leave that option as it was or start a new run."
+                    f"ckpt={name} was trained with {option}={old.get(key)}, and {option}={new.get(key)} is asked for",
+                    option="ckpt",
+                    value=name,
+                    hint="a resumed run goes on as it began, so leave that option as it was or start a new run",
                 )
 
 
-class WholeFiles(TorchCheckpointIO):
+class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints appear on the disk whole or not at all; last.ckpt leaves the one before it as previous.ckpt."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as file:
+            with atomic_open(path) as file:
                 torch.save(checkpoint, file)
                 file.flush()  # a full disk shows here, before the old one is touched
                 if path.name == LAST and path.exists():
@@ -272,7 +286,7 @@ def _link(old: Path, new: Path) -> None:
     beside.replace(new)
 
 
-class Last(Checkpoint):
+class SaveLast(Checkpoint):
     """last.ckpt, after every epoch with a validation and after the epoch in which the run ends."""
 
     def __init__(self, folder: Path) -> None:
@@ -296,7 +310,7 @@ class Last(Checkpoint):
         return self.path.is_file()
 
 
-class Best(ModelCheckpoint):
+class SaveBest(ModelCheckpoint):
     """best.ckpt, which a resumed run takes along: its new epochs have to be better than the old ones."""
 
     def __init__(self, folder: Path, monitor: str, beside: Path | None = None) -> None:
@@ -313,7 +327,7 @@ class Best(ModelCheckpoint):
     def put_back(self, net: nn.Module) -> int:
         """Give `net` the best weights; returns after how many epochs they were that."""
         chosen = read(self.best_model_path)
-        put_weights(net, chosen, self.best_model_path)
+        load_weights(net, chosen, self.best_model_path)
         return chosen.progress.epochs
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -332,5 +346,5 @@ class Best(ModelCheckpoint):
 @rank_zero_only
 def _copy(old: Path, new: Path) -> None:
     new.parent.mkdir(parents=True, exist_ok=True)
-    with open(old, "rb") as source, whole_file(new) as file:
+    with open(old, "rb") as source, atomic_open(new) as file:
         shutil.copyfileobj(source, file)

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Checkpoint
 
 from trainlab.errors import StoppedError
-from trainlab.survival.checkpoint import Last
-from trainlab.survival.signals import how_to_go_on, stopped
+from trainlab.survival.checkpoint import SaveLast
+from trainlab.survival.signals import resume_hint, stopped
 
 SAVE, STOP = 1, 2  # what the ranks agree on after a batch; the greater wins
 
@@ -31,7 +31,7 @@ class Interruption(Checkpoint):
     also every `save_minutes` within an epoch.
     """
 
-    def __init__(self, last: Last, run_dir: Path, save_minutes: float) -> None:
+    def __init__(self, last: SaveLast, run_dir: Path, save_minutes: float) -> None:
         self.last, self.run_dir, self.save_seconds = last, run_dir, 60 * save_minutes
         self.asked: int | None = None  # the signal
         self.between_batches = False  # whether the end of a batch is near, so that the handler need only take note
@@ -49,7 +49,7 @@ class Interruption(Checkpoint):
             raise self.interrupted("")
 
     def interrupted(self, where: str) -> StoppedError:
-        kept = how_to_go_on(self.run_dir) if self.last.exists else ""
+        kept = resume_hint(self.run_dir) if self.last.exists else ""
         return stopped(self.asked or signal.SIGTERM, where + kept)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -12,7 +12,7 @@ from trainlab.errors import TakenError
 
 
 @contextmanager
-def only_one(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None]:
+def directory_lock(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None]:
     """Inside, no other process has this directory. Raises TakenError(or_else) when one still has it after `seconds`."""
     lock = FileLock(folder / ".lock")
     try:

@@ -28,8 +28,10 @@ def find_checkpoint(cfg: DictConfig, run_dir: Path) -> checkpoint.Saved | None:
     elsewhere = resumed.path.parent.parent.resolve() != run_dir.resolve()
     if elsewhere and (resumed.progress.ended or resumed.progress.epochs >= cfg.trainer.max_epochs):
         raise InputError(
-            f"ckpt={name} has done {resumed.progress.epochs} epochs already; set trainer.max_epochs above that, "
-            "or test it with scripts/evaluate.py."
+            f"ckpt={name} has done {resumed.progress.epochs} epochs already",
+            option="ckpt",
+            value=name,
+            hint="set trainer.max_epochs above that, or test it with scripts/evaluate.py",
         )
     return resumed
 
@@ -45,7 +47,7 @@ def finished(resumed: checkpoint.Saved | None, run_dir: Path) -> dict[str, Any] 
 
 
 @contextmanager
-def going_on(resumed: checkpoint.Saved | None, name: str | None, last: checkpoint.Last) -> Iterator[None]:
+def going_on(resumed: checkpoint.Saved | None, name: str | None, last: checkpoint.SaveLast) -> Iterator[None]:
     """Inside, an error that comes of a resumed state, before anything was saved anew, is an InputError.
 
     Lightning, the optimizer and the callbacks take over what the file says, whatever it is.
@@ -59,6 +61,6 @@ def going_on(resumed: checkpoint.Saved | None, name: str | None, last: checkpoin
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
-            f"the run cannot go on from ckpt={name} ({reason}); it is damaged or of another version, so use "
-            "another checkpoint, or start a new run."
+            f"the run cannot go on from ckpt={name} ({reason})",
+            hint="it is damaged or of another version, so use another checkpoint, or start a new run",
         ) from error

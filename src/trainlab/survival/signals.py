@@ -27,7 +27,7 @@ def outlives_the_terminal() -> bool:
 
 
 @contextmanager
-def heard_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Inside, `handler` gets the signals; afterwards they mean what they meant before.
 
     In another thread than the first nothing is done: Python gives signals to the first one only.
@@ -55,7 +55,7 @@ def noted(again: Callable[[int], None] = lambda number: None) -> Iterator[list[i
         if len(asked) > 1:
             again(asked[0])
 
-    with heard_by(note):
+    with handling_signals(note):
         yield asked
 
 
@@ -101,11 +101,11 @@ def stopped(number: int, where: str) -> StoppedError:
     return StoppedError(f"stopped by {name}{where}.", 128 + number if number == signal.SIGINT else RESUME_ME)
 
 
-def how_to_go_on(run_dir: Path) -> str:
+def resume_hint(run_dir: Path) -> str:
     return f"; to go on: the same command with ckpt={run_dir}"
 
 
-def end_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Linux kills this process when `parent` dies, however it dies: nothing is left over."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)

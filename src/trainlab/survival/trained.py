@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from trainlab.augment import Augmentation
+from trainlab.augment import Augmentation, ChannelStatistics
 from trainlab.configuration.build import build
 from trainlab.configuration.stored import options_of
 from trainlab.errors import InputError
@@ -23,7 +23,7 @@ SPARE, SPARE_VALUES = 2, 2**22  # a constructor may make a layer twice, and an e
 
 @dataclass(frozen=True)
 class Trained:
-    """net: in evaluation mode, on the CPU. augmentation: makes the views, its mean set; None for points."""
+    """net: in evaluation mode, on the CPU. augmentation: makes the views, with its mean; None for points."""
 
     saved: checkpoint.Saved
     cfg: DictConfig
@@ -39,7 +39,7 @@ class Trained:
     def stored(self) -> int:
         """The side of the pictures that its augmentation takes."""
         assert self.augmentation is not None
-        return self.saved.facts.stored or self.augmentation.side
+        return self.saved.facts.stored or self.augmentation.resize_to
 
     def scores(self, images: Tensor) -> Tensor:
         """uint8 (B, C, S, S) → float32 (B, K): averaged over the views that the run tests with."""
@@ -69,12 +69,17 @@ class Trained:
 def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
     """The network that a checkpoint holds, with its weights, on the CPU. name: what the user called it."""
     values = sum(weight.numel() for weight in saved.weights.values())
-    too_large = InputError(f"ckpt={name} describes a larger network than it has weights for; it is damaged.")
+    too_large = InputError(
+        f"ckpt={name} describes a larger network than it has weights for",
+        option="ckpt",
+        value=name,
+        hint="it is damaged",
+    )
     with options_of(f"ckpt={name}"), WeightBudget(SPARE * values + SPARE_VALUES, lambda: too_large):
         net = build_net(
             saved.config.model, tuple(saved.facts.input_shape), len(saved.facts.classes), weights_follow=True
         )
-    checkpoint.put_weights(net, saved, name)
+    checkpoint.load_weights(net, saved, name)
     return net
 
 
@@ -88,20 +93,32 @@ def read_trained(name: str) -> Trained:
 
 
 def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
-    """As the run tested with it, its mean set; None for points. Raises InputError."""
+    """As the run tested with it, with its mean; None for points. Raises InputError."""
     cfg, shape = saved.config, saved.facts.input_shape
     if len(shape) != 3:
         return None
     stored, mean = saved.facts.stored or shape[-1], saved.facts.mean
     if mean is None:
-        raise InputError(f"ckpt={name} does not say which mean was subtracted from its images; train it again.")
+        raise InputError(
+            f"ckpt={name} does not say which mean was subtracted from its images",
+            option="ckpt",
+            value=name,
+            hint="train it again",
+        )
     if stored > 2 * shape[-1] or len(mean) != shape[0]:
         raise InputError(
-            f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of {shape[-1]} and "
-            f"{shape[0]}; it is damaged."
+            f"ckpt={name} has images of {stored} pixels and {len(mean)} channels for inputs of "
+            f"{shape[-1]} and {shape[0]}",
+            option="ckpt",
+            value=name,
+            hint="it is damaged",
         )
-    made = build(
-        "aug", cfg.aug, stored=stored, min_size=least_side(cfg), size=shape[-1], reflections=cfg.data.reflections
+    return build(
+        "aug",
+        cfg.aug,
+        stored=stored,
+        statistics=ChannelStatistics(torch.tensor(mean)),
+        min_size=least_side(cfg),
+        size=shape[-1],
+        reflections=cfg.data.reflections,
     )
-    made.mean = torch.tensor(mean)
-    return made

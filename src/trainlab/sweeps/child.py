@@ -27,7 +27,7 @@ import trainlab.training  # noqa: F401
 from trainlab.command.main import run
 from trainlab.runtime.lean_imports import import_lightning
 from trainlab.runtime.ranks import UNEXPECTED
-from trainlab.survival.signals import end_with
+from trainlab.survival.signals import die_with_parent
 
 import_lightning()
 
@@ -47,7 +47,7 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
         os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the launcher alone, which passes it on
-        end_with(os.getppid())
+        die_with_parent(os.getppid())
         threading.Thread(target=_end_with_launcher, daemon=True).start()
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):

@@ -26,7 +26,9 @@ def read_runs(*folders: str | os.PathLike[str]) -> pandas.DataFrame:
         raise InputError("trainlab.read_runs needs pandas: pip install -e '.[dataframe]'.") from error
     for folder in folders:
         if not isinstance(folder, str | os.PathLike):
-            raise InputError(f"{folder!r} is no folder; name run directories or sweeps, such as 'runs/sweeps/NAME'.")
+            raise InputError(
+                f"{folder!r} is no folder", hint="name run directories or sweeps, such as 'runs/sweeps/NAME'"
+            )
     if not folders:
         raise InputError("which runs? trainlab.read_runs('runs') reads all below that folder.")
     runs = gather([Path(folder) for folder in folders])

@@ -22,9 +22,9 @@ from trainlab.configuration.schema import check
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.recording.commit import commit
 from trainlab.recording.point import POINT, Point, load_point, read_point
-from trainlab.recording.run_directory import read_results
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.lock import only_one
+from trainlab.recording.run_directory import best_of, read_results
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.lock import directory_lock
 from trainlab.survival.signals import outlast_terminal
 from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
@@ -87,7 +87,7 @@ class PointReturn(JobReturn):
             cfg=job.config,
             working_dir=str(job.folder),
             status=JobStatus.COMPLETED if results else JobStatus.FAILED,
-            _return_value=results["best"] if results else float("nan"),
+            _return_value=best_of(results) if results else float("nan"),
         )
         self.error = f"{job.name}: {job.status.error or job.status.state}" if raises and not results else None
 
@@ -115,15 +115,17 @@ class Sweep:
         for override in OverridesParser.create().parse_overrides(task_overrides(config)):
             if self.is_basic and override.is_interval_sweep():
                 raise InputError(
-                    f"{override.input_line} is a range to draw values from, which hydra/sweeper=optuna does; or list "
-                    "the values."
+                    f"{override.input_line} is a range to draw values from, which hydra/sweeper=optuna does",
+                    hint="or list the values",
                 )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run the points of `batch`. Raises InputError for a configuration that is wrong, before any is run."""
         outlast_terminal()
         self.folder.mkdir(parents=True, exist_ok=True)
-        with only_one(self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."):
+        with directory_lock(
+            self.folder, or_else=f"this sweep is running already, in {self.folder}; wait for it to end."
+        ):
             named: dict[str, tuple[Job, Point]] = {}  # a point that is named twice runs once
             names = []
             for index, overrides in enumerate(batch):
@@ -131,8 +133,9 @@ class Sweep:
                 same, _ = named.setdefault(job.name, (job, point))
                 if sorted(same.overrides) != sorted(job.overrides):
                     raise InputError(
-                        f"the points {' '.join(same.overrides)} and {' '.join(job.overrides)} would both be called "
-                        f"{job.name}; run them as sweeps of their own, each with a hydra.sweep.dir=…."
+                        f"the points {' '.join(same.overrides)} and {' '.join(job.overrides)} would both be "
+                        f"called {job.name}",
+                        hint="run them as sweeps of their own, each with a hydra.sweep.dir=…",
                     )
                 names.append(job.name)
             jobs = [job for job, _ in named.values()]
@@ -158,7 +161,7 @@ class Sweep:
         described = {"overrides": task_overrides(self.config), "swept": self.keys}
         listed = {job.name: job.swept for job in self.jobs}
         try:
-            write_whole(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
+            atomic_write(self.folder / SWEEP, json.dumps({**described, "points": listed}, indent=1) + "\n")
         except OSError as error:
             raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from error
 
@@ -220,7 +223,7 @@ class Sweep:
         if status.state == FAILED:
             why = "it failed"
         if why:
-            with only_one(folder, or_else=f"another command is running in {folder}; wait for it to end."):
+            with directory_lock(folder, or_else=f"another command is running in {folder}; wait for it to end."):
                 away = points.set_aside(folder)
             print(f"{folder.name}: runs anew, because {why}; what was there is in {away.parent.name}/{away.name}.")
             return points.Status(NEW)

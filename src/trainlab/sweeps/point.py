@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from trainlab.errors import InputError
 from trainlab.recording.point import Point
 from trainlab.recording.run_directory import LARGEST, own_checkpoint, read_json, read_results
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import shown
 
 STATUS, LOG = "status.json", "log.txt"
@@ -74,7 +74,7 @@ class Status:
     seconds: Annotated[float, Field(ge=0, lt=LARGEST)] = 0.0
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
+        atomic_write(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load_status(folder: Path) -> Status | None:

@@ -159,7 +159,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
     gpus = [] if accelerator == "cpu" else room.visible_gpus()
     if not gpus:
         if accelerator == "gpu":
-            raise InputError("trainer=gpu finds no CUDA device on this machine; use trainer=cpu or trainer=auto.")
+            raise InputError("trainer=gpu finds no CUDA device on this machine", hint="use trainer=cpu or trainer=auto")
         most = max(1, int(min(points, cores // devices, free_memory() / (MEMORY_OF_A_RUN * devices))))
         jobs = most if n_jobs == "auto" else int(n_jobs)
         if n_jobs != "auto":
@@ -173,8 +173,10 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
     jobs = min(points, len(places)) if n_jobs == "auto" else int(n_jobs)
     if jobs > len(places) or not places:
         raise InputError(
-            f"hydra.launcher.n_jobs={n_jobs} with {share:g} GPUs each is more than the {len(gpus)} GPUs there are; "
-            "use fewer, or hydra.launcher.gpus_per_job=0.5 to let two share one."
+            f"hydra.launcher.n_jobs={n_jobs} with {share:g} GPUs each is more than the {len(gpus)} GPUs there are",
+            option="hydra.launcher.n_jobs",
+            value=n_jobs,
+            hint="use fewer, or hydra.launcher.gpus_per_job=0.5 to let two share one",
         )
     if n_jobs != "auto" or gpus_per_job != "auto":
         refuse_more_than_there_is(jobs, devices, cores)
@@ -189,6 +191,6 @@ def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:
         there = f"{cores} cores" if by_cores == most else f"{memory / 1e9:.1f} GB of free memory"
         each = f", each of {devices} processes," if devices > 1 else ""
         raise InputError(
-            f"{jobs} points at a time{each} are more than this machine with its {there} can hold; "
-            f"use hydra.launcher.n_jobs={most} at most, or auto."
+            f"{jobs} points at a time{each} are more than this machine with its {there} can hold",
+            hint=f"use hydra.launcher.n_jobs={most} at most, or auto",
         )

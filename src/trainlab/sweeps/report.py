@@ -20,7 +20,7 @@ from trainlab.figures.style import save, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
-from trainlab.survival.atomic import write_whole
+from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
 from trainlab.sweeps.table import (
@@ -35,11 +35,11 @@ from trainlab.sweeps.table import (
     gather,
     group,
     has_regions,
-    heading,
     ordered,
     place_of,
 )
 
+VALIDATED = "best/val/top1_error"
 MOST_CURVES = 10
 LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of a curve's name
 
@@ -59,8 +59,8 @@ def report(arguments: Sequence[str]) -> None:
     known = sorted({name for g in groups for run in g.finished for name in run.results})
     for name in (*options.metric, *([options.sort] if options.sort else [])):
         if name not in known and name not in groups[0].choices:
-            raise InputError(f"no run has a result called {name}; there are {', '.join(known) or 'none, yet'}.")
-    groups = ordered(groups, options.sort or next((m for m in ("test/top1_error", *metrics) if m in metrics), "best"))
+            raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
+    groups = ordered(groups, options.sort or "test/top1_error")
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
     sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
     shown_table = next(section for section in reversed(sections) if section.rows)  # an experiment's own, if it has one
@@ -68,10 +68,12 @@ def report(arguments: Sequence[str]) -> None:
     markdown, comma = as_markdown(shown_table.head, shown_table.rows), as_csv(groups, metrics)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
-        write_whole(out / "table.csv", comma)
+        atomic_write(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
+        atomic_write(out / "table.csv", comma)
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from error
+        raise InputError(
+            f"{out} cannot be written ({error.strerror})", hint="choose another folder with --out"
+        ) from error
 
     terminal = console()
     if options.table == "markdown":
@@ -193,9 +195,9 @@ def against(key: str, groups: Sequence[Group]) -> figures.Figure:
     others = list(dict.fromkeys(label(g, without=key) for g in groups))
     metrics = {"test/top1_error": "test"}
     if len(others) == 1:
-        metrics = {"train/top1_error": "training", "best": "validation", "test/top1_error": "test"}
-        if heading("best", groups) != "best val/top1_error":
-            metrics.pop("best")
+        metrics = {"last/train/top1_error": "training", VALIDATED: "validation", "test/top1_error": "test"}
+        if not all(VALIDATED in run.results for g in groups for run in g.finished):
+            metrics.pop(VALIDATED)
 
     def series(metric: str, other: str, name: str) -> figures.Series:
         found = {alike(g.choices[key]): g for g in groups if label(g, without=key) == other}
@@ -207,7 +209,7 @@ def against(key: str, groups: Sequence[Group]) -> figures.Figure:
         )
 
     errors = [series(metric, other, other or name) for other in others for metric, name in metrics.items()]
-    norms = [series("weight_norm", other, other) for other in others]
+    norms = [series("last/weight_norm", other, other) for other in others]
     seeds = max(len(g.finished) for g in groups)
     ticks = [
         value if isinstance(value, int | float) else drawable(shorten(shown(value), LONGEST_TICK)) for value in values

@@ -143,8 +143,8 @@ class Cluster(Settings):
             executor = submitit.AutoExecutor(sweep / "slurm", cluster=self.cluster, slurm_max_num_timeout=self.requeue)
         except RuntimeError as error:
             raise InputError(
-                f"hydra/launcher=slurm finds no SLURM here ({str(error).splitlines()[0]}); run it on the cluster, "
-                "or try it with hydra.launcher.cluster=local."
+                f"hydra/launcher=slurm finds no SLURM here ({str(error).splitlines()[0]})",
+                hint="run it on the cluster, or try it with hydra.launcher.cluster=local",
             ) from error
         executor.update_parameters(
             name=sweep.name,

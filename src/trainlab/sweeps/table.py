@@ -90,7 +90,7 @@ def gather(folders: Sequence[Path]) -> list[Run]:
     runs: dict[Path, Run] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder; name run directories or sweeps, such as runs/sweeps/NAME.")
+            raise InputError(f"{folder} is no folder", hint="name run directories or sweeps, such as runs/sweeps/NAME")
         found: dict[Path, dict[str, Any]] = {}
         for sweep in sorted(folder.rglob(SWEEP)):
             found |= {sweep.parent / name: swept for name, swept in points_of(sweep).items()}
@@ -126,7 +126,7 @@ def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
     try:
         listed = read_json(sweep, TypeAdapter(Listed))
     except InputError as error:
-        raise InputError(f"{str(error).removesuffix('.')}; the sweep's command writes it anew.") from error
+        raise InputError(f"{str(error).removesuffix('.')}", hint="the sweep's command writes it anew") from error
     return listed.points if listed else {}
 
 
@@ -211,11 +211,10 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 def default_metrics(groups: Sequence[Group]) -> list[str]:
     """The validation value that chose the checkpoint, the test errors; and how soon, where there is a target."""
     there = {name for g in groups for run in g.finished for name in run.results}
-    names = ["best", "test/top1_error", "test/top1_error_tencrop", "sklearn/top1_error"]
+    best = sorted(name for name in there if name.startswith("best/") and not name.endswith("loss"))
+    names = [*best, "test/top1_error", "test/top1_error_tencrop", "sklearn/top1_error"]
     if "target" in there:
-        names = ["epoch", "training_seconds", *names]
-    if any(run.results.get("monitor", "").endswith("loss") for g in groups for run in g.finished):
-        names.remove("best")
+        names = ["last/epoch", "last/training_seconds", *names]
     return [name for name in names if name in there]
 
 
@@ -248,25 +247,17 @@ def show(metric: str, mean: float, deviation: float) -> str:
     """Mean ± standard deviation: errors in percent."""
     if math.isnan(mean):
         return "–"
-    if metric.endswith("_error") or "_error_" in metric or metric == "best":
+    if metric.endswith("_error") or "_error_" in metric:
         spread = "" if math.isnan(deviation) else f" ± {100 * deviation:.2f}"
         return f"{100 * mean:.2f}{spread} %"
     return f"{mean:.4g}" + ("" if math.isnan(deviation) else f" ± {deviation:.2g}")
-
-
-def heading(metric: str, groups: Sequence[Group]) -> str:
-    """The metric's name; "best" is said with what it is the best of."""
-    if metric != "best":
-        return metric
-    monitors = {run.results["monitor"] for g in groups for run in g.finished if "monitor" in run.results}
-    return f"best {monitors.pop()}" if len(monitors) == 1 else "best"
 
 
 def cells(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows, as people read them."""
     keys = list(groups[0].choices)
     unfinished = any(g.unfinished for g in groups)
-    head = [*keys, *(heading(metric, groups) for metric in metrics), "n", *(["not finished"] if unfinished else [])]
+    head = [*keys, *metrics, "n", *(["not finished"] if unfinished else [])]
     rows = []
     for g in groups:
         row = [shown(g.choices[key]) for key in keys]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from trainlab.command.help import first_comment, read_options
+from trainlab.command.help import first_comment, study_options
 from trainlab.command.main import new_stamp
 from trainlab.command.studies.options import ALL, COMMON, LECTURE, Asked, known, options_of, parse, read_study, studies
 from trainlab.command.studies.writing import as_plain, read_results_of, run
@@ -58,8 +58,7 @@ def help_of(name: str) -> str:
     lines += [f"  {key:<10} {evidence[key]}" for key in ("heading", "source", "cost", "measured")]
     lines[2:2] = [f"  {'claim':<10} {evidence['claim']['en']}"]
     lines += ["", f"  python scripts/study.py {name} [option=value …]", ""]
-    own = [o for o in read_options(file, "") if not o.name.startswith("evidence.")]
-    lines += [f"  {o.name + '=' + o.value:<30} {o.comment}".rstrip() for o in own]
+    lines += [f"  {o.name + '=' + o.value:<30} {o.comment}".rstrip() for o in study_options(file)]
     return "\n".join([*lines, "", *(f"  {key + '=…':<30} {what}" for key, what in COMMON.items())])
 
 

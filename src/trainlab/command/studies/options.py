@@ -142,4 +142,4 @@ def read_value(key: str, text: str, annotation: Any) -> Any:
     try:
         return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
-        raise InputError(wrong_value(key, value, annotation)) from error
+        raise wrong_value(key, value, annotation) from error

@@ -22,8 +22,8 @@ from trainlab.errors import InputError, RunError
 from trainlab.recording.run_directory import RESULTS, read_json
 from trainlab.recording.section import Say, speaker
 from trainlab.recording.terminal import console, duration
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.lock import only_one
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.lock import directory_lock
 
 if TYPE_CHECKING:
     from trainlab.studies.finding import Finding, Oracle
@@ -40,7 +40,7 @@ def run(asked: Asked, folder: Path) -> Finding:
     footprint = footprint_of(folder, "run_dir")
     try:
         make_writable(folder, "run_dir")
-        with only_one(folder, or_else=f"another command is running in {folder}; choose another run_dir=…"):
+        with directory_lock(folder, or_else=f"another command is running in {folder}; choose another run_dir=…"):
             return run_in(asked, folder)
     except InputError:
         footprint.undo()
@@ -57,12 +57,12 @@ def run_in(asked: Asked, folder: Path) -> Finding:
     try:
         drawn = draw(finding, folder / "figures", asked)
         results = results_of(asked, finding, time.perf_counter() - started)
-        write_whole(
+        atomic_write(
             folder / SECTION, json.dumps(as_section(asked, finding, drawn), indent=2, ensure_ascii=False) + "\n"
         )
-        write_whole(folder / PARAGRAPH, as_markdown(asked, finding, drawn, say))
+        atomic_write(folder / PARAGRAPH, as_markdown(asked, finding, drawn, say))
         sync = record(asked, folder, results, drawn)
-        write_whole(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
+        atomic_write(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise RunError(f"{error.filename or folder} cannot be written ({error.strerror or error}).") from error
     tell(finding, drawn, say)

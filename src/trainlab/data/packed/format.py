@@ -27,6 +27,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from torch import Tensor
 
+from trainlab.augment import ChannelStatistics
 from trainlab.errors import InputError, RunError
 
 SET = "set.json"
@@ -63,14 +64,6 @@ class SetFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Colours:
-    """Of the training set's pixels, in units where 255 is 1. mean: float32 (C,); covariance: float64 (C, C)."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-@dataclass(frozen=True)
 class Packed:
     """What set.json says."""
 
@@ -84,7 +77,7 @@ class Packed:
     whole_files: dict[str, int]  # CRC-32 by file name: of labels and ends
     as_written: bool  # whether set.json is what was written
     skipped: list[str]
-    colours: Colours
+    statistics: ChannelStatistics  # of the training set
 
     def lengths(self, name: str) -> dict[str, int]:
         """Bytes of the files of one part."""
@@ -109,19 +102,20 @@ def read_packed(folder: Path) -> Packed:
         said = json.loads((folder / SET).read_text())
     except FileNotFoundError as error:
         raise InputError(
-            f"{folder} is not a packed set, or not finished: it has no {SET}; python scripts/pack_images.py makes it."
+            f"{folder} is not a packed set, or not finished: it has no {SET}",
+            hint="python scripts/pack_images.py makes it",
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / SET} cannot be read ({error}); pack the images again.") from error
+        raise InputError(f"{folder / SET} cannot be read ({error})", hint="pack the images again") from error
     form = said.get("format") if isinstance(said, dict) else None
     if form != FORMAT:
-        raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}; pack again.")
+        raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}", hint="pack again")
     try:
         told = SetFile.model_validate(said)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
-        raise InputError(f"{folder / SET} is damaged ({key}: {problem['msg']}); pack again.") from error
+        raise InputError(f"{folder / SET} is damaged ({key}: {problem['msg']})", hint="pack again") from error
     splits: dict[str, PartFile] = {str(name): part for name, part in told.splits.items()}
     found = Packed(
         folder,
@@ -134,16 +128,16 @@ def read_packed(folder: Path) -> Packed:
         {f"{name}.{kind}": crc for name, part in splits.items() for kind, crc in part.whole_files.items()},
         told.checksum == checksum_of(said),
         [bad for part in splits.values() for bad in part.skipped],
-        Colours(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
+        ChannelStatistics(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
     )
     if not found.counts.get("train"):
-        raise InputError(f"{folder / SET} is damaged (it has no training pictures); pack again.")
+        raise InputError(f"{folder / SET} is damaged (it has no training pictures)", hint="pack again")
     for name in splits:
         for kind, expected in found.lengths(name).items():
             path = folder / f"{name}.{kind}"
             there = path.stat().st_size if path.is_file() else 0
             if there != expected:
-                raise InputError(f"{path} has {there:,} bytes and not {expected:,}; pack the images again.")
+                raise InputError(f"{path} has {there:,} bytes and not {expected:,}", hint="pack the images again")
         check_lengths(found, name)
     return found
 
@@ -169,7 +163,7 @@ def check_lengths(packed: Packed, name: str) -> None:
             if (height, width) != (packed.size, packed.size):
                 wrong = f"the first picture is not a JPEG of {packed.size}×{packed.size} pixels"
     if wrong:
-        raise InputError(f"{packed.folder} is damaged ({name}: {wrong}); pack the images again.")
+        raise InputError(f"{packed.folder} is damaged ({name}: {wrong})", hint="pack the images again")
 
 
 class PackedImages:
@@ -184,7 +178,7 @@ class PackedImages:
         self.packed, self.name, self.rows, self.workers = packed, name, rows, workers
         count = packed.counts[name] if rows is None else len(rows)
         self.shape = torch.Size((count, 3, packed.size, packed.size))
-        self.colours = packed.colours
+        self.statistics = packed.statistics
         self.bytes_read = 0
 
     def __len__(self) -> int:
@@ -252,8 +246,8 @@ class PackedImages:
             except ValueError as error:
                 where = self.packed.folder
                 raise RunError(
-                    f"picture {row:,} of {self.name} in {where} cannot be decoded ({str(error).rstrip('.')}); "
-                    f"python scripts/pack_images.py --verify {where} finds what is damaged."
+                    f"picture {row:,} of {self.name} in {where} cannot be decoded ({str(error).rstrip('.')})",
+                    hint=f"python scripts/pack_images.py --verify {where} finds what is damaged",
                 ) from error
 
         if self.workers == 1:
@@ -270,7 +264,7 @@ class PackedImages:
             "rows": self.rows,
             "workers": self.workers,
             "shape": self.shape,
-            "colours": self.colours,
+            "statistics": self.statistics,
             "bytes_read": 0,
         }
 
@@ -279,12 +273,14 @@ def labels(packed: Packed, name: str) -> Tensor:
     """int64 (N,). Raises InputError for one that is no class."""
     found = torch.from_numpy(np.fromfile(packed.folder / f"{name}.labels", dtype=np.int32).astype(np.int64))
     if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):
-        raise InputError(f"{packed.folder / f'{name}.labels'} has labels that are no class; pack the images again.")
+        raise InputError(
+            f"{packed.folder / f'{name}.labels'} has labels that are no class", hint="pack the images again"
+        )
     return found
 
 
-def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
-    """What is damaged, in words; nothing if the set is as it was packed. tell: is given the pictures of each block."""
+def verify(packed: Packed, on_progress: Callable[[int], None]) -> list[str]:
+    """What is damaged, in words; nothing if the set is as it was packed. on_progress: the pictures of each block."""
     wrong = [] if packed.as_written else [f"{SET} is not as it was written"]
     for name, crc in packed.whole_files.items():
         if zlib.crc32((packed.folder / name).read_bytes()) != crc:
@@ -305,5 +301,5 @@ def verify(packed: Packed, tell: Callable[[int], None]) -> list[str]:
                 if zlib.crc32(file.read(length)) != checksum:
                     wrong.append(f"{name}: pictures {block * BLOCK:,} to {last - 1:,}")
                 start += length
-                tell(last - block * BLOCK)
+                on_progress(last - block * BLOCK)
     return wrong

@@ -59,7 +59,7 @@ def list_images(root: Path) -> Listing:
     flat when the devkit is there (as a folder or as ILSVRC2012_devkit_t12.tar.gz); or the published tar files.
     """
     if not root.is_dir():
-        raise InputError(f"{root} is no folder; give the one that holds train/ and val/, or ILSVRC's tar files.")
+        raise InputError(f"{root} is no folder", hint="give the one that holds train/ and val/, or ILSVRC's tar files")
     splits: dict[str, list[tuple[str, Source]]] = {}  # by split: class folder and picture
     passed_over = passed_over_in(root)
     if (root / TRAIN_TAR).is_file():
@@ -112,7 +112,7 @@ def _in_folders(folder: Path) -> tuple[list[tuple[str, Source]], int]:
         passed_over += inside
         found += [(inner.name, Source(inner / name, f"{folder.name}/{inner.name}/{name}", 0)) for name in names]
     if not found:
-        raise InputError(f"{folder} holds no class folders with pictures; {_WHAT}.")
+        raise InputError(f"{folder} holds no class folders with pictures", hint=_WHAT)
     return found, passed_over
 
 
@@ -133,7 +133,7 @@ def _members(file: Path, offset: int = 0) -> list[tuple[str, int, int]]:
             with tarfile.open(fileobj=raw, mode="r:") as archive:
                 return [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
     except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{file} cannot be read as a tar file ({error}); download it again.") from error
+        raise InputError(f"{file} cannot be read as a tar file ({error})", hint="download it again") from error
 
 
 def _in_tar(file: Path) -> list[Source]:
@@ -151,7 +151,7 @@ def _in_tar_of_tars(file: Path) -> list[tuple[str, Source]]:
         members = sorted(m for m in _members(file, offset) if _is_picture(m[0]))
         found += [(folder, Source(file, f"{file.name}/{folder}/{name}", 0, at, size)) for name, at, size in members]
     if not found:
-        raise InputError(f"{file} holds no tar files of classes; it is not ILSVRC's {TRAIN_TAR}.")
+        raise InputError(f"{file} holds no tar files of classes", hint=f"it is not ILSVRC's {TRAIN_TAR}")
     return found
 
 
@@ -169,7 +169,7 @@ def _devkit(root: Path) -> dict[str, bytes]:
                         if wanted is not None and (inside := archive.extractfile(member)) is not None:
                             found[wanted] = inside.read()
             except (tarfile.TarError, OSError, EOFError) as error:
-                raise InputError(f"{place} cannot be read ({error}); download it again.") from error
+                raise InputError(f"{place} cannot be read ({error})", hint="download it again") from error
     return found
 
 
@@ -182,15 +182,16 @@ def _synsets(meta: bytes) -> list[tuple[int, str, str]]:
         return [(int(row[0]), str(row[1]), str(row[2])) for row in rows.tolist() if int(row[4]) == 0]  # no children
     except Exception as error:  # arbitrary bytes can raise anything here
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"the devkit's {META} cannot be read ({reason}); download the devkit again.") from error
+        raise InputError(f"the devkit's {META} cannot be read ({reason})", hint="download the devkit again") from error
 
 
 def _with_truth(pictures: Sequence[Source], devkit: dict[str, bytes], root: Path) -> list[tuple[str, Source]]:
     """The class folder of each picture of a flat val/: line k of the ground truth is of picture k."""
     if TRUTH not in devkit or META not in devkit:
         raise InputError(
-            f"the validation pictures in {root} are not in class folders, and the devkit that knows their classes is "
-            f"not there; put {DEVKITS[1]} beside them."
+            f"the validation pictures in {root} are not in class folders, and the devkit that knows "
+            "their classes is not there",
+            hint=f"put {DEVKITS[1]} beside them",
         )
     folder = {number: wnid for number, wnid, _ in _synsets(devkit[META])}
     try:
@@ -198,10 +199,12 @@ def _with_truth(pictures: Sequence[Source], devkit: dict[str, bytes], root: Path
         strange = next((number for number in truth if number not in folder), None)
     except ValueError as error:
         raise InputError(
-            f"the devkit's {TRUTH} holds more than numbers ({error}); download the devkit again."
+            f"the devkit's {TRUTH} holds more than numbers ({error})", hint="download the devkit again"
         ) from error
     if strange is not None:
-        raise InputError(f"the devkit's {TRUTH} has class {strange}, which {META} does not know; download it again.")
+        raise InputError(
+            f"the devkit's {TRUTH} has class {strange}, which {META} does not know", hint="download it again"
+        )
     if len(truth) != len(pictures):
         raise InputError(f"the devkit knows {len(truth):,} validation pictures and {root} holds {len(pictures):,}.")
     return [(folder[number], picture) for number, picture in zip(truth, pictures, strict=True)]

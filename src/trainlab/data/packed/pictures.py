@@ -118,12 +118,13 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
         if value not in allowed:
             raise InputError(f"data.{name}={value} is not one of {allowed[0]} and {allowed[1]}.")
     if size < 1:
-        raise InputError(f"data.size={size} must be at least 1 pixel.")
+        raise InputError(f"data.size={size} must be at least 1 pixel.", option="data.size", value=size)
     needed = len(paths) * channels * size * size
     if needed > free_memory():
         raise InputError(
             f"{len(paths)} images at data.size={size} need {gigabytes(needed)} of memory, and only "
-            f"{gigabytes(free_memory())} are free; set a smaller data.size."
+            f"{gigabytes(free_memory())} are free",
+            hint="set a smaller data.size",
         )
     images = np.empty((len(paths), channels, size, size), dtype=np.uint8)
 
@@ -133,7 +134,7 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
         except InputError as error:
             if on_bad_image == "skip":
                 return False
-            raise InputError(f"{str(error).rstrip('.')}; remove it, or set data.on_bad_image=skip.") from error
+            raise InputError(f"{str(error).rstrip('.')}", hint="remove it, or set data.on_bad_image=skip") from error
         return True
 
     indices = range(len(paths))

@@ -33,8 +33,8 @@ from trainlab.data.packed.listing import Listing, Source
 from trainlab.data.packed.pictures import decode
 from trainlab.errors import InputError, RunError
 from trainlab.runtime.room import gigabytes
-from trainlab.survival.atomic import write_whole
-from trainlab.survival.signals import FROM_THE_TERMINAL, SIGNALS, end_with
+from trainlab.survival.atomic import atomic_write
+from trainlab.survival.signals import FROM_THE_TERMINAL, SIGNALS, die_with_parent
 
 STATE = "state.json"
 SAMPLE = 64  # pictures by which the size of a JPEG set is guessed
@@ -51,7 +51,9 @@ class Form:
 
     def __post_init__(self) -> None:
         if self.store not in ("raw", "jpeg"):
-            raise InputError(f"data.store={self.store} is unknown; use raw or jpeg.")
+            raise InputError(
+                f"data.store={self.store} is unknown", option="data.store", value=self.store, hint="use raw or jpeg"
+            )
 
 
 @dataclass
@@ -77,7 +79,7 @@ class State:
     products: list[list[int]] = field(default_factory=lambda: [[0] * 3 for _ in range(3)])
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / STATE, json.dumps(asdict(self)) + "\n")
+        atomic_write(folder / STATE, json.dumps(asdict(self)) + "\n")
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,11 @@ def pack(
     *,
     on_bad_image: str = "error",
     workers: int | None = None,
-    tell: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """Write, or finish, the packed set `out`; returns the names of the pictures that were skipped.
 
-    on_bad_image: "error" or "skip". tell: is given the number of pictures done so far, those of earlier attempts too.
+    on_bad_image: "error" or "skip". on_progress: the number of pictures done so far, earlier attempts included.
     Raises InputError for a bad picture, for a folder with other content, and where the disk has no room; RunError for
     a disk that fills up all the same.
     """
@@ -124,18 +126,18 @@ def pack(
     free = shutil.disk_usage(out).free
     if needed * ROOM > free:
         raise InputError(
-            f"the packed set takes {gigabytes(needed)} more and {out} has {gigabytes(free)} free; choose another disk, "
-            "a smaller --size, or --store jpeg."
+            f"the packed set takes {gigabytes(needed)} more and {out} has {gigabytes(free)} free",
+            hint="choose another disk, a smaller --size, or --store jpeg",
         )
     state.write(out)
     try:
         with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_worker, initargs=(os.getpid(),)) as pool:
             for name, sources in listing.splits.items():
-                _pack_part(pool, state, name, sources, out, form, on_bad_image, tell)
+                _pack_part(pool, state, name, sources, out, form, on_bad_image, on_progress)
     except BrokenProcessPool as error:
-        raise RunError(f"a process that decodes pictures was killed; {_GO_ON}.") from error
+        raise RunError("a process that decodes pictures was killed", hint=_GO_ON) from error
     except OSError as error:
-        raise RunError(f"{error.filename or out}: {error.strerror or error}; {_GO_ON}.") from error
+        raise RunError(f"{error.filename or out}: {error.strerror or error}", hint=_GO_ON) from error
     finish(out, state, listing, form)
     return [name for part in state.parts.values() for name in part.skipped]
 
@@ -156,19 +158,21 @@ def plan_of(listing: Listing, form: Form) -> str:
 def start(out: Path, plan: str, names: Sequence[str]) -> State:
     """The state to go on from, with the files cut to what it knows. Raises InputError for another set's folder."""
     if (out / SET).exists():
-        raise InputError(f"{out} holds a packed set already; --verify checks it.")
+        raise InputError(f"{out} holds a packed set already", hint="--verify checks it")
     if not (out / STATE).exists():
         if out.exists() and any(path.name != ".lock" for path in out.iterdir()):
-            raise InputError(f"{out} is not empty and was not begun by this command; choose another folder.")
+            raise InputError(f"{out} is not empty and was not begun by this command", hint="choose another folder")
         out.mkdir(parents=True, exist_ok=True)
         return State(plan, {name: Part() for name in names})
     try:
         said = json.loads((out / STATE).read_text())
         state = State(**{**said, "parts": {name: Part(**part) for name, part in said["parts"].items()}})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{out / STATE} is damaged; delete {out} and begin anew.") from error
+        raise InputError(f"{out / STATE} is damaged", hint=f"delete {out} and begin anew") from error
     if state.plan != plan:
-        raise InputError(f"{out} was begun with other pictures or options; use those again, or choose another folder.")
+        raise InputError(
+            f"{out} was begun with other pictures or options", hint="use those again, or choose another folder"
+        )
     return state
 
 
@@ -180,7 +184,7 @@ def _pack_part(
     out: Path,
     form: Form,
     on_bad_image: str,
-    tell: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> None:
     part = state.parts[name]
     with ExitStack() as opened:
@@ -190,18 +194,19 @@ def _pack_part(
         for kind, file in files.items():
             if file.tell() < good[kind]:
                 raise InputError(
-                    f"{file.name} has {file.tell():,} bytes and not the {good[kind]:,} that were written; it was "
-                    f"damaged since, so delete {out} and begin anew."
+                    f"{file.name} has {file.tell():,} bytes and not the {good[kind]:,} that were written",
+                    hint=f"it was damaged since, so delete {out} and begin anew",
                 )
             file.truncate(good[kind])
         before = sum(other.taken for key, other in state.parts.items() if key != name)
-        tell(before + part.taken)
+        on_progress(before + part.taken)
         blocks = [sources[i : i + BLOCK] for i in range(part.taken, len(sources), BLOCK)]
         for taken, block in _in_order(pool, blocks, form, with_colours=name == "train"):
             if block.skipped and on_bad_image == "error":
                 raise InputError(
                     f"{block.skipped[0].rstrip('.')}; repair or remove it, or leave such pictures out with "
-                    f"--on-bad-image skip (data.on_bad_image=skip); {_GO_ON}."
+                    "--on-bad-image skip (data.on_bad_image=skip)",
+                    hint=_GO_ON,
                 )
             _append(part, block, files)
             for file in files.values():
@@ -216,7 +221,7 @@ def _pack_part(
                     for ours, theirs in zip(state.products, block.products, strict=True)
                 ]
             state.write(out)
-            tell(before + part.taken)
+            on_progress(before + part.taken)
 
 
 def _append(part: Part, block: Block, files: dict[str, Any]) -> None:
@@ -314,7 +319,7 @@ def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
         "splits": parts,
     }
     said = json.loads(json.dumps(said))  # as it will be read
-    write_whole(out / SET, json.dumps(said | {"checksum": checksum_of(said)}, indent=1) + "\n")
+    atomic_write(out / SET, json.dumps(said | {"checksum": checksum_of(said)}, indent=1) + "\n")
     (out / STATE).unlink()
 
 
@@ -328,4 +333,4 @@ def _worker(parent: int) -> None:
     """A worker ends with its parent, and leaves Ctrl-C and a closed terminal to it."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN if number in FROM_THE_TERMINAL else signal.SIG_DFL)
-    end_with(parent)
+    die_with_parent(parent)

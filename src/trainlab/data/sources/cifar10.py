@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 from trainlab.data.sources import image_folder
 from trainlab.data.sources.download import download_once
 from trainlab.errors import InputError
@@ -25,7 +25,7 @@ def load(
     on_bad_image: str = "error",
     val_fraction: float = 0.1,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """50,000 training and 10,000 test images, uint8 (N, 3, 32, 32), in ten classes.
 
     `root` holds the archive cifar-10-python.tar.gz, or its content cifar-10-batches-py, or the folders
@@ -38,7 +38,9 @@ def load(
     if folder.name == "cifar-10-batches-py" and folder.is_dir():
         folder = folder.parent
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"data.root={folder} is a file; give the folder that holds it.")
+        raise InputError(
+            f"data.root={folder} is a file", option="data.root", value=folder, hint="give the folder that holds it"
+        )
 
     archive = any((folder / name).exists() for name in ("cifar-10-batches-py", "cifar-10-python.tar.gz"))
     if not archive and (folder / "train").is_dir() and (folder / "test").is_dir():
@@ -55,7 +57,7 @@ def load(
     return _from_archive(folder, download, val_fraction, split_seed)
 
 
-def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed: int) -> Splits:
+def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed: int) -> DataSplits:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, extract_archive
 
@@ -75,7 +77,7 @@ def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed:
             download_once(folder, extracted, lambda: CIFAR10(folder, download=True), OTHERWISE)
         else:
             state = "is damaged or incomplete" if archive.exists() else "is not there"
-            raise InputError(f"CIFAR-10 {state} in {folder}; {OTHERWISE}, or set data.download=true.")
+            raise InputError(f"CIFAR-10 {state} in {folder}", hint=f"{OTHERWISE}, or set data.download=true")
 
     def read(train: bool) -> ImageSet:
         data = CIFAR10(folder, train=train)

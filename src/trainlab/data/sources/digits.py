@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 
 
-def load(*, test_fraction: float = 0.2, val_fraction: float = 0.1, split_seed: int = 0) -> Splits:
+def load(*, test_fraction: float = 0.2, val_fraction: float = 0.1, split_seed: int = 0) -> DataSplits:
     """1,797 images, uint8 (N, 1, 8, 8), in the classes "0" to "9".
 
     Source: `sklearn.datasets.load_digits`, the test part of the UCI set "Optical Recognition of Handwritten

@@ -32,4 +32,4 @@ def download_once(root: Path, complete: Callable[[], bool], fetch: Callable[[], 
                 with contextlib.suppress(OSError):
                     folder.rmdir()  # only what is an empty folder
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"the download into {root} failed ({reason}); {otherwise}.") from error
+        raise InputError(f"the download into {root} failed ({reason})", hint=otherwise) from error

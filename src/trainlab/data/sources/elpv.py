@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 from trainlab.data.packed.pictures import read_pictures
 from trainlab.errors import InputError
 
@@ -19,7 +19,7 @@ def load(
     test_fraction: float = 0.25,
     val_fraction: float = 0.1,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """2,624 images scaled with antialiasing to `size`, uint8 (N, 1, size, size).
 
     `classes` 4: the experts' defect probabilities 0, 1/3, 2/3 and 1. `classes` 2: functional below one half,
@@ -29,7 +29,11 @@ def load(
     Raises InputError where the package is missing or `classes` is neither 2 nor 4.
     """
     if classes not in (2, 4):
-        raise InputError(f"data.classes={classes} is not one of 2 (functional, defective) and 4 (probabilities).")
+        raise InputError(
+            f"data.classes={classes} is not one of 2 (functional, defective) and 4 (probabilities).",
+            option="data.classes",
+            value=classes,
+        )
     try:
         import elpv_dataset
     except ImportError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainlab.data.image_set import ImageSet, Splits, split
+from trainlab.data.image_set import DataSplits, ImageSet, split
 from trainlab.data.sources.download import download_once
 from trainlab.errors import InputError
 
@@ -35,7 +35,9 @@ OTHERWISE = (
 )
 
 
-def load(*, root: str | None = None, download: bool = True, val_fraction: float = 0.1, split_seed: int = 0) -> Splits:
+def load(
+    *, root: str | None = None, download: bool = True, val_fraction: float = 0.1, split_seed: int = 0
+) -> DataSplits:
     """60,000 training and 10,000 test images, uint8 (N, 1, 28, 28), in ten classes.
 
     `root`: the folder of the four IDX files, gzipped or not, or torchvision's folder around them. None means
@@ -47,14 +49,21 @@ def load(*, root: str | None = None, download: bool = True, val_fraction: float 
     default = DEBIAN if DEBIAN.is_dir() else DOWNLOADED
     folder = default if root is None else Path(root).expanduser()
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"data.root={folder} is a file; give the folder that holds the IDX files.")
+        raise InputError(
+            f"data.root={folder} is a file",
+            option="data.root",
+            value=folder,
+            hint="give the folder that holds the IDX files",
+        )
     if _missing(folder) and download and folder != DEBIAN:
         from torchvision.datasets import FashionMNIST
 
         download_once(folder, lambda: not _missing(folder), lambda: FashionMNIST(folder, download=True), OTHERWISE)
     missing = _missing(folder)
     if missing:
-        raise InputError(f"no file {missing[0]}-idx…-ubyte[.gz] in {folder}; {OTHERWISE}, or set data.download=true.")
+        raise InputError(
+            f"no file {missing[0]}-idx…-ubyte[.gz] in {folder}", hint=f"{OTHERWISE}, or set data.download=true"
+        )
     return split(
         _read_set(folder, "train"),
         test=_read_set(folder, "t10k"),
@@ -86,11 +95,11 @@ def _read_set(folder: Path, prefix: str) -> ImageSet:
     images, labels = read_idx(images_file, dimensions=3), read_idx(labels_file, dimensions=1)
     if len(images) != len(labels):
         raise InputError(
-            f"{images_file} holds {len(images)} images but {labels_file.name} {len(labels)} labels; "
-            "the two must belong together."
+            f"{images_file} holds {len(images)} images but {labels_file.name} {len(labels)} labels",
+            hint="the two must belong together",
         )
     if images.shape[1:] != (28, 28) or not len(labels) or labels.max() >= len(CLASSES):
-        raise InputError(f"{images_file} and its labels are not Fashion-MNIST (28x28, ten classes); {OTHERWISE}.")
+        raise InputError(f"{images_file} and its labels are not Fashion-MNIST (28x28, ten classes)", hint=OTHERWISE)
     return ImageSet(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)), CLASSES)
 
 
@@ -102,15 +111,15 @@ def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read {path} ({error}); delete it and get it again.") from error
+        raise InputError(f"cannot read {path} ({error})", hint="delete it and get it again") from error
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes((0, 0, 8, dimensions)):  # 8: unsigned bytes
-        raise InputError(f"{path} is not an IDX file of bytes in {dimensions} dimensions; get it again.")
+        raise InputError(f"{path} is not an IDX file of bytes in {dimensions} dimensions", hint="get it again")
     shape = tuple(int(n) for n in np.frombuffer(content, ">u4", dimensions, offset=4))
     length = header + math.prod(shape)
     if len(content) != length:
         raise InputError(
-            f"{path} is damaged, {len(content):,} bytes where its header promises {length:,}; "
-            "delete it and get it again."
+            f"{path} is damaged, {len(content):,} bytes where its header promises {length:,}",
+            hint="delete it and get it again",
         )
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainlab.data.image_set import PASSED_OVER, SKIPPED, ImageSet, Splits, split
+from trainlab.data.image_set import PASSED_OVER, SKIPPED, DataSplits, ImageSet, split
 from trainlab.data.packed.pictures import SUFFIXES, is_passed_over, passed_over_in, pictures_below, read_pictures
 from trainlab.errors import InputError
 
@@ -24,7 +24,7 @@ def load(
     test_fraction: float = 0.2,
     val_fraction: float = 0.1,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """All images below the folder `root`, uint8 (N, channels, size, size), held in memory.
 
     Two layouts, classes and files in alphabetical order, so that the set is a function of the folder:
@@ -35,30 +35,32 @@ def load(
       cannot also be reported; with neither, the test set is cut from training. Validation is cut from
       training unless there are folders for all three.
 
-    Hidden and system names (`pictures.is_passed_over`) are passed over, and counted in `Splits.notes`. Pictures are
+    Hidden and system names (`pictures.is_passed_over`) are passed over, and counted in `DataSplits.notes`. Pictures are
     converted as `pictures.read_picture` says. `on_bad_image`: "error", or "skip", which counts them there, too.
     Raises InputError for a folder that is not so, and for a file that cannot be decoded.
     """
     folder = Path(root).expanduser()
-    if not folder.exists():
-        raise InputError(f"data.root={folder} does not exist; give a folder that holds one folder for each class.")
     if not folder.is_dir():
-        raise InputError(f"data.root={folder} is a file; give a folder that holds one folder for each class.")
+        what = "is a file" if folder.exists() else "does not exist"
+        hint = "give a folder that holds one folder for each class"
+        raise InputError(f"data.root={folder} {what}", option="data.root", value=folder, hint=hint)
 
     parts = _parts(folder)
     classes = _classes(parts["train"])
     for path in parts.values():
         unknown = [name for name in _classes(path) if name not in classes]
         if unknown:
-            raise InputError(f"the class {unknown[0]} is in {path} but not in {parts['train']}; training needs it too.")
+            raise InputError(
+                f"the class {unknown[0]} is in {path} but not in {parts['train']}", hint="training needs it too"
+            )
     if len(classes) == 1:
-        raise InputError(f"{parts['train']} holds only one class, {classes[0]}; a classifier needs two or more.")
+        raise InputError(f"{parts['train']} holds only one class, {classes[0]}", hint="a classifier needs two or more")
 
     reading = {"size": size, "channels": channels, "on_bad_image": on_bad_image}
     sets, skipped, inside = _read(parts, classes, reading)
     passed_over = sum(passed_over_in(place) for place in {folder, *parts.values()}) + inside
     if "val" in sets and "test" in sets:
-        splits = Splits(sets["train"], sets["val"], sets["test"])
+        splits = DataSplits(sets["train"], sets["val"], sets["test"])
     else:
         splits = split(
             sets["train"],
@@ -85,7 +87,7 @@ def _read(
         gone = set(labels.tolist()) - set(sets[part].labels.tolist())
         if gone:
             place = parts[part] / classes[min(gone)]
-            raise InputError(f"no image in {place} can be decoded; put images there or remove the folder.")
+            raise InputError(f"no image in {place} can be decoded", hint="put images there or remove the folder")
     return sets, skipped, sum(inside for _, _, inside in listed.values())
 
 
@@ -95,8 +97,8 @@ def check_classes(folder: Path, expected: tuple[str, ...], name: str) -> None:
     if found != expected:
         wrong = sorted(set(found) ^ set(expected))[0]
         raise InputError(
-            f"the class folders in {folder} are not those of {name} ({wrong} is missing or not one of them); "
-            "for your own classes take data=image_folder."
+            f"the class folders in {folder} are not those of {name} ({wrong} is missing or not one of them)",
+            hint="for your own classes take data=image_folder",
         )
 
 
@@ -106,10 +108,10 @@ def _parts(folder: Path) -> dict[str, Path]:
     vals = [name for name in VAL_NAMES if name in names]
     others = {"test", *vals} & names
     if len(vals) > 1:
-        raise InputError(f"{folder} holds both {vals[0]} and {vals[1]}; keep one folder for validation.")
+        raise InputError(f"{folder} holds both {vals[0]} and {vals[1]}", hint="keep one folder for validation")
     if names and names == others:
         raise InputError(
-            f"{folder} holds {sorted(names)[0]} but no train; put the training images in {folder / 'train'}."
+            f"{folder} holds {sorted(names)[0]} but no train", hint=f"put the training images in {folder / 'train'}"
         )
     if "train" not in names or not (others or names == {"train"}):
         return {"train": folder}  # a class may well be called train: think of vehicles
@@ -124,7 +126,7 @@ def _parts(folder: Path) -> dict[str, Path]:
 def _classes(folder: Path) -> tuple[str, ...]:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
     if not names:
-        raise InputError(f"{folder} holds no folders; put the images of each class in a folder of its own.")
+        raise InputError(f"{folder} holds no folders", hint="put the images of each class in a folder of its own")
     return tuple(names)
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from trainlab.data.image_set import SKIPPED, ImageSet, Splits, split
+from trainlab.data.image_set import SKIPPED, DataSplits, ImageSet, split
 from trainlab.data.packed.format import PackedImages, is_packed, labels, read_packed
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.writer import Form
 from trainlab.errors import InputError
 from trainlab.survival.footprint import undone_on_a_mistake
-from trainlab.survival.lock import only_one
+from trainlab.survival.lock import directory_lock
 
 FOR_EVER = 7 * 24 * 3600.0  # seconds; another command, or another machine of this run, is packing
 
@@ -30,7 +30,7 @@ def load(
     val_fraction: float = 0.01,
     split_seed: int = 0,
     pack: Callable[..., object] | None = None,
-) -> Splits:
+) -> DataSplits:
     """uint8 (N, 3, size, size), memory-mapped. `root`: a packed set, or ILSVRC as `ilsvrc.list_images` takes it, which
     is then packed into the folder `packed`, once, by default one inside `root`. size: None for the packed set's own,
     and 256 where it is still to be packed. pack: what packs it, as `writer.pack` does; without, that is an error.
@@ -41,13 +41,18 @@ def load(
     folder = Path(root).expanduser()
     if not is_packed(folder):
         if not folder.is_dir():
-            raise InputError(f"data.root={folder} does not exist; give ILSVRC-2012's folder, or a packed set.")
+            raise InputError(
+                f"data.root={folder} does not exist",
+                option="data.root",
+                value=folder,
+                hint="give ILSVRC-2012's folder, or a packed set",
+            )
         source, form = folder, Form(size or 256, store)
         folder = Path(packed).expanduser() if packed else source / f"packed_{form.size}_{store}"
         if not is_packed(folder) and pack is None:
             raise InputError(
-                f"{source} is not packed in {folder}, and only a command that names the data itself packs them; run "
-                f"python scripts/pack_images.py {source} {folder} first."
+                f"{source} is not packed in {folder}, and only a command that names the data itself packs them",
+                hint=f"run python scripts/pack_images.py {source} {folder} first",
             )
         if pack is not None and os.environ.get("LOCAL_RANK", "0") == "0":
             pack_once(source, folder, form, partial(pack, on_bad_image=on_bad_image))
@@ -56,8 +61,10 @@ def load(
     found = read_packed(folder)
     if size not in (None, found.size):
         raise InputError(
-            f"data.size={size} is asked for, and {folder} was packed at {found.size} pixels; leave data.size out, or "
-            "pack anew."
+            f"data.size={size} is asked for, and {folder} was packed at {found.size} pixels",
+            option="data.size",
+            value=size,
+            hint="leave data.size out, or pack anew",
         )
     sets = {
         name: ImageSet(PackedImages(found, name), labels(found, name), found.classes)
@@ -83,7 +90,12 @@ def pack_once(source: Path, folder: Path, form: Form, pack: Callable[..., object
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"data.packed={folder} cannot be made ({error.strerror}); choose another.") from error
-        with only_one(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
+            raise InputError(
+                f"data.packed={folder} cannot be made ({error.strerror})",
+                option="data.packed",
+                value=folder,
+                hint="choose another",
+            ) from error
+        with directory_lock(folder, or_else=f"{folder} is being packed by another command.", seconds=FOR_EVER):
             if not is_packed(folder):
                 pack(listing, folder, form)

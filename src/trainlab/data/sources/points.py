@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainlab.data.image_set import UNCUT, VAL, ImageSet, Splits, cut, left_whole
+from trainlab.data.image_set import UNCUT, VAL, DataSplits, ImageSet, cut, left_whole
 from trainlab.errors import InputError
 from trainlab.runtime.room import free_memory, gigabytes
 
@@ -25,7 +25,7 @@ def moons(
     test_fraction: float = 0.4,
     val_fraction: float = 0.2,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """Two interleaved half circles, float32 (N, 2). `noise` is the standard deviation added to each point."""
     from sklearn.datasets import make_moons
 
@@ -41,7 +41,7 @@ def circles(
     test_fraction: float = 0.4,
     val_fraction: float = 0.2,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """A circle inside another, float32 (N, 2). `noise` is the standard deviation added to each point."""
     from sklearn.datasets import make_circles
 
@@ -57,7 +57,7 @@ def linear(
     test_fraction: float = 0.4,
     val_fraction: float = 0.2,
     split_seed: int = 0,
-) -> Splits:
+) -> DataSplits:
     """Two classes that a line nearly separates, float32 (N, 2). `noise` · U(0, 1) is added to each point."""
     from sklearn.datasets import make_classification
 
@@ -71,19 +71,27 @@ def linear(
 
 def _check(n_samples: int, noise: float) -> None:
     if n_samples < 10:
-        raise InputError(f"data.n_samples={n_samples} is too few points to cut into three sets; 10 is the least.")
+        raise InputError(
+            f"data.n_samples={n_samples} is too few points to cut into three sets",
+            option="data.n_samples",
+            value=n_samples,
+            hint="10 is the least",
+        )
     if n_samples * BYTES_OF_A_POINT > free_memory():
         raise InputError(
-            f"data.n_samples={n_samples} points need {gigabytes(n_samples * BYTES_OF_A_POINT)} of memory, and "
-            f"{gigabytes(free_memory())} are free; use fewer."
+            f"data.n_samples={n_samples} points need {gigabytes(n_samples * BYTES_OF_A_POINT)} of "
+            f"memory, and {gigabytes(free_memory())} are free",
+            option="data.n_samples",
+            value=n_samples,
+            hint="use fewer",
         )
     if noise < 0:
-        raise InputError(f"data.noise={noise:g} must not be negative.")
+        raise InputError(f"data.noise={noise:g} must not be negative.", option="data.noise", value=noise)
 
 
 def _split(
     points: np.ndarray, labels: np.ndarray, test_fraction: float, val_fraction: float, split_seed: int
-) -> Splits:
+) -> DataSplits:
     """The example's test set, a validation set from the rest, all standardised as the training part is."""
     everything = np.arange(len(points))
     rest, test = everything, everything[:0]
@@ -95,8 +103,9 @@ def _split(
             rest, test = train_test_split(everything, test_size=float(test_fraction), random_state=TEST_SEED)
         except ValueError as error:
             raise InputError(
-                f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: none would be left for "
-                f"training; set data.test_fraction to at most {(len(points) - 1) * 100 // len(points) / 100}."
+                f"cannot cut a fraction of {test_fraction:g} from {len(points)} points: none would be "
+                "left for training",
+                hint=f"set data.test_fraction to at most {(len(points) - 1) * 100 // len(points) / 100}",
             ) from error
     targets = torch.from_numpy(labels.astype(np.int64))
     kept, away = cut(targets[rest], val_fraction, split_seed, VAL)
@@ -104,11 +113,11 @@ def _split(
     train, val = rest[kept.numpy()], rest[away.numpy()]
     if len(train) < 2:
         raise InputError(
-            f"only {len(train)} of {len(points)} points is left for training; lower data.test_fraction or "
-            "data.val_fraction."
+            f"only {len(train)} of {len(points)} points is left for training",
+            hint="lower data.test_fraction or data.val_fraction",
         )
 
     standard = (points - points[train].mean(axis=0)) / points[train].std(axis=0)
     whole = ImageSet(torch.from_numpy(standard.astype(np.float32)), targets, CLASSES)
     sets = [whole.take(torch.from_numpy(part)) for part in (train, val, test)]
-    return Splits(sets[0], sets[1], sets[2], {UNCUT: int(uncut.sum())} if uncut.any() else {})
+    return DataSplits(sets[0], sets[1], sets[2], {UNCUT: int(uncut.sum())} if uncut.any() else {})

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.augment import NoAugmentation, channel_mean
-from trainlab.data.batches import EpochBatches
-from trainlab.data.image_set import ImageSet, Splits, spread
+from trainlab.data.batches import GlobalBatchSampler
+from trainlab.data.image_set import DataSplits, ImageSet, spread
 from trainlab.data.module import ImageData
 from trainlab.data.sources import digits
 from trainlab.errors import InputError
-from trainlab.models.layers import layers
+from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
 from trainlab.objective import L2, CrossEntropy, Loss
 from trainlab.optim import Momentum, make_optimizer, train_step
@@ -132,7 +132,7 @@ def train_here(name: str, examples: int | None, points: int, seed: int, on_progr
     l2 = L2(kind.l2, examples=len(labels))
     optimizer = make_optimizer(net, Momentum, lr=ETA, weight_decay=l2.weight_decay, momentum=GAMMA)
     kept = [Kept(0, flat(weights_of(net)).clone())]
-    batches = EpochBatches(len(labels), BATCH, seed=seed, shuffle=True)
+    batches = GlobalBatchSampler(len(labels), BATCH, seed=seed, shuffle=True)
     with threads_for(net, (1, SIDE, SIDE)):
         for epoch in range(EPOCHS):
             batches.set_epoch(epoch)
@@ -151,12 +151,12 @@ def train_here(name: str, examples: int | None, points: int, seed: int, on_progr
     )  # fmt: skip
 
 
-def digits_as_seen() -> tuple[Splits, tuple[Tensor, Tensor]]:
+def digits_as_seen() -> tuple[DataSplits, tuple[Tensor, Tensor]]:
     """The digits, and the inputs of training and test as a network sees them: float32 (N, 1, 8, 8)."""
     sets = digits.load()
     seen = NoAugmentation(SIDE)
-    seen.mean = channel_mean(sets.train.everything)
-    return sets, (seen.test(sets.train.everything), seen.test(sets.test.everything))
+    seen.mean = channel_mean(sets.train.all_images)
+    return sets, (seen.test(sets.train.all_images), seen.test(sets.test.all_images))
 
 
 def small_net(activation: str, init: str, seed: int) -> MLP:
@@ -281,7 +281,7 @@ def how_many(net: nn.Module, shape: tuple[int, ...], there: int, asked: int | No
 
 def multiplications(net: nn.Module, shape: tuple[int, ...], stacked: bool = False) -> int:
     """Of one example; stacked: without the first layer, which is computed once for all settings of the weights."""
-    first, *rest = [layer.connections for layer in layers(net, shape)]
+    first, *rest = [layer.connections for layer in summarize(net, shape)]
     return sum(rest) + (0 if stacked else first) + 1
 
 

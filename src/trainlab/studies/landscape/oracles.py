@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, hessian
 
 from trainlab.data.sources import points
-from trainlab.models.layers import layers
+from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import CrossEntropy
@@ -98,7 +98,7 @@ def curvature_gap(subject: Subject) -> float:
     with torch.inference_mode():
         outputs = subject.net(inputs)
         each = torch.stack([subject.loss(o, y) for o, y in zip(outputs.split(1), labels.split(1), strict=True)])
-    neurons = sum(layer.neurons for layer in layers(subject.net, tuple(inputs.shape[1:])))
+    neurons = sum(layer.neurons for layer in summarize(subject.net, tuple(inputs.shape[1:])))
     worst = each.argsort(descending=True)[: max(1, KINKS // neurons)]
     function = loss_at(subject.net, subject.loss, inputs[worst], labels[worst])
     base = weights_of(function.net)
@@ -258,7 +258,7 @@ def lanczos_gap() -> float:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = MLP((2,), 2, hidden=(12, 11), activation="tanh", init="xavier").double()
-    loss, inputs, labels = CrossEntropy(), moons.everything.double(), moons.labels
+    loss, inputs, labels = CrossEntropy(), moons.all_images.double(), moons.labels
     function = loss_at(net, loss, inputs, labels)
     start = torch.randn(len(function.theta), generator=torch.Generator().manual_seed(1)).double()
     found = lanczos(function.hessian_at(function.theta), start, top=3, bottom=1, most=203, tolerance=1e-10)

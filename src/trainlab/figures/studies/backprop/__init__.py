@@ -1,0 +1,1 @@
+"""The picture of a graph of gates: where everything goes, and how it is drawn."""

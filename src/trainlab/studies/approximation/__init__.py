@@ -1,0 +1,1 @@
+"""Universal approximation by construction: steps, bumps, towers, as this repository's networks with weights set."""
