@@ -159,8 +159,8 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
         count = len(views[0].subject.kept)
         said.append(
             say(
-                f"A path takes checkpoints along the way; different ones in this folder: {count}. The networks "
-                "that are trained here (run=relu) keep theirs.",
+                f"A path takes checkpoints along the way; different ones in this folder: {count}. The networks that "
+                "are trained here (run=relu) keep theirs.",
                 "Un camino necesita checkpoints a lo largo del entrenamiento; distintos en esta carpeta: "
                 f"{count}. Las redes que se entrenan aquí (run=relu) guardan los suyos.",
             )
@@ -245,7 +245,7 @@ def of_curvature(view: View, say: Say) -> str:
             f"{name}: su hessiana se omite, pues no hay memoria para los vectores de Lanczos.",
         )
     top = ", ".join(f"{value:.3g}" for value in spectrum.top(TOP))
-    if spectrum.residuals[-TOP] > 0.01 * spectrum.values[-TOP]:
+    if (spectrum.residuals[-TOP:] > 0.01 * spectrum.values[-1]).any():
         top += say(" or more (memory or time ended the search)", " o más (la memoria o el tiempo acabó la búsqueda)")
     count, edge = len(flat(weights_of(view.subject.net))), view.subject.edge
     text = say(
