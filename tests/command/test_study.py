@@ -101,6 +101,17 @@ def test_a_number_that_is_none_holds_nothing():
     assert not Oracle("nan", float("nan"), 1.0, "").holds
 
 
+def test_an_experiment_is_named_by_what_it_has_come_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert front.state_of_experiment("l2_sweep") == "python train.py -m experiment=l2_sweep"
+    sweep = tmp_path / "runs/sweeps/l2_sweep_now"
+    (sweep / "figures").mkdir(parents=True)
+    (sweep / "sweep.json").write_text("{}")
+    assert front.state_of_experiment("l2_sweep") == "python scripts/report.py runs/sweeps/l2_sweep_now --table"
+    (sweep / "figures/curves.png").write_bytes(b"")
+    assert front.state_of_experiment("l2_sweep") == "runs/sweeps/l2_sweep_now/figures/curves.png"
+
+
 @pytest.mark.run  # git is asked for the commit
 def test_all_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(front, "studies", lambda: ["gradient_descent"])

@@ -116,8 +116,9 @@ def finished(asked: Asked, folder: Path) -> dict | None:
 
 
 def state_of_experiment(name: str) -> str:
-    """Where it has been run, or the command that runs it."""
+    """Its figures, where it has been run and reported; else the command that is next."""
     runs = sorted(Path("runs/sweeps").glob(f"{name}*/sweep.json"))
-    if runs:
-        return f"python scripts/report.py {runs[-1].parent} --table"
-    return f"python train.py -m experiment={name}"
+    if not runs:
+        return f"python train.py -m experiment={name}"
+    figures = sorted((runs[-1].parent / "figures").glob("*.png"))
+    return ", ".join(map(str, figures)) or f"python scripts/report.py {runs[-1].parent} --table"
