@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trainlab.errors import InputError
-from trainlab.studies import minibatch
+from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.minibatch import ball, gradients, study, training
 
 
@@ -150,7 +150,8 @@ def test_a_wrong_formula_would_be_noticed():
 
 
 def task(**changed):
-    inputs, labels = minibatch.digit_examples()
+    examples = digits_as_seen()
+    inputs, labels = examples.inputs, examples.labels
     return training.Task(inputs[:200], labels[:200], 10, **{"hidden": (16,), "target": 1.0} | changed)
 
 

@@ -12,4 +12,4 @@ class Arguments(argparse.ArgumentParser):
     """argparse's parser, whose complaints are InputErrors."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}", hint=f"{self.prog} --help lists what there is")
+        raise InputError(message, hint=f"{self.prog} --help lists what there is")

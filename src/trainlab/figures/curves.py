@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, percent, styled
+from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, percent, styled, tick
 
 SETS = (("train", "train", BLUE), ("val", "validation", VERMILLION))
 MARKED = 30  # a curve of at most this many points shows each of them
@@ -46,13 +46,13 @@ def _limit_epochs(axes: Axes, rows: Sequence[Mapping[str, float]]) -> None:
     margin = 0.02 * (last - first) or 0.5  # one epoch stands in the middle
     axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_major_formatter(tick)
     axes.set_xlabel("epoch")
 
 
 def _limit_values(axes: Axes, values: list[float], log: bool) -> None:
     low, high = min(values), max(values)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_formatter(tick)
     if log:
         decades = math.log10(high / low)
         axes.set_yscale("log")
@@ -60,7 +60,7 @@ def _limit_values(axes: Axes, values: list[float], log: bool) -> None:
         steps = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
         axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axes.yaxis.set_major_formatter(tick)
     elif low >= 0:
         axes.set_ylim(0, 1.08 * high or 1)  # from zero, so that heights can be compared
     else:

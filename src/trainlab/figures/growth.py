@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, GREY, new_figure, number, styled
+from trainlab.figures.style import BLUE, GREY, new_figure, styled, tick
 
 
 @styled()
@@ -34,7 +34,7 @@ def growth(
     for axes in panels[:2]:
         axes.set_ylim(0, 2 * axes.get_ylim()[1])
     panels[2].set_yscale("log")
-    panels[2].yaxis.set_major_formatter(lambda value, _: number(value))
+    panels[2].yaxis.set_major_formatter(tick)
     last = epoch[-1] / images[-1]
     panels[2].plot(images, [last * count for count in images], color=GREY, linestyle="--", linewidth=1.5, zorder=0)
     return figure

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, styled
+from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, styled, tick
 
 CLASS_COLOURS = (BLUE, VERMILLION)
 # Paler than the points, which must stand out from it.
@@ -63,7 +63,7 @@ def decision_regions(
     axes.set_ylim(y_min, y_max)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_major_formatter(tick)
     axes.set_xlabel("solid: training points, translucent: test points", color=GREY)
     axes.set_title("class 0", loc="left", color=BLUE, weight="bold")
     axes.set_title("class 1", loc="right", color=VERMILLION, weight="bold")

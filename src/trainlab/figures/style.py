@@ -163,6 +163,11 @@ def number(value: float) -> str:
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
+def tick(value: float, place: float | None = None) -> str:
+    """`number`, as matplotlib calls for each tick: axis.set_major_formatter(tick)."""
+    return number(value)
+
+
 def fitting_size(text: str, size: float, inches: float) -> float:
     """The font size in points, at most `size`, at which `text` is at most `inches` wide."""
     with styled():

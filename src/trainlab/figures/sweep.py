@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, styled
+from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, number, styled, tick
 
 # Okabe and Ito's other colours, in the order in which they are easiest to tell apart.
 SERIES = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK, GREY)
@@ -68,7 +68,7 @@ def _against(axes: Axes, option: str, values: Sequence[object], series: Sequence
     axes.set_xticks(places, [number(v) if isinstance(v, int | float) else str(v) for v in values])
     axes.set_ylim(0, 1.08 * highest or 1)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_formatter(tick)
     axes.set_xlabel(option)
     axes.set_ylabel(label)
     axes.grid(axis="y")
@@ -115,7 +115,7 @@ def curves_of(
     axes.set_ylim(0, 1.05 * highest or 1)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_formatter(tick)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{what} in %")
     axes.grid(axis="y")

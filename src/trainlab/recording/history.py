@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from pydantic import ConfigDict, TypeAdapter
 
-from trainlab.errors import RunError
+from trainlab.survival.atomic import written
 
 ROWS = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True))  # in a checkpoint, which anybody may write
 
@@ -109,14 +109,11 @@ class History(Checkpoint):
         """
         columns = [*self.columns, *(name for name in row if name not in self.columns)]
         new = columns != self.columns
-        try:
-            with open(path, "w" if new else "a", newline="") as file:
-                writer = csv.DictWriter(file, columns)
-                if new:
-                    writer.writeheader()
-                writer.writerows(self.rows if new else [row])
-        except OSError as error:
-            raise RunError(f"{path} cannot be written ({error.strerror or error}).") from error
+        with written(path), open(path, "w" if new else "a", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            if new:
+                writer.writeheader()
+            writer.writerows(self.rows if new else [row])
         self.columns = columns
 
     def state_dict(self) -> dict[str, Any]:

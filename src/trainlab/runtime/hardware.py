@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +88,17 @@ def choose_threads(threads: int | str, multiplications: int, devices: int) -> in
     return 1 if multiplications < SMALL_STEP else max(1, torch.get_num_threads() // devices)
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Inside, torch computes with so many CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
     """`net` by torch.compile, for inputs of one shape; on a GPU forward and backward are then one CUDA graph each.
 
@@ -137,12 +149,12 @@ def cpu_has_bfloat16() -> bool:
 SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
 
 
-def matrix_rate(hardware: Hardware, *, seconds: float) -> float:
+def matrix_rate(hardware: Hardware, *, seconds: float, sides: Mapping[str, int] = SIDES) -> float:
     """Operations a second (a multiplication and an addition are two) of the fastest product in so many seconds.
 
     In the precision of `hardware`, with torch's threads as they are; the random numbers of the run are left alone.
     """
-    side = SIDES[hardware.accelerator]
+    side = sides[hardware.accelerator]
     device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")
     dtype = torch.bfloat16 if hardware.precision == "bf16-mixed" else torch.float32
     random = torch.Generator(device).manual_seed(0)

@@ -19,17 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainlab.augment import NoAugmentation, channel_mean
 from trainlab.data.batches import GlobalBatchSampler
-from trainlab.data.sources import digits
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import CrossEntropy
 from trainlab.optim import Momentum, Schedule, make_optimizer, train_step
 from trainlab.recording.section import Say, Section, speaker
+from trainlab.runtime.hardware import torch_threads
+from trainlab.studies.digits import Examples, digits_as_seen
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
-from trainlab.studies.minibatch.training import one_thread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,16 +41,6 @@ MOST_MASKS = 5000
 ENUMERATED = (3, 4)  # the 12 inputs of softmax regression: means of the image's parts
 SHOWN = 200  # test examples of the enumeration
 EXHAUSTED = 3  # inputs of which every K-tuple of masks is looked at, K up to 3
-
-
-@dataclass(frozen=True)
-class Examples:
-    """float32 (N, 1, 8, 8) and int64 (N,) each."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,9 +93,9 @@ def study(
     """
     say = speaker(lang)
     check(hidden, dropout, epochs, masks, networks, seed)
-    examples = halves_of_digits()
+    examples = digits_as_seen(test_fraction=0.5, val_fraction=0)  # with fewer, errors could not be told apart
     found = []
-    with one_thread():
+    with torch_threads(1):
         exact = enumerate_masks(examples, dropout, seed)
         for k in range(networks):
             on_progress(k, networks)
@@ -137,15 +126,6 @@ def check(hidden: Sequence[int], dropout: float, epochs: int, masks: int, networ
         raise InputError(f"masks={masks} has to be from 1 to {MOST_MASKS}.")
     if epochs < 1 or networks < 1 or seed < 0:
         raise InputError(f"epochs={epochs} and networks={networks} have to be at least 1, and seed={seed} at least 0.")
-
-
-def halves_of_digits() -> Examples:
-    """Half to train on, half to test on: with fewer, errors could not be told apart."""
-    sets = digits.load(test_fraction=0.5, val_fraction=0)
-    augmentation = NoAugmentation(sets.train.images.shape[-1])
-    augmentation.mean = channel_mean(sets.train.all_images)
-    train, test = (augmentation.test(part.all_images) for part in (sets.train, sets.test))
-    return Examples(train, sets.train.labels, test, sets.test.labels)
 
 
 def train(net: nn.Module, inputs: Tensor, labels: Tensor, epochs: int, seed: int) -> None:

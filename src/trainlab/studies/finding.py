@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trainlab.errors import InputError
 from trainlab.recording.section import Section
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ Progress = Callable[[int, int], None]  # how many parts of the work are done, an
 
 def no_progress(done: int, total: int) -> None:
     """For whoever does not want to be told."""
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError for what not every generator takes."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
 
 
 @dataclass(frozen=True)

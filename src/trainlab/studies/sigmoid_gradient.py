@@ -28,7 +28,7 @@ from trainlab.models.perceptron import Perceptron
 from trainlab.objective import HalfMSE
 from trainlab.optim import GradientDescent, train_step
 from trainlab.recording.section import Say, Section, speaker
-from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
+from trainlab.studies.finding import Finding, Oracle, Progress, check_seed, no_progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -147,8 +147,7 @@ def study(
 
 def check(examples: int, scales: Sequence[float], start: float, lr: float, seed: int) -> None:
     """Raises InputError."""
-    if not 0 <= seed < 2**31:
-        raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
+    check_seed(seed)
     if not 1 <= examples <= 1797:
         raise InputError(f"examples={examples} has to be from 1 to 1797, all the digits that there are.")
     if not scales:

@@ -31,9 +31,9 @@ from trainlab.objective import Loss
 from trainlab.optim import Schedule, train_step
 from trainlab.recording.section import Say, Section, speaker
 from trainlab.runtime.assembly import Assembly, assemble, build_net, in_memory_order
+from trainlab.runtime.hardware import torch_threads
 from trainlab.runtime.trainer import make_test_trainer
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
-from trainlab.studies.minibatch.training import one_thread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +100,7 @@ def study(
     """
     say = speaker(lang)
     check(data, model, epochs, runs, seed)
-    with one_thread():
+    with torch_threads(1):
         found = measure(data, model, epochs, runs, train_examples, seed, on_progress)
     section = Section(
         say("Ten crops, in training and in testing", "Diez recortes, al entrenar y al probar"),

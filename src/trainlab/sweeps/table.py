@@ -126,7 +126,7 @@ def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
     try:
         listed = read_json(sweep, TypeAdapter(Listed))
     except InputError as error:
-        raise InputError(f"{str(error).removesuffix('.')}", hint="the sweep's command writes it anew") from error
+        raise InputError(str(error).removesuffix("."), hint="the sweep's command writes it anew") from error
     return listed.points if listed else {}
 
 

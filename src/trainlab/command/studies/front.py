@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -28,7 +29,7 @@ def study(arguments: Sequence[str]) -> None:
     if asked.name == ALL:
         run_all(asked)
         return
-    finding = run(asked, Path(asked.run_dir or f"runs/studies/{asked.name}/{new_stamp()}"))
+    finding, _ = run(asked, Path(asked.run_dir or f"runs/studies/{asked.name}/{new_stamp()}"))
     for oracle in finding.oracles:
         if not oracle.holds:
             raise RunError(
@@ -40,8 +41,9 @@ def study(arguments: Sequence[str]) -> None:
 def overview() -> str:
     """All studies in the lecture's order, one line each; between them the experiments, which are training runs."""
     lines = ["The lecture's demonstrations.", "", "  python scripts/study.py NAME [option=value …]", ""]
-    for name in [*LECTURE, *(name for name in studies() if name not in LECTURE)]:
-        if name in studies():
+    there = studies()
+    for name in dict.fromkeys([*LECTURE, *there]):
+        if name in there:
             lines.append(f"  {name:<22} {first_comment(CONF / 'study' / f'{name}.yaml')}")
         elif experiment_file(name).exists():
             comment = first_comment(experiment_file(name))
@@ -54,9 +56,8 @@ def overview() -> str:
 def help_of(name: str) -> str:
     """One study: what it claims, its source, its cost, what was measured, and its options."""
     file, evidence = CONF / "study" / f"{name}.yaml", read_study(name)["evidence"]
-    lines = [f"{name}: {first_comment(file)}", ""]
+    lines = [f"{name}: {first_comment(file)}", "", f"  {'claim':<10} {evidence['claim']['en']}"]
     lines += [f"  {key:<10} {evidence[key]}" for key in ("heading", "source", "cost", "measured")]
-    lines[2:2] = [f"  {'claim':<10} {evidence['claim']['en']}"]
     lines += ["", f"  python scripts/study.py {name} [option=value …]", ""]
     lines += [f"  {o.name + '=' + o.value:<30} {o.comment}".rstrip() for o in study_options(file)]
     return "\n".join([*lines, "", *(f"  {key + '=…':<30} {what}" for key, what in COMMON.items())])
@@ -68,15 +69,15 @@ def experiment_file(name: str) -> Path:
 
 def run_all(asked: Asked) -> None:
     """Every study in the lecture's order, but for those that are finished. Raises RunError where one failed."""
-    out = console()
+    out, there = console(), studies()
     folder = Path(asked.run_dir or f"runs/studies/all_{asked.lang}")
     lang = (f"lang={asked.lang}",) if asked.lang != "en" else ()
-    table = Table(title=f"{len(studies())} studies, in {folder}", title_justify="left")
+    table = Table(title=f"{len(there)} studies, in {folder}", title_justify="left")
     for head in ("study", "is held to", "time"):
         table.add_column(head, overflow="fold")
     wrong = []
-    for name in dict.fromkeys([*LECTURE, *studies()]):
-        if name not in studies():
+    for name in dict.fromkeys([*LECTURE, *there]):
+        if name not in there:
             if experiment_file(name).exists():
                 table.add_row(name, f"experiment: {state_of_experiment(name)}", "")
             continue
@@ -84,14 +85,14 @@ def run_all(asked: Asked) -> None:
         try:
             results = finished(one, folder / name)
             if results is None:
-                run(one, folder / name)
-                results = finished(one, folder / name) or {}
+                results = run(one, folder / name)[1]
             else:
                 out.print(f"{name} is done: {os.path.relpath(folder / name)}", soft_wrap=True)
             held = sum(key.endswith("/bound") for key in results)
             verdict = f"{held} oracles, all hold" if results["oracles_hold"] else "an oracle does not hold"
             table.add_row(name, verdict, duration(results["seconds"]))
-            wrong += [] if results["oracles_hold"] else [name]
+            if not results["oracles_hold"]:
+                wrong.append(name)
         except RunError as error:
             out.print(f"{name}: {error}", soft_wrap=True)
             table.add_row(name, f"failed: {error}", "")
@@ -101,7 +102,7 @@ def run_all(asked: Asked) -> None:
         raise RunError(f"of the studies in {folder}, {', '.join(wrong)} did not come out as expected (see above).")
 
 
-def finished(asked: Asked, folder: Path) -> dict | None:
+def finished(asked: Asked, folder: Path) -> dict[str, Any] | None:
     """Its results; None where it is still to be run. Raises InputError where the folder holds another study."""
     results = read_results_of(folder)
     if results is None:

@@ -72,11 +72,12 @@ def studies() -> list[str]:
 
 def known(name: str) -> str:
     """Raises InputError, with the nearest right word."""
-    if name not in studies() and (CONF / "experiment" / f"{name}.yaml").exists():
+    there = studies()
+    if name in there:
+        return name
+    if (CONF / "experiment" / f"{name}.yaml").exists():
         raise InputError(f"{name} is an experiment, a set of training runs: python train.py -m experiment={name}.")
-    if name not in studies():
-        raise InputError(f"there is no study {name}; {nearest(name, [*studies(), ALL])}.")
-    return name
+    raise InputError(f"there is no study {name}; {nearest(name, [*there, ALL])}.")
 
 
 def read_study(name: str) -> dict[str, Any]:

@@ -33,8 +33,8 @@ SHOWN_AFTER = 2.0  # seconds of work before there is a progress bar
 FLAT = TypeAdapter(dict[str, float | str | bool | None])
 
 
-def run(asked: Asked, folder: Path) -> Finding:
-    """Raises InputError, which leaves nothing behind, and RunError."""
+def run(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
+    """What was found, and what results.json holds. Raises InputError, which leaves nothing behind, and RunError."""
     if (folder / RESULTS).exists():
         raise InputError(f"{folder} holds a study already; choose another run_dir=…")
     footprint = footprint_of(folder, "run_dir")
@@ -47,7 +47,7 @@ def run(asked: Asked, folder: Path) -> Finding:
         raise
 
 
-def run_in(asked: Asked, folder: Path) -> Finding:
+def run_in(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
     """The study, then all that it leaves; results.json last, which says that it is finished."""
     started = time.perf_counter()
     function, say = function_of(asked.name), speaker(asked.lang)
@@ -68,7 +68,7 @@ def run_in(asked: Asked, folder: Path) -> Finding:
     out.print(f"{os.path.relpath(folder)} ({duration(results['seconds'])})", soft_wrap=True)
     if sync:
         out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
-    return finding
+    return finding, results
 
 
 def results_of(asked: Asked, finding: Finding, seconds: float) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
         except InputError as error:
             if on_bad_image == "skip":
                 return False
-            raise InputError(f"{str(error).rstrip('.')}", hint="remove it, or set data.on_bad_image=skip") from error
+            raise InputError(str(error).rstrip("."), hint="remove it, or set data.on_bad_image=skip") from error
         return True
 
     indices = range(len(paths))

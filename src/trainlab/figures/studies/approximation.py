@@ -21,6 +21,7 @@ from trainlab.figures.style import (
     new_slide,
     number,
     styled,
+    tick,
 )
 from trainlab.recording.section import Say
 
@@ -115,7 +116,7 @@ def error_against_width(
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(lambda value, _: number(value))
+        axis.set_major_formatter(tick)
     ax.set_xlabel(say("hidden units", "unidades ocultas"))
     ax.set_ylabel("max |f − " + say("network", "red") + "|")
     ax.grid(axis="y")

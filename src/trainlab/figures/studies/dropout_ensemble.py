@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, GREEN, GREY, PALE, SKY, VERMILLION, new_slide, number, styled
+from trainlab.figures.style import BLUE, GREEN, GREY, PALE, SKY, VERMILLION, new_slide, styled, tick
 from trainlab.recording.section import Say
 
 PUBLISHED = 50  # masks at which the average draws level (Srivastava et al. 2014, §7.5, MNIST)
@@ -43,7 +43,7 @@ def averages_of_masks(arithmetic: Curve, geometric: Curve, scaled: np.ndarray, s
         axis.axhline(unit * scaled[column], color=VERMILLION, label=say("scaled weights", "pesos escalados"))
         axis.axvline(PUBLISHED, color=GREY, linestyle="--", linewidth=1.5)
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(lambda value, _: number(value))
+        axis.xaxis.set_major_formatter(tick)
         axis.set_xlabel(say("masks K", "máscaras K"))
         axis.set_ylabel(label)
         axis.set_title(title)
@@ -83,8 +83,8 @@ def members_and_variance(
     right.set_xscale("log")
     if values[0] > 0:
         right.set_yscale("log")
-    right.xaxis.set_major_formatter(lambda value, _: number(value))
-    right.yaxis.set_major_formatter(lambda value, _: number(value))
+    right.xaxis.set_major_formatter(tick)
+    right.yaxis.set_major_formatter(tick)
     right.set_xlabel(say("masks K", "máscaras K"))
     right.set_ylabel(say("variance of the mean probability", "varianza de la probabilidad media"))
     right.set_title(say("The variance falls as 1/K", "La varianza cae como 1/K"))

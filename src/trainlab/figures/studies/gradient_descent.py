@@ -8,7 +8,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import GREY, INK, PALE, SERIES, new_slide, number, styled
+from trainlab.figures.style import GREY, INK, PALE, SERIES, new_slide, styled, tick
 from trainlab.recording.section import Say
 
 
@@ -51,7 +51,7 @@ def paths_on_contours(
     left.set_ylabel(say("intercept", "intercepto"))
     left.set_title(say("w on the contours of J", "w sobre las curvas de nivel de J"))
     right.set_yscale("log")
-    right.yaxis.set_major_formatter(lambda value, _: number(value))
+    right.yaxis.set_major_formatter(tick)
     right.axhline(least, color=GREY, linestyle="--", linewidth=1.5, label=say("least J", "J mínimo"))
     right.set_xlabel(say("steps", "pasos"))
     right.set_ylabel("J(w)")

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, INK, PALE, SERIES, VERMILLION, new_slide, number, styled
+from trainlab.figures.style import BLUE, INK, PALE, SERIES, VERMILLION, new_slide, number, styled, tick
 from trainlab.recording.section import Say
 
 COLOURS = matplotlib.colormaps["viridis"]
@@ -164,7 +164,7 @@ def path_on_its_plane(
     if loss.max() > STEEP * loss.min() > 0:
         above.set_yscale("log")
         above.yaxis.set_minor_formatter(lambda value, _: "")
-    above.yaxis.set_major_formatter(lambda value, _: number(value))
+    above.yaxis.set_major_formatter(tick)
     above.set_title(say("loss J", "pérdida J"))
     above.legend(frameon=False)
     below.plot(epochs, 100 * away, color=BLUE, marker="o", markersize=4)
@@ -210,7 +210,7 @@ def rays_and_eigenvalues(every: Sequence[Around], say: Say) -> Figure:
     left.set_yscale("log")
     left.set_ylim(max(low, 1e-6 * high) / 5 ** len(every), 10 * high)
     left.locator_params(axis="x", nbins=5)
-    left.yaxis.set_major_formatter(lambda value, _: number(value))
+    left.yaxis.set_major_formatter(tick)
     left.set_xlabel(say("distance, in lengths of the weights", "distancia, en longitudes de los pesos"))
     left.set_title(say("loss J along straight lines", "pérdida J a lo largo de rectas"))
     left.grid(axis="y")
@@ -227,7 +227,7 @@ def rays_and_eigenvalues(every: Sequence[Around], say: Say) -> Figure:
     right.set_title(say("largest eigenvalues of the Hessian", "mayores valores propios de la hessiana"))
     right.set_xlabel(say("eigenvalue, from the largest on", "valor propio, desde el mayor"))
     right.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    right.yaxis.set_major_formatter(lambda value, _: number(value))
+    right.yaxis.set_major_formatter(tick)
     right.grid(axis="y")
     if known and (not alone or len(right.lines)):
         right.legend(frameon=False, fontsize=14)
@@ -248,7 +248,7 @@ def edge_of_stability(runs: Sequence[tuple[float, np.ndarray, np.ndarray, np.nda
         right.axhline(2 / eta, color=colour, linestyle="--", linewidth=1.5, label=f"2/η = {2 / eta:.3g}")
     left.set_yscale("log")
     left.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter(lambda value, _: number(value))
+    left.yaxis.set_major_formatter(tick)
     left.yaxis.set_minor_formatter(lambda value, _: "")
     left.set_title(say("loss J = ½ mean squared error", "pérdida J = ½ error cuadrático medio"))
     right.set_title(say("largest eigenvalue λ₁ of the Hessian", "mayor valor propio λ₁ de la hessiana"))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from trainlab.figures.style import BLUE, GREY, INK, PALE, SERIES, SKY, VERMILLION, new_slide, number, styled
+from trainlab.figures.style import BLUE, GREY, INK, PALE, SERIES, SKY, VERMILLION, new_slide, number, styled, tick
 from trainlab.recording.section import Say
 
 CLOUD_COLOURS = (SKY, BLUE, VERMILLION)
@@ -62,8 +62,8 @@ def gradient_noise(
     right.set_yscale("log")
     right.set_ylim(least, 3 * trace)
     right.set_xlim(0.8, 2 * examples)
-    right.xaxis.set_major_formatter(lambda value, _: number(value))
-    right.yaxis.set_major_formatter(lambda value, _: number(value))
+    right.xaxis.set_major_formatter(tick)
+    right.yaxis.set_major_formatter(tick)
     right.set_xlabel(say("batch size B", "tamaño de lote B"))
     right.set_ylabel("E‖g_B − ∇J‖²")
     right.set_title(say("Lines: S/B and S/B·(N − B)/(N − 1)", "Líneas: S/B y S/B·(N − B)/(N − 1)"))
@@ -89,8 +89,8 @@ def loss_against_cost(
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.axhline(target, color=GREY, linestyle="--", linewidth=1.5)
-        axis.xaxis.set_major_formatter(lambda value, _: number(value))
-        axis.yaxis.set_major_formatter(lambda value, _: number(value))
+        axis.xaxis.set_major_formatter(tick)
+        axis.yaxis.set_major_formatter(tick)
         axis.yaxis.set_minor_formatter(lambda value, _: "")
         axis.grid(axis="y")
     axes[0].set_xlabel(say("examples seen (epochs)", "ejemplos vistos (épocas)"))
@@ -131,8 +131,8 @@ def batch_size_cost(
         axis.plot(sizes, [some.mean() for some in values], color=colour, label=say("measured", "medido"))
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.xaxis.set_major_formatter(lambda value, _: number(value))
-        axis.yaxis.set_major_formatter(lambda value, _: number(value))
+        axis.xaxis.set_major_formatter(tick)
+        axis.yaxis.set_major_formatter(tick)
         axis.yaxis.set_minor_formatter(lambda value, _: number(value) if f"{value:.0e}"[0] in "25" else "")
         axis.tick_params(axis="y", which="minor", labelsize=14)
         axis.set_xlabel(say("batch size B", "tamaño de lote B"))
@@ -188,8 +188,8 @@ def noise_ball(
         right.plot(etas, values, "o", color=colour, markersize=8, label=label)
     right.set_xscale("log")
     right.set_yscale("log")
-    right.xaxis.set_major_formatter(lambda value, _: number(value))
-    right.yaxis.set_major_formatter(lambda value, _: number(value))
+    right.xaxis.set_major_formatter(tick)
+    right.yaxis.set_major_formatter(tick)
     right.set_xlabel(say("ηλ (learning rate × curvature)", "ηλ (tasa de aprendizaje × curvatura)"))
     right.set_ylabel(say("variance of θ (in S/λ²)", "varianza de θ (en S/λ²)"))
     right.set_title(say("Lines: the formula; dots: measured", "Líneas: la fórmula; puntos: lo medido"))

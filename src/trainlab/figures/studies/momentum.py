@@ -11,7 +11,20 @@ from matplotlib.colors import LightSource, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from trainlab.figures.style import BLUE, GREY, INK, ORANGE, PALE, SERIES, VERMILLION, new_slide, number, percent, styled
+from trainlab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    SERIES,
+    VERMILLION,
+    new_slide,
+    number,
+    percent,
+    styled,
+    tick,
+)
 from trainlab.recording.section import Say
 
 Errors = tuple[float, np.ndarray, np.ndarray]  # κ; the errors (T,) of gradient descent and of momentum
@@ -66,7 +79,7 @@ def ravine(path: np.ndarray, momentum_path: np.ndarray, kappa: float, errors: Se
     right.set_yscale("log")
     right.set_ylim(1e-6, 500 * max(fast.max() for _, _, fast in errors))  # room for the legend
     for axis in (right.xaxis, right.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_major_formatter(tick)
     right.set_xlabel(say("steps", "pasos"))
     right.set_ylabel(say("error, of what it was", "error, respecto del inicial"))
     right.set_title(say("steps to a millionth of the error", "pasos hasta una millonésima del error"))
@@ -256,7 +269,7 @@ def network_curves(
             label = f"η = {eta:.3g}, γ = {gamma:g}" if gamma else f"η = {eta:.3g}"
             axes.plot(epochs, losses.mean(0), color=colour, label=label)
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axes.yaxis.set_major_formatter(tick)
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
         axes.set_xlabel(say("epochs", "épocas"))
         axes.set_title(title)

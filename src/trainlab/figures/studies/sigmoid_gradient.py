@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, GREY, INK, PALE, VERMILLION, new_slide, number, styled
+from trainlab.figures.style import BLUE, GREY, INK, PALE, VERMILLION, new_slide, styled, tick
 from trainlab.recording.section import Say
 
 
@@ -42,7 +42,7 @@ def where_it_vanishes(
     )
     right.set_yscale("log")
     right.set_ylim(1e-8, 300)
-    right.yaxis.set_major_formatter(lambda value, _: number(value))
+    right.yaxis.set_major_formatter(tick)
     right.text(-14.4, 1.6e-8, say("wrong answer", "respuesta errada"))
     right.text(0.4, 1.6e-8, say("right answer", "correcta"))
     right.set_ylabel("|∂J/∂z|")
@@ -85,6 +85,6 @@ def wrong_and_sure(
     right.set_title(say("Steps until o > ½", "Pasos hasta que o > ½"))
     right.legend(frameon=False)
     for axis in (left.xaxis, right.yaxis):
-        axis.set_major_formatter(lambda value, _: number(value))
+        axis.set_major_formatter(tick)
     right.grid(axis="y")
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from trainlab.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, new_slide, number, shorten, styled
+from trainlab.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, new_slide, number, shorten, styled, tick
 from trainlab.recording.section import Say
 
 COLOURS = {1: BLUE, 5: VERMILLION, 10: GREEN}
@@ -48,7 +48,7 @@ def errors_by_views(
         )
         axis.set_xlim(-0.5, len(results) - 0.5)
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, _: number(value))
+        axis.yaxis.set_major_formatter(tick)
         axis.yaxis.set_minor_formatter(lambda value, _: number(value) if f"{value:.0e}"[0] in "235" else "")
         axis.tick_params(axis="y", which="minor", labelsize=14)
         axis.set_xlabel(say("views in training", "vistas al entrenar"))

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trainlab.figures.style import GREY, INK, PALE, SERIES, new_slide, number, styled
+from trainlab.figures.style import GREY, INK, PALE, SERIES, new_slide, number, styled, tick
 from trainlab.recording.section import Say
 
 
@@ -90,7 +90,7 @@ def first_layer_map(
         ax.spines[:].set_visible(False)
         ax.set_title(title)
     bar = figure.colorbar(picture, ax=axes, label="‖∂J/∂W₁‖", aspect=30)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: number(value))
+    bar.ax.yaxis.set_major_formatter(tick)
     return figure
 
 
@@ -127,7 +127,7 @@ def recursion_and_networks(
     forwards.set_ylabel(say("mean square per unit", "cuadrado medio por unidad"))
     for ax in (forwards, backwards):
         ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(lambda value, _: number(value))
+        ax.yaxis.set_major_formatter(tick)
         ax.grid(axis="y")
     for ax in (forwards, backwards, beside):
         ax.set_xlabel(say("layer", "capa"))

@@ -32,7 +32,7 @@ from trainlab.studies.approximation.measurement import (
     slope,
 )
 from trainlab.studies.approximation.networks import logistic
-from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
+from trainlab.studies.finding import Finding, Oracle, Progress, check_seed, no_progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,8 +115,7 @@ def study(
 
 def check(widths: Sequence[int], towers: int, train_steps: int, seed: int) -> None:
     """Raises InputError."""
-    if not 0 <= seed < 2**31:
-        raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
+    check_seed(seed)
     if not 1 <= len(widths) <= 20:
         raise InputError(f"widths has {len(widths)} numbers of hidden units; give from 1 to 20, such as [10,100].")
     for width in widths:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from trainlab.augment import NoAugmentation, channel_mean
 from trainlab.data.batches import GlobalBatchSampler
-from trainlab.data.image_set import DataSplits, ImageSet, spread
+from trainlab.data.image_set import ImageSet, spread
 from trainlab.data.module import ImageData
-from trainlab.data.sources import digits
 from trainlab.errors import InputError
 from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
@@ -22,7 +20,8 @@ from trainlab.objective import L2, CrossEntropy, Loss
 from trainlab.optim import Momentum, make_optimizer, train_step
 from trainlab.recording.run_directory import CHECKPOINTS, read_results
 from trainlab.runtime.assembly import read_data
-from trainlab.runtime.hardware import choose_threads
+from trainlab.runtime.hardware import choose_threads, torch_threads
+from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Progress, no_progress
 from trainlab.studies.landscape.directions import flat, weights_of
 from trainlab.studies.landscape.surface import dense_layers, losses
@@ -126,9 +125,9 @@ def subject_of(name: str, examples: int | None, points: int, seed: int, on_progr
 def train_here(name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress) -> Subject:
     """An MLP on the digits with the repository's own parts, its weights kept after every epoch."""
     kind = TRAINED_HERE[name]
-    sets, inputs = digits_as_seen()
+    digits = digits_as_seen()
     net = small_net(kind.activation, kind.init, seed)
-    loss, labels = CrossEntropy(), sets.train.labels
+    loss, labels = CrossEntropy(), digits.labels
     l2 = L2(kind.l2, examples=len(labels))
     optimizer = make_optimizer(net, Momentum, lr=ETA, weight_decay=l2.weight_decay, momentum=GAMMA)
     kept = [Kept(0, flat(weights_of(net)).clone())]
@@ -137,26 +136,18 @@ def train_here(name: str, examples: int | None, points: int, seed: int, on_progr
         for epoch in range(EPOCHS):
             batches.set_epoch(epoch)
             for part in batches:
-                train_step(net, loss, optimizer, inputs[0][part.pairs], labels[part.pairs])
+                train_step(net, loss, optimizer, digits.inputs[part.pairs], labels[part.pairs])
             kept.append(Kept(epoch + 1, flat(weights_of(net)).clone()))
             on_progress(epoch + 1, EPOCHS)
     net.eval()
     with torch.inference_mode():
-        wrong = float((net(inputs[1]).argmax(1) != sets.test.labels).double().mean())
+        wrong = float((net(digits.test_inputs).argmax(1) != digits.test_labels).double().mean())
     count = how_many(net, (1, SIDE, SIDE), len(labels), examples, points)
     some = spread(len(labels), count)
     return Subject(
-        name, net, loss, inputs[0][some], labels[some], len(labels), min(count, MOST_CURVED), tuple(kept),
+        name, net, loss, digits.inputs[some], labels[some], len(labels), min(count, MOST_CURVED), tuple(kept),
         ETA, GAMMA, wrong, None, True,
     )  # fmt: skip
-
-
-def digits_as_seen() -> tuple[DataSplits, tuple[Tensor, Tensor]]:
-    """The digits, and the inputs of training and test as a network sees them: float32 (N, 1, 8, 8)."""
-    sets = digits.load()
-    seen = NoAugmentation(SIDE)
-    seen.mean = channel_mean(sets.train.all_images)
-    return sets, (seen.test(sets.train.all_images), seen.test(sets.test.all_images))
 
 
 def small_net(activation: str, init: str, seed: int) -> MLP:
@@ -173,14 +164,13 @@ def read_run(name: str, examples: int | None, points: int) -> Subject:
     if not all(torch.isfinite(weight).all() for weight in net.parameters()):
         raise InputError(f"run={name} has weights that are not finite numbers; there is no loss around them.")
     shape = tuple(facts.input_shape)
-    data = read_data(cfg, input_size=shape[-1] if len(shape) == 3 else None, may_fetch=False)
+    mean = None if facts.mean is None else torch.tensor(facts.mean)
+    data = read_data(cfg, input_size=shape[-1] if len(shape) == 3 else None, may_fetch=False, mean=mean)
     if data.input_shape != shape or list(data.classes) != facts.classes:
         raise InputError(
             f"run={name} was trained on inputs of {list(shape)} in {len(facts.classes)} classes, and its data are now "
             f"of {list(data.input_shape)} in {len(data.classes)}."
         )
-    if data.augmentation is not None:
-        data.augmentation.mean = torch.tensor(facts.mean)
     train = data.sets.train
     count = how_many(net, shape, len(train), examples, points)
     some = spread(len(train), count)
@@ -289,12 +279,6 @@ def clamp(value: float, least: int, most: int) -> int:
     return int(min(max(value, least), most))
 
 
-@contextmanager
-def threads_for(net: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
+def threads_for(net: nn.Module, shape: tuple[int, ...]) -> AbstractContextManager[None]:
     """Inside, as many as a training run takes: one where dealing out the work costs more than the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(choose_threads("auto", BATCH * multiplications(net, shape), 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return torch_threads(choose_threads("auto", BATCH * multiplications(net, shape), 1))

@@ -17,6 +17,7 @@ from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import CrossEntropy
 from trainlab.recording.section import Say
+from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Oracle
 from trainlab.studies.landscape.curvature import lanczos, loss_at, second_difference
 from trainlab.studies.landscape.directions import (
@@ -30,7 +31,7 @@ from trainlab.studies.landscape.directions import (
     random_pair,
     weights_of,
 )
-from trainlab.studies.landscape.network import SIDE, Subject, digits_as_seen, small_net
+from trainlab.studies.landscape.network import SIDE, Subject, small_net
 from trainlab.studies.landscape.surface import surface
 from trainlab.studies.landscape.view import View
 
@@ -142,8 +143,9 @@ def quadratic() -> Quadratic:
     J is the paraboloid with the Hessian XᵀX/n, x beside 1: so the surface on any plane is known, and the ellipses on
     the plane of the two directions that Lanczos finds have XᵀX/n's first two eigenvectors for axes.
     """
-    sets, (inputs, _) = digits_as_seen()
-    targets = (sets.train.labels == 0).float()
+    digits = digits_as_seen()
+    inputs, labels = digits.inputs, digits.labels
+    targets = (labels == 0).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = Perceptron((1, SIDE, SIDE), 1, init="kaiming").eval()
@@ -223,8 +225,9 @@ def plain(direction: Weights, weights: Weights) -> dict[str, Tensor]:
 def rescaling() -> tuple[float, float]:
     """By how much the surface changes, as a share of its range, when a ReLU network's layers are rescaled: with
     filter-normalised directions, and with plain ones, made as long as the weights as a whole."""
-    sets, (inputs, _) = digits_as_seen()
-    examples = inputs[:200], sets.train.labels[:200]
+    digits = digits_as_seen()
+    inputs, labels = digits.inputs, digits.labels
+    examples = inputs[:200], labels[:200]
     net = small_net("relu", "kaiming", 0)
     changes = []
     for normalise in (filter_normalised, plain):

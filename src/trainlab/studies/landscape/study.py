@@ -11,12 +11,12 @@ import numpy as np
 from trainlab.errors import InputError
 from trainlab.objective import HalfMSE
 from trainlab.recording.section import Section, speaker
+from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Finding, Progress, no_progress
 from trainlab.studies.landscape.curvature import Edge, full_batch
 from trainlab.studies.landscape.network import (
     TRAINED_HERE,
     Subject,
-    digits_as_seen,
     small_net,
     subject_of,
     threads_for,
@@ -95,11 +95,11 @@ def check(names: Sequence[str], directions: str, points: int, span: float) -> No
 
 def edges_of(subject: Subject, seed: int, stages: Stages) -> list[Edge]:
     """Full-batch descent on the lecture's J, half the mean square, with a network of this kind, for each η."""
-    sets, (inputs, _) = digits_as_seen()
+    digits = digits_as_seen()
     edges = []
     with threads_for(subject.net, subject.shape):
         for eta in ETAS:
             net = small_net(TRAINED_HERE[subject.name].activation, "torch", seed)
-            examples = inputs, sets.train.labels
+            examples = digits.inputs, digits.labels
             edges.append(full_batch(net, HalfMSE(), examples, eta, MEASURED_AT, stages.next(COST_OF_EDGE)))
     return edges

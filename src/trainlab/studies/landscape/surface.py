@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
+from trainlab.runtime.hardware import torch_threads
 from trainlab.studies.finding import Progress, no_progress
 from trainlab.studies.landscape.directions import Weights, weights_of
 
@@ -109,14 +110,12 @@ def losses(
 @contextmanager
 def each_core_its_own(work: Callable[[Job], np.ndarray], jobs: Sequence[Job]) -> Iterator[Iterator[np.ndarray]]:
     """The results of the jobs in their order; as many at a time as torch has threads, each of which then has one."""
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads)
-    torch.set_num_threads(1)
-    try:
-        yield pool.map(work, jobs)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+    pool = ThreadPoolExecutor(torch.get_num_threads())
+    with torch_threads(1):
+        try:
+            yield pool.map(work, jobs)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def dense_layers(net: nn.Module) -> list[nn.Linear | Callable[[Tensor], Tensor]] | None:

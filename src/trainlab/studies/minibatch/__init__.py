@@ -15,12 +15,11 @@ from math import log
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from trainlab.augment import NoAugmentation, channel_mean
-from trainlab.data.sources import digits
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, speaker
+from trainlab.runtime.hardware import torch_threads
+from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
 from trainlab.studies.minibatch.ball import ETAS, Balls, measure_balls
 from trainlab.studies.minibatch.gradients import (
@@ -43,7 +42,6 @@ from trainlab.studies.minibatch.training import (
     Task,
     cost_of,
     least_steps_and_examples,
-    one_thread,
 )
 
 if TYPE_CHECKING:
@@ -116,11 +114,12 @@ def study(
     particles: for the stationary variance. Raises InputError for what cannot be measured.
     """
     say = speaker(lang)
-    inputs, labels = digit_examples()
+    examples = digits_as_seen()
+    inputs, labels = examples.inputs, examples.labels
     sizes = sorted({*batch_sizes, len(labels)})
     task = Task(inputs, labels, 10, hidden, target)
     check(task, sizes, runs, particles, seed)
-    with one_thread():
+    with torch_threads(1):  # faster, and the time of the one thread is then all the time there is
         found = measure(task, sizes, runs, particles, seed, on_progress)
     section = Section(
         say(
@@ -173,20 +172,6 @@ def check(task: Task, sizes: Sequence[int], runs: int, particles: int, seed: int
         )
 
 
-def digit_examples() -> tuple[Tensor, Tensor]:
-    """The training set of data=digits as aug=none gives it: float32 (N, 1, 8, 8) and int64 (N,)."""
-    train = digits.load().train
-    images = train.all_images
-    augmentation = NoAugmentation(images.shape[-1])
-    augmentation.mean = channel_mean(images)
-    return augmentation.test(images), train.labels
-
-
-def network(task: Task, seed: int) -> torch.nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        return task.network(seed)
-
-
 def measure(
     task: Task, sizes: Sequence[int], runs: int, particles: int, seed: int, on_progress: Progress = no_progress
 ) -> Found:
@@ -203,7 +188,7 @@ def measure(
         costs.append(cost_of(task, size, first, range(seed, seed + runs)))
         on_progress(3 + len(costs), parts)
     typical = min(costs, key=lambda cost: abs(log(cost.batch_size / noise.exact.ratio)))
-    net = network(task, seed)
+    net = task.network(seed)
     net.load_state_dict(typical.descents[0].weights)
     at_target = exact_noise_scale(per_example_gradients(net.double(), task.inputs.double(), task.labels))
     on_progress(parts, parts)
@@ -212,7 +197,7 @@ def measure(
 
 def measure_noise(task: Task, sizes: Sequence[int], seed: int) -> Noise:
     """Of a network before training, in float64."""
-    net, inputs, labels = network(task, seed).double(), task.inputs.double(), task.labels
+    net, inputs, labels = task.network(seed).double(), task.inputs.double(), task.labels
     generator = torch.Generator().manual_seed(seed)
     each = per_example_gradients(net, inputs, labels)
     strays = each - each.mean(0)

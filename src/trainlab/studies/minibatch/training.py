@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +33,10 @@ class Task:
     target: float
 
     def network(self, seed: int) -> MLP:
-        torch.manual_seed(seed)
-        return MLP(tuple(self.inputs.shape[1:]), self.classes, hidden=self.hidden)
+        """The streams of random numbers are afterwards as they were."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return MLP(tuple(self.inputs.shape[1:]), self.classes, hidden=self.hidden)
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,6 @@ class Cost:
     @property
     def seconds(self) -> np.ndarray:
         return np.array([d.curve[-1, 1] for d in self.descents])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Small networks are slower with more, and the time of the one thread is then all the time there is."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def cost_of(task: Task, batch_size: int, first_eta: float, seeds: Sequence[int]) -> Cost:
@@ -114,9 +104,8 @@ def mean_steps(runs: Sequence[Descent]) -> float:
 
 def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int) -> Descent:
     """SGD with a constant η on shuffled epochs, until the loss of all examples is at most the target."""
-    with torch.random.fork_rng(devices=[]):
-        net = task.network(seed)
-    loss, optimizer = CrossEntropy(), make_optimizer(net, GradientDescent, lr=eta)
+    net, loss = task.network(seed), CrossEntropy()
+    optimizer = make_optimizer(net, GradientDescent, lr=eta)
     batches = GlobalBatchSampler(len(task.labels), batch_size, seed=seed, shuffle=True)
     look_after = max(1, LOOK_AFTER // batch_size)
     curve = [(0.0, 0.0, loss_of_all(net, task))]

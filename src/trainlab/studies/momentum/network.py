@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainlab.augment import NoAugmentation, channel_mean
-from trainlab.data.sources import digits
 from trainlab.models.mlp import MLP
 from trainlab.objective import CrossEntropy
 from trainlab.optim import GradientDescent, Momentum, make_optimizer, train_step
+from trainlab.runtime.hardware import torch_threads
+from trainlab.studies.digits import digits_as_seen
 
 GAMMA = 0.9  # this repository's, and that of Krizhevsky et al. 2012, §5
 HIDDEN = (64, 64)
@@ -49,9 +48,10 @@ class Curves:
 def measure_network(seed: int, on_run: Callable[[], None] = lambda: None) -> tuple[list[Curves], float]:
     """Curves of η without and with γ, and of η/(1 − γ) without, in one batch and in batches; and how far the weights
     are from those of torch.optim.SGD with the same momentum."""
-    images, labels = training_set()
+    examples = digits_as_seen()
+    images, labels = examples.inputs, examples.labels
     curves = []
-    with one_thread():
+    with torch_threads(1):  # networks this small are slower on several
         for setup in (FULL, BATCHES):
             for gamma, eta in ((0.0, setup.eta), (GAMMA, setup.eta), (0.0, setup.eta / (1 - GAMMA))):
                 losses = [train(images, labels, setup, gamma, eta, seed + i) for i in range(SEEDS)]
@@ -59,14 +59,6 @@ def measure_network(seed: int, on_run: Callable[[], None] = lambda: None) -> tup
                 on_run()
         apart = apart_from_torch(images, labels, seed)
     return curves, apart
-
-
-def training_set() -> tuple[Tensor, Tensor]:
-    """The digits as networks see them: float32 (N, 1, 8, 8), the mean subtracted, and their classes, int64 (N,)."""
-    whole = digits.load().train
-    seen = NoAugmentation(stored=8)
-    seen.mean = channel_mean(whole.all_images)
-    return seen.test(whole.all_images), whole.labels
 
 
 def train(images: Tensor, labels: Tensor, setup: Setup, gamma: float, eta: float, seed: int) -> list[float]:
@@ -102,14 +94,3 @@ def apart_from_torch(images: Tensor, labels: Tensor, seed: int) -> float:
             train_step(net, loss, optimizer, images.double(), labels)
         ends.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
     return float((ends[0] - ends[1]).abs().max())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -15,7 +15,7 @@ import numpy as np
 
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, speaker
-from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
+from trainlab.studies.finding import Finding, Oracle, Progress, check_seed, no_progress
 from trainlab.studies.vanishing.measurement import (
     ACTIVATIONS,
     CLASSES,
@@ -88,8 +88,7 @@ def study(
 
 def check(depths: Sequence[int], width: int, init: str, networks: int, lr: float, seed: int) -> None:
     """Raises InputError."""
-    if not 0 <= seed < 2**31:
-        raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
+    check_seed(seed)
     if not depths:
         raise InputError("depths=[] has no network; give at least one number of layers, such as [2,12].")
     for depth in depths:
