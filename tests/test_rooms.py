@@ -26,6 +26,7 @@ SHOWS_RECORDS_SURVIVES = (
     "experiments",
     "studies",
     "figures",
+    "pages",
 )
 MOST_ENTRIES = 12  # files, and folders, beside each other
 MOST_LINES, MOST_PARAMETERS = 60, 8

@@ -1,0 +1,1 @@
+"""What people look at in a browser: one self-contained HTML file, from the records alone."""
