@@ -21,7 +21,7 @@ from trainlab.data.batches import Batch
 from trainlab.errors import RunError
 from trainlab.metrics import ClassificationMetrics
 from trainlab.objective import L2, Loss, weights_and_biases
-from trainlab.optim import CONSTANT, GradientDescent, Schedule, train_step
+from trainlab.optim import CONSTANT, Schedule, train_step
 from trainlab.runtime.profiling import untimed
 from trainlab.survival.checkpoint import KEY, Progress, RunMetadata
 
@@ -48,7 +48,7 @@ class Recipe:
     """
 
     l2: L2
-    optimizer: Callable[[nn.Module], GradientDescent]
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     schedule: Schedule = CONSTANT
     freeze_first_after: int | None = None
     monitor: str = "val/top1_error"

@@ -40,8 +40,8 @@ class Momentum(GradientDescent):
     The velocities are in the optimizer's state, under each parameter's "velocity".
     """
 
-    def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **kwargs)
+    def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -107,25 +107,35 @@ def train_step(
 
 def make_optimizer(
     net: nn.Module,
-    kind: type[GradientDescent] = GradientDescent,
+    kind: Callable[..., torch.optim.Optimizer] = GradientDescent,
     *,
     lr: float,
     weight_decay: float = 0.0,
     bias_lr: float | None = None,
     **options: Any,
-) -> GradientDescent:
-    """An optimizer of this kind for every trained parameter of `net`; L2 acts on the weights, not on the biases.
+) -> torch.optim.Optimizer:
+    """An optimizer for every trained parameter of `net`, with L2 on the weights and not on the biases.
 
-    Whether it is batch gradient descent or SGD is a matter of the batches it is given. The gradient of the penalty,
-    `weight_decay`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning rate, which
-    changes in step with the other. options: the kind's own, such as `momentum`.
+    kind: a torch optimizer, or what makes one from `params` and `lr`. Its step must add `weight_decay`·w to the
+    gradient, as torch's do: that is the gradient of the penalty, at no cost of its own. Whether this is batch gradient
+    descent or SGD is a matter of the batches. bias_lr: the biases' own learning rate, which a schedule changes in
+    proportion. options: further arguments of `kind`, such as `momentum`.
     """
     weights, biases = weights_and_biases(net)
     groups = [
         {"params": weights, "weight_decay": weight_decay},
         {"params": biases, "weight_decay": 0.0, "lr": bias_lr or lr},
     ]
-    return kind(groups, lr=lr, **options)
+    return kind(params=groups, lr=lr, **options)
+
+
+def numbers_per_weight(kind: Callable[..., torch.optim.Optimizer]) -> int:
+    """How many numbers the optimizer keeps for each weight, found by a step on one: 1 for momentum, 2 for Adam."""
+    weight = nn.Parameter(torch.zeros(1, 1))
+    weight.grad = torch.zeros_like(weight)
+    optimizer = kind(params=[weight], lr=1.0)
+    optimizer.step()
+    return sum(torch.is_tensor(value) and value.shape == weight.shape for value in optimizer.state[weight].values())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, get_type_hints
@@ -97,6 +98,6 @@ def check_arguments(group: str, call: Callable[..., Any], values: dict[str, Any]
     strict = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     for key in kinds & hints.keys() & values.keys():
         try:
-            TypeAdapter(hints[key], config=strict).validate_python(values[key])
+            TypeAdapter(hints[key], config=strict).validate_json(json.dumps(values[key]))  # a list is a tuple there
         except ValidationError as error:
             raise wrong_value(f"{group}.{key}", values[key], hints[key]) from error

@@ -300,7 +300,8 @@ def _is_model(annotation: Any) -> bool:
 
 def wrong_value(option: str, value: Any, annotation: Any) -> InputError:
     """That `value` is none of the kinds of value that an option of type `annotation` takes."""
-    kinds = kinds_of(TypeAdapter(annotation).json_schema())
+    config = None if _is_model(annotation) else ConfigDict(arbitrary_types_allowed=True)  # a tensor, of torch's classes
+    kinds = kinds_of(TypeAdapter(annotation, config=config).json_schema())
     either = f"{', '.join(kinds[:-1])} or {kinds[-1]}" if kinds[1:] else kinds[0]
     hint = ""
     if isinstance(value, float) and not math.isfinite(value):
@@ -347,7 +348,8 @@ def kinds_of(schema: Mapping[str, Any]) -> list[str]:
         case "array":
             least = schema.get("minItems")
             many = f" of {least}" if least and least == schema.get("maxItems") else ""
-            return [f"a list{many} in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
+            items = schema.get("items") or {"anyOf": schema.get("prefixItems", [])}  # of a list, or of a tuple
+            return [f"a list{many} in brackets, each of its items {' or '.join(dict.fromkeys(kinds_of(items)))}"]
     return ["a group of options"]
 
 

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from trainlab.configuration.build import build, target
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.models.weight_budget import WeightBudget
 from trainlab.objective import L2, Loss
-from trainlab.optim import GradientDescent, Momentum, make_optimizer
+from trainlab.optim import make_optimizer, numbers_per_weight
 from trainlab.recording.packing import pack_in_sight
 from trainlab.runtime.hardware import Hardware, choose_hardware
 from trainlab.runtime.room import free_memory, gigabytes
@@ -29,7 +30,12 @@ from trainlab.survival import checkpoint
 
 # Arguments that let a source write files or use the network, and the options by which a command asks for that
 FETCHES = {"download": "data.download", "pack": "data.packed"}
-BYTES_OF_A_WEIGHT = 12  # float32, its gradient and its velocity
+
+# Options of `optim` that the run looks after; all others are arguments of the optimizer
+OF_THE_RUN = (
+    *("name", "lr", "bias_lr", "schedule", "plateau_patience", "plateau_drops"),
+    *("freeze_first_after", "tolerance"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,11 @@ class Assembly:
     loss: Loss
     l2: L2
 
-    def make_optimizer(self, net: nn.Module) -> GradientDescent:
-        """Gradient descent on the objective, as the group `optim` says."""
+    def make_optimizer(self, net: nn.Module) -> Optimizer:
+        """The optimizer that the group `optim` names, over the parameters of `net`."""
         optim = self.cfg.optim
-        own = {"momentum": optim.momentum} if "momentum" in optim else {}
-        kind = target("optim", optim) if "_target_" in optim else Momentum if own else GradientDescent  # of older runs
         return make_optimizer(
-            net, kind, lr=optim.lr, weight_decay=self.l2.weight_decay, bias_lr=optim.get("bias_lr"), **own
+            net, optimizer_of(optim), lr=optim.lr, weight_decay=self.l2.weight_decay, bias_lr=optim.get("bias_lr")
         )
 
 
@@ -58,9 +62,17 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
 
     Raises InputError for what does not go together, and for a checkpoint of another network or other classes.
     """
+    optimizer = optimizer_of(cfg.optim)
+    bytes_per_weight = 4 * (2 + max(1, numbers_per_weight(optimizer)))  # float32, and as many for its gradient
     hardware = hardware_for(cfg)
     data = read_data(cfg, channels_last=hardware.channels_last)
-    net = build_net(cfg.model, data.input_shape, len(data.classes), weights_follow=resumed is not None)
+    net = build_net(
+        cfg.model,
+        data.input_shape,
+        len(data.classes),
+        weights_follow=resumed is not None,
+        bytes_per_weight=bytes_per_weight,
+    )
     if resumed is not None:
         data.first_batch = resumed.progress.batches
         checkpoint.load_weights(net, resumed, cfg.ckpt)
@@ -73,6 +85,32 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
             )
     l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
     return Assembly(cfg, hardware, data, in_memory_order(net, hardware), build("loss", cfg.loss), l2)
+
+
+def optimizer_of(optim: DictConfig) -> Callable[..., Optimizer]:
+    """What makes the optimizer of the group `optim`, to be called with `params` and `lr`.
+
+    Of the options, those that are not the run's are arguments of the class. Raises InputError for one that the class
+    does not take, here and when it is called.
+    """
+    plain = OmegaConf.to_container(optim, resolve=True)
+    assert isinstance(plain, dict)
+    if "_target_" not in plain:  # of runs made before 2026-12
+        plain["_target_"] = f"trainlab.optim.{'Momentum' if 'momentum' in plain else 'GradientDescent'}"
+    own = OmegaConf.create({key: value for key, value in plain.items() if key not in OF_THE_RUN})
+
+    def make(**arguments: Any) -> Optimizer:
+        try:
+            return build("optim", own, **arguments)
+        except ValueError as error:  # of torch's optimizers, for a number out of range
+            raise InputError(
+                f"optim={optim.name} cannot be used ({error})",
+                option="optim",
+                value=optim.name,
+                hint="see its options in --help",
+            ) from error
+
+    return make
 
 
 def hardware_for(cfg: DictConfig, **fixed: Any) -> Hardware:
@@ -144,12 +182,18 @@ def data_options(cfg: DictConfig) -> DictConfig:
 
 
 def build_net(
-    node: DictConfig, input_shape: tuple[int, ...], classes: int, *, weights_follow: bool = False
+    node: DictConfig,
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    weights_follow: bool = False,
+    bytes_per_weight: int = 12,
 ) -> nn.Module:
-    """The network for images of `input_shape` (C, H, W), or points (F,), and so many classes.
+    """The network for images of `input_shape` (C, H, W), or points (F,), with `classes` outputs.
 
-    weights_follow: from a checkpoint, so that published ones need not be had. Raises InputError, before the memory
-    is asked for, for a network that the machine cannot hold.
+    node: the group `model`. weights_follow: the weights come from a checkpoint, so that published ones are not
+    fetched. bytes_per_weight: what training takes for each weight; the default is the weight, its gradient and its
+    velocity in float32. Raises InputError, before the memory is asked for, for a network that the machine cannot hold.
     """
     if len(input_shape) == 1 and target("model", node).min_size > 1:
         raise InputError(
@@ -165,11 +209,11 @@ def build_net(
     def too_large() -> InputError:
         return InputError(
             f"model={node.name} of this size needs more than the {gigabytes(free)} of memory that are "
-            f"free, {BYTES_OF_A_WEIGHT} bytes for each weight",
+            f"free, {bytes_per_weight} bytes for each weight",
             option="model",
             value=node.name,
             hint="make it smaller",
         )
 
-    with WeightBudget(free / BYTES_OF_A_WEIGHT, too_large) if free < float("inf") else nullcontext():
+    with WeightBudget(free / bytes_per_weight, too_large) if free < float("inf") else nullcontext():
         return build("model", node, image_shape=input_shape, classes=classes)

@@ -129,9 +129,11 @@ Scalar = int | float | bool | str | None
 
 
 class OptimizerState(BaseModel):
+    """Any torch optimizer's: tensors and plain values by parameter, and the options of each group."""
+
     model_config = CHECKED
-    state: dict[int, dict[str, torch.Tensor | None]]
-    param_groups: list[dict[str, Scalar | list[int]]]
+    state: dict[int, dict[str, torch.Tensor | Scalar]]
+    param_groups: list[dict[str, Scalar | list[Scalar] | tuple[Scalar, ...]]]
 
 
 class WithinEpoch(BaseModel):
