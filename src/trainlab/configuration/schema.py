@@ -218,8 +218,40 @@ def check(config: dict[str, Any]) -> None:
         raise InputError(
             "trainer.compile=true is for runs of one process", hint="leave it out, or use trainer.devices=1"
         )
+    if "n_samples" in config["data"]:
+        check_processes(checked)
     if checked.debug is not None:
         check_debug(checked, checked.debug)
+
+
+def check_processes(checked: Config) -> None:
+    """For points, which are made as many as `n_samples` says, so that the sizes of the sets are known now.
+
+    Those of other data are known once their files are read, in each process, and the run checks them then: a process
+    that has read anything with torch has threads, and cannot be forked safely. Raises InputError.
+    """
+    data, debug = checked.data, checked.debug
+    test = math.ceil(data.test_fraction * data.n_samples)
+    validation = math.ceil(data.val_fraction * (data.n_samples - test))
+    if debug is not None and debug.batches is not None and data.batch_size is not None:
+        test, validation = (min(size, debug.batches * data.batch_size) for size in (test, validation))
+    refuse_idle_processes(checked.trainer, validation=validation, test=test)
+
+
+def refuse_idle_processes(trainer: Any, **examples: int) -> None:
+    """Raises InputError where there are more processes than examples of a set, which then cannot be shared out.
+
+    trainer: the run's options. examples: how many each set has, by its name; an empty set is not asked of any process.
+    """
+    for name, count in examples.items():
+        if 0 < count < trainer.devices * trainer.nodes:
+            nodes = f" × trainer.nodes={trainer.nodes}" if trainer.nodes > 1 else ""
+            raise InputError(
+                f"trainer.devices={trainer.devices}{nodes} is more than the {count} {name} examples there are",
+                option="trainer.devices",
+                value=trainer.devices,
+                hint=f"use at most {count} processes",
+            )
 
 
 def check_debug(checked: Config, debug: Debug) -> None:

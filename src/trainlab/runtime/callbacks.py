@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig
 
 from trainlab.classifier import diverged
+from trainlab.configuration.schema import refuse_idle_processes
 from trainlab.errors import InputError
 from trainlab.metrics import TOP_K
 from trainlab.recording.recorder import Recorder
@@ -44,13 +45,7 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
             value=cfg.trainer.monitor,
             hint="use top1_error",
         )
-    for name, part in (("validation", sets.val), ("test", sets.test)):
-        if 0 < len(part) < cfg.trainer.devices:
-            raise InputError(
-                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are.",
-                option="trainer.devices",
-                value=cfg.trainer.devices,
-            )
+    refuse_idle_processes(cfg.trainer, validation=len(sets.val), test=len(sets.test))
     folder = recorder.run_dir / CHECKPOINTS
     best = None
     if len(sets.val) or cfg.trainer.monitor.startswith("train/"):
