@@ -40,9 +40,9 @@ def speaker(lang: str) -> Say:
     """
     if lang not in LANGUAGES:
         raise InputError(
-            f"lang={lang} is no language of the studies",
+            f"lang={lang} is not a language of the studies",
             option="lang",
             value=lang,
-            hint=f"use {' or '.join(LANGUAGES)}",
+            hint="use en (English) or es (Spanish)",
         )
     return lambda english, spanish: english if lang == "en" else spanish

@@ -61,7 +61,8 @@ class Gradients:
 class Recovery:
     """steps: int (K,), until each of `starts` (K,), pre-activations below 0, has become positive, with target 1.
     time: of the differential equation, (K,). step: h, how far one step goes along the gradient by z. bend: the most
-    that |d/dz| of that gradient is on the way. path: o after each step of the unit that starts furthest from 0, (T,).
+    that |d/dz| of that gradient is on the way. path: o after 0, 1, … steps of the unit that
+    starts furthest from 0, (T,).
     """
 
     starts: np.ndarray

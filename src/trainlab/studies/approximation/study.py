@@ -33,6 +33,7 @@ from trainlab.studies.approximation.measurement import (
 )
 from trainlab.studies.approximation.networks import logistic
 from trainlab.studies.finding import Finding, Oracle, Progress, check_seed, no_progress
+from trainlab.studies.typesetting import raised
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -308,4 +309,4 @@ def draw_towers(found: Found, text: str, say: Say) -> Figure:
     from trainlab.figures.studies.approximation import surface_and_towers
 
     t = found.towers
-    return surface_and_towers(t.x, t.target, t.network, text, t.hidden, t.error, say)
+    return surface_and_towers(t.x, t.target, t.network, raised(text), t.hidden, t.error, say)

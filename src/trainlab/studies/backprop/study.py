@@ -7,7 +7,7 @@ Every gate knows the derivatives of its own result only. Backwards, each edge ge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,7 @@ def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool
             held_to_each_other(found, other, heading, spread, rounding(other.term, known, other.found.gradients), say)
         )
     title = f"Backpropagation: f = {typeset(written(term), 90)}"
-    return report(found, title, sentences, tuple(held), figures, say, steps)
+    return replace(report(found, title, sentences, tuple(held), figures, say, steps), seeded=False)
 
 
 def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Finding:
