@@ -1,4 +1,4 @@
-"""The optimisers' construction and the schedules; the update itself is held to numpy in oracles/."""
+"""The optimisers' construction and the schedules; the update itself is checked against numpy in oracles/."""
 
 import pytest
 import torch

@@ -429,9 +429,9 @@ def seen(say: Say, found: Sequence[Averages], exact: Exact, dropout: float) -> l
     )
     return [
         say(
-            "The lecture reads dropout as a large ensemble, each mask a model. One mask errs in "
-            f"{100 * one[0]:.1f} % of the test digits, the mean of {most} in {100 * many[0]:.2f} %, and the network "
-            f"with scaled weights, without any averaging, in {100 * scaled[0]:.2f} % (average of {len(found)} "
+            "The lecture reads dropout as a large ensemble, each mask a model. One mask misclassifies "
+            f"{100 * one[0]:.1f} % of the test digits, the mean of {most} {100 * many[0]:.2f} %, and the network "
+            f"with scaled weights, without any averaging, {100 * scaled[0]:.2f} % (average of {len(found)} "
             f"networks). The mean draws level with it in error {en[0]}, and in log-loss {en[1]}; Srivastava et al. "
             "(2014, §7.5) needed some 50 on MNIST.",
             "La clase lee dropout como un gran ensamble: cada máscara es un modelo. Una máscara se equivoca en el "

@@ -198,7 +198,8 @@ def oracles(results: Sequence[Result], recorded: dict[str, tuple[float, float]],
         Oracle("orderings", float(disorders(results)), 0, say(
             "more networks err less, five guesses less than one, ten views less than one, winners less each year: "
             "exceptions",
-            "más redes yerran menos, cinco intentos menos que uno, diez vistas menos que una, los ganadores menos cada "
+            "más redes se equivocan menos, cinco intentos menos que uno, diez vistas menos que una, los ganadores "
+            "menos cada "
             "año: excepciones")),
     )  # fmt: skip
 

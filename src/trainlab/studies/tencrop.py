@@ -313,7 +313,7 @@ def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
             1e-6,
             say(
                 "test/… and test/…_tencrop of a run with aug=tencrop, whose checkpoint's views are averaged here: ",
-                "test/… y test/…_tencrop de una corrida con aug=tencrop, cuyo checkpoint se promedia aquí: ",
+                "test/… y test/…_tencrop de una ejecución con aug=tencrop, cuyo checkpoint se promedia aquí: ",
             )
             + largest,
         ),
@@ -350,12 +350,12 @@ def seen(say: Say, found: Found) -> list[str]:
     sentences = [
         say(
             f"The lecture counts ten crops as ten times the data. At equal steps ({steps}; means of {runs} runs) a "
-            f"network trained on the centre errs in {error(centre, 1)} of the test images with one view, one trained "
-            f"on five views in {error(five, 5)} with five, and one trained on ten in {error(ten, 10)} with ten. At "
-            f"equal epochs the centre has a tenth of these steps and errs in {error((1, 1), 1)}: to compare at equal "
-            "epochs is to compare steps as well.",
+            f"network trained on the centre misclassifies {error(centre, 1)} of the test images with one view, one "
+            f"trained on five views {error(five, 5)} with five, and one trained on ten {error(ten, 10)} with ten. At "
+            f"equal epochs the centre has a tenth of these steps and misclassifies {error((1, 1), 1)}: to compare at "
+            "equal epochs is to compare steps as well.",
             f"La clase cuenta diez recortes como diez veces los datos. A iguales pasos ({steps}; medias de {runs} "
-            f"corridas), una red entrenada con el centro se equivoca en el {error(centre, 1)} de las imágenes de "
+            f"ejecuciones), una red entrenada con el centro se equivoca en el {error(centre, 1)} de las imágenes de "
             f"prueba con una vista; otra entrenada con cinco vistas, en el {error(five, 5)} con cinco; y otra con "
             f"diez, en el {error(ten, 10)} con diez. A iguales épocas el centro tiene la décima parte de esos pasos y "
             f"se equivoca en el {error((1, 1), 1)}: comparar a iguales épocas es comparar también pasos.",
@@ -375,7 +375,7 @@ def seen(say: Say, found: Found) -> list[str]:
                 "In this data a mirrored image may be of no class, and an ordinary run leaves the five reflections "
                 f"out (data.reflections=false): with them, those trained on five go from {error(five, 5)} to "
                 f"{error(five, 10)}.",
-                "En estos datos una imagen reflejada puede no ser de ninguna clase, y una corrida normal omite las "
+                "En estos datos una imagen reflejada puede no ser de ninguna clase, y una ejecución normal omite las "
                 f"cinco reflexiones (data.reflections=false): con ellas, las entrenadas con cinco pasan del "
                 f"{error(five, 5)} al {error(five, 10)}.",
             )

@@ -88,18 +88,18 @@ def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool
     known = check_values(term, {**LECTURE_VALUES, **values} if of_the_lecture else values, taken=OPTIONS)
     found = measure(term, known)
     spread = rounding(term, known, found.gradients)
-    held = held_to_other_means(term, known, found.gradients, spread, say)
+    held = against_other_means(term, known, found.gradients, spread, say)
     sentences = [seen(found, say), *repeated(found, say), *remarks(found, spread, len(held) > 1, say)]
     figures = {}
     if of_the_lecture:
-        held.append(held_to_the_lecture(found, known, say))
+        held.append(against_the_lecture(found, known, say))
     for other in regrouped(term, known):
         heading = say(f"The sigmoid {other.form[0]}", f"La sigmoide {other.form[1]}")
         title = f"{heading}: f = {typeset(written(other.term), 60)}"
         figures["sigmoid"] = partial(draw, other.found, title, say)
         sentences.append(same_leaves(found, other.found, heading, say))
         held.append(
-            held_to_each_other(found, other, heading, spread, rounding(other.term, known, other.found.gradients), say)
+            against_each_other(found, other, heading, spread, rounding(other.term, known, other.found.gradients), say)
         )
     title = f"Backpropagation: f = {typeset(written(term), 90)}"
     return replace(report(found, title, sentences, tuple(held), figures, say, steps), seeded=False)
@@ -165,7 +165,7 @@ def regrouped(term: Term, values: Mapping[str, float]) -> list[Regrouped]:
         return []
 
 
-def held_to_each_other(
+def against_each_other(
     found: Pass, other: Regrouped, heading: str, spread: Mapping[str, float], others: Mapping[str, float], say: Say
 ) -> Oracle:
     """spread, others: what rounding does to the gradients of either."""
@@ -175,7 +175,7 @@ def held_to_each_other(
     return Oracle("sigmoid_gate", difference, BOUND, f"{heading}: {against}")
 
 
-def held_to_other_means(
+def against_other_means(
     term: Term, values: Mapping[str, float], gradients: Mapping[str, float], spread: Mapping[str, float], say: Say
 ) -> list[Oracle]:
     largest = say("largest difference of the gradients", "mayor diferencia de los gradientes")
@@ -195,7 +195,7 @@ def held_to_other_means(
     return held
 
 
-def held_to_the_lecture(found: Pass, values: Mapping[str, float], say: Say) -> Oracle:
+def against_the_lecture(found: Pass, values: Mapping[str, float], say: Say) -> Oracle:
     """Every node of "Another example", value and gradient, by hand."""
     gates, leaves = worked_example(values)
     ours = [*((gate.value, gate.gradient) for gate in found.graph.gates), *((0.0, g) for g in found.gradients.values())]

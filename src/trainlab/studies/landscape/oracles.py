@@ -1,4 +1,4 @@
-"""What the drawing and the eigenvalues are held to: closed forms, dense Hessians, and the run's own numbers."""
+"""What the drawing and the eigenvalues are checked against: closed forms, dense Hessians, and the run's own numbers."""
 
 from __future__ import annotations
 

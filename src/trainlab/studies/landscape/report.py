@@ -314,8 +314,8 @@ def of_edges(edges: Sequence[Edge], say: Say) -> str:
     )
     met = [f"{edge.eta:g}" for edge in edges if edge.sharpness.max() > edge.bound and np.isfinite(edge.loss[-1])]
     text = say(
-        f"Full-batch descent on ½ MSE from a small start, the largest eigenvalue λ₁: {each}. ",
-        f"Descenso con todos los datos en ½ ECM desde un inicio pequeño, el mayor valor propio λ₁: {each}. ",
+        f"Full-batch descent on ½ MSE from a small initialisation, the largest eigenvalue λ₁: {each}. ",
+        f"Descenso con todos los datos en ½ ECM desde una inicialización pequeña, el mayor valor propio λ₁: {each}. ",
     )
     if met:
         text += say(
