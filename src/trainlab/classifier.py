@@ -60,7 +60,7 @@ class Recipe:
 class Classifier(L.LightningModule):
     """Trains `net` on J = loss + L2 and counts its mistakes.
 
-    views: how many views of an image the data module serves at test time. The scores of all are averaged, and
+    views: how many views of an image the data module serves at test time. Their predictions are averaged, and
     the centre alone is the "one view" beside them.
     """
 
@@ -236,10 +236,12 @@ class Classifier(L.LightningModule):
         outputs = torch.stack([self.net(view) for view in views])
         centre = outputs[CENTRE_VIEW if len(views) > 1 else 0]
         self.metrics_of("test").update(centre, batch.labels, self.loss(centre, batch.labels))
-        scores = self.loss.scores(outputs).mean(0)
+        averaged = self.loss.predict(outputs).mean(0)
         if len(views) > 1:
-            self.metrics_of("tencrop").update(scores, batch.labels, self.loss.of_scores(scores, batch.labels))
-        confidence, predicted = scores.max(1)
+            self.metrics_of("tencrop").update(
+                averaged, batch.labels, self.loss.from_predictions(averaged, batch.labels)
+            )
+        confidence, predicted = averaged.max(1)
         self.test_parts.append((batch.ids, batch.labels, predicted, confidence))
 
     def on_test_epoch_end(self) -> None:

@@ -18,16 +18,20 @@ class Loss(ABC):
         """outputs: float (B, K); labels: int64 (B,) → float32 scalar, float64 of float64."""
 
     @abstractmethod
-    def scores(self, outputs: Tensor) -> Tensor:
-        """(…, K) → float32 (…, K): what is averaged over views and shown to people."""
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The predictions that belong to a network's outputs, float (…, K) → float32 (…, K).
+
+        Probabilities where the loss has them, otherwise the outputs themselves. Predictions are what is averaged over
+        views or networks and shown to people.
+        """
 
     @abstractmethod
-    def outputs(self, scores: Tensor) -> Tensor:
-        """(…, K) → (…, K): outputs of which these are the scores."""
+    def logits(self, predictions: Tensor) -> Tensor:
+        """The inverse of `predict`, (…, K) → (…, K): outputs that have these predictions."""
 
     @abstractmethod
-    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The same loss from averaged scores (B, K)."""
+    def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """The loss of predictions, float (B, K), such as an average over views; labels: int64 (B,). A scalar."""
 
 
 class CrossEntropy(Loss):
@@ -36,14 +40,14 @@ class CrossEntropy(Loss):
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(at_least_float32(outputs), labels)
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def predict(self, outputs: Tensor) -> Tensor:
         return outputs.float().softmax(-1)
 
-    def outputs(self, scores: Tensor) -> Tensor:
-        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+    def logits(self, predictions: Tensor) -> Tensor:
+        return predictions.clamp_min(torch.finfo(predictions.dtype).tiny).log()
 
-    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return F.nll_loss(self.outputs(scores), labels)
+    def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        return F.nll_loss(self.logits(predictions), labels)
 
 
 class HalfMSE(Loss):
@@ -54,14 +58,14 @@ class HalfMSE(Loss):
         targets = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
         return (outputs - targets).square().sum() / (2 * len(labels))
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def predict(self, outputs: Tensor) -> Tensor:
         return outputs.float()
 
-    def outputs(self, scores: Tensor) -> Tensor:
-        return scores
+    def logits(self, predictions: Tensor) -> Tensor:
+        return predictions
 
-    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return self(scores, labels)
+    def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        return self(predictions, labels)
 
 
 def at_least_float32(outputs: Tensor) -> Tensor:

@@ -110,9 +110,9 @@ class Exported(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.augmentation is None:
-            return self.loss.scores(self.net(inputs))
+            return self.loss.predict(self.net(inputs))
         views = self.augmentation.test_views(inputs)
-        return torch.stack([self.loss.scores(self.net(view)) for view in views]).mean(0)
+        return torch.stack([self.loss.predict(self.net(view)) for view in views]).mean(0)
 
 
 def input_shape(network: Network) -> tuple[int, ...]:

@@ -43,8 +43,8 @@ def predict(arguments: Sequence[str]) -> None:
         raise InputError(f"{options.ckpt} was trained on points of the plane, not on pictures.")
     names, images, skipped = read_images(options.images, trained)
     known, left_out = similar_set(options.similar, trained, options.among) if options.similar else (None, [])
-    scores = torch.cat([trained.scores(part) for part in images.split(BATCH)])
-    top = scores.topk(min(options.top, len(trained.classes)))
+    probabilities = torch.cat([trained.probabilities(part) for part in images.split(BATCH)])
+    top = probabilities.topk(min(options.top, len(trained.classes)))
     classes = [[trained.classes[k] for k in row] for row in top.indices.tolist()]
 
     out = console()

@@ -74,13 +74,13 @@ class ImageData(L.LightningDataModule):
             parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
             self.splits = replace(read, **parts)
         train = self.splits.train
-        pairs = len(train) * self.train_views
-        if self.batch_size is not None and self.batch_size > pairs:
+        samples = len(train) * self.train_views
+        if self.batch_size is not None and self.batch_size > samples:
             raise InputError(
-                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are",
+                f"data.batch_size={self.batch_size} is more than the {samples} training examples there are",
                 option="data.batch_size",
                 value=self.batch_size,
-                hint=f"use at most {pairs}",
+                hint=f"use at most {samples}",
             )
 
     def statistics(self, train: ImageSet) -> Statistics:

@@ -112,6 +112,6 @@ def plane_figure(net: nn.Module, loss: Loss, sets: DataSplits, title: str) -> Fi
     extent = grid_extent(sets)
     device = next(net.parameters()).device
     with torch.no_grad():
-        second = loss.scores(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
+        second = loss.predict(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
     train, test = sets.train, sets.test
     return decision_regions(second, extent, train.all_images, train.labels, test.all_images, test.labels, title)

@@ -52,8 +52,8 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Inside, the first value that is not finite is a RunError with its layer."""
-        hooks = [self.net.register_forward_pre_hook(self.look_at_inputs)]
-        hooks += [layer.register_forward_hook(self.look_at_output) for layer in self.names]
+        hooks = [self.net.register_forward_pre_hook(self.check_inputs)]
+        hooks += [layer.register_forward_hook(self.check_output) for layer in self.names]
         try:
             with warnings.catch_warnings(), torch.autograd.set_detect_anomaly(True):
                 warnings.filterwarnings("ignore", message="Error detected in")  # torch's traceback, said as a sentence
@@ -70,7 +70,7 @@ class Watch:
             for hook in hooks:
                 hook.remove()
 
-    def look_at_inputs(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def check_inputs(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.reached = "the loss"
         if not finite(inputs[0]):
             raise RunError(
@@ -78,7 +78,7 @@ class Watch:
                 hint="look at the data",
             )
 
-    def look_at_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def check_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
             output.register_hook(lambda gradient: self.note(layer))
         if finite(output):

@@ -146,10 +146,10 @@ def cpu_has_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
+MATRIX_SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
 
 
-def matrix_rate(hardware: Hardware, *, seconds: float, sides: Mapping[str, int] = SIDES) -> float:
+def matrix_rate(hardware: Hardware, *, seconds: float, sides: Mapping[str, int] = MATRIX_SIDES) -> float:
     """Operations a second (a multiplication and an addition are two) of the fastest product in so many seconds.
 
     In the precision of `hardware`, with torch's threads as they are; the random numbers of the run are left alone.

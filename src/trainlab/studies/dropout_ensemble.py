@@ -137,7 +137,7 @@ def train(net: nn.Module, inputs: Tensor, labels: Tensor, epochs: int, seed: int
     for epoch in range(epochs):
         batches.set_epoch(epoch)
         for part in batches:
-            train_step(net, CrossEntropy(), optimizer, inputs[part.pairs], labels[part.pairs])
+            train_step(net, CrossEntropy(), optimizer, inputs[part.samples], labels[part.samples])
             schedule.step()  # type: ignore[union-attr, call-arg]
     net.eval()
 

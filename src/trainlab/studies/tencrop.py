@@ -49,11 +49,11 @@ TEST_SHARE = 0.5  # of the digits: with fewer, errors could not be told apart
 
 @dataclass(frozen=True)
 class Tested:
-    """scores: float32 (10, N, classes), of each view of the test images; labels: int64 (N,).
+    """predictions: float32 (10, N, classes), of each view of the test images; labels: int64 (N,).
     errors, losses: by the number of views averaged.
     """
 
-    scores: Tensor
+    predictions: Tensor
     labels: Tensor
     errors: dict[int, float]
     losses: dict[int, float]
@@ -152,7 +152,7 @@ def measure(
         for views, multiple in TRAININGS:
             on_progress(done, total)
             net = train(parts, views, steps * multiple, seed + run)
-            tested[views, multiple].append(look_at_views(net, augmentation, parts.loss, test))
+            tested[views, multiple].append(evaluate_views(net, augmentation, parts.loss, test))
             if run == 0:
                 nets[views, multiple] = net
             done += share[views, multiple]
@@ -198,7 +198,7 @@ def train(parts: Assembly, views: int, steps: int, seed: int) -> nn.Module:
 
 
 @torch.no_grad()
-def look_at_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss: Loss, test: ImageSet) -> Tested:
+def evaluate_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss: Loss, test: ImageSet) -> Tested:
     """The ten views of every test image, and the errors of the average of the first few."""
     outputs = torch.cat(
         [
@@ -207,14 +207,14 @@ def look_at_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss: 
         ],
         dim=1,
     )
-    scores, labels = loss.scores(outputs), test.labels
-    means = {count: scores[chosen].mean(0) for count, chosen in VIEWS.items()}
+    predictions, labels = loss.predict(outputs), test.labels
+    means = {count: predictions[chosen].mean(0) for count, chosen in VIEWS.items()}
     of_each = -outputs.double().log_softmax(-1).gather(-1, labels.expand(10, -1)[..., None])[..., 0]
     return Tested(
-        scores,
+        predictions,
         labels,
         {count: float((mean.argmax(1) != labels).double().mean()) for count, mean in means.items()},
-        {count: float(loss.of_scores(mean, labels)) for count, mean in means.items()},
+        {count: float(loss.from_predictions(mean, labels)) for count, mean in means.items()},
         max(excess_of_mean(of_each[chosen]) for chosen in VIEWS.values()),
     )
 
@@ -252,13 +252,13 @@ def gap_to_a_run(words: Sequence[str], test: ImageSet) -> float:
             results = trainlab.run([*words, "trainer.max_epochs=1"], run_dir=Path(folder) / "run")
         network = trainlab.load(Path(folder) / "run")
     assert isinstance(network.augmentation, TenCrop)
-    return gap(results, look_at_views(network.net, network.augmentation, network.loss, test), 10)
+    return gap(results, evaluate_views(network.net, network.augmentation, network.loss, test), 10)
 
 
 def telling_example(tested: Tested, test: ImageSet, augmentation: TenCrop) -> tuple[np.ndarray, np.ndarray, int]:
     """The image to which averaging gives most: of those that the centre gets wrong and the five get right, if any."""
     truth = tested.labels
-    centre, five = tested.scores[CENTRE_VIEW], tested.scores[VIEWS[5]].mean(0)
+    centre, five = tested.predictions[CENTRE_VIEW], tested.predictions[VIEWS[5]].mean(0)
     gained = (five - centre).gather(1, truth[:, None])[:, 0]
     corrected = (centre.argmax(1) != truth) & (five.argmax(1) == truth)
     place = int(torch.where(corrected, gained + 2, gained).argmax())
@@ -398,6 +398,6 @@ def draw_views(found: Found, say: Say) -> Figure:
 
     views, whole, place = found.example
     tested = found.tested[10, 10][0]
-    means = {count: tested.scores[chosen, place].mean(0).numpy() for count, chosen in VIEWS.items()}
-    each, truth = tested.scores[:, place].numpy(), int(tested.labels[place])
+    means = {count: tested.predictions[chosen, place].mean(0).numpy() for count, chosen in VIEWS.items()}
+    each, truth = tested.predictions[:, place].numpy(), int(tested.labels[place])
     return views_of_an_example(views, whole, each, means, (found.classes, truth), say)

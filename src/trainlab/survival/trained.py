@@ -41,12 +41,15 @@ class Trained:
         assert self.augmentation is not None
         return self.saved.facts.stored or self.augmentation.resize_to
 
-    def scores(self, images: Tensor) -> Tensor:
-        """uint8 (B, C, S, S) → float32 (B, K): averaged over the views that the run tests with."""
+    def probabilities(self, images: Tensor) -> Tensor:
+        """uint8 (B, C, S, S) → float32 (B, K): of each class, averaged over the views that the run tests with.
+
+        With a loss that has no probabilities, such as half_mse, the network's outputs.
+        """
         assert self.augmentation is not None
         with torch.inference_mode():
             views = self.augmentation.test_views(images)
-            return torch.stack([self.loss.scores(self.net(view)) for view in views]).mean(0)
+            return torch.stack([self.loss.predict(self.net(view)) for view in views]).mean(0)
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 (B, C, S, S) → float32 (B, F): what the last layer is given of the centre view; fc7 of AlexNet."""

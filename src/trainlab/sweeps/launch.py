@@ -30,7 +30,7 @@ from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.names import point_name, swept_keys, task_overrides
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW
-from trainlab.sweeps.pool import Job, make_room, run_jobs
+from trainlab.sweeps.pool import Job, allocate, run_jobs
 
 SWEEP = "sweep.json"
 
@@ -67,14 +67,15 @@ class Processes(Settings):
     def plan(self, jobs: Sequence[Job]) -> Plan:
         trainers = [job.config.trainer for job in jobs]
         asked = {trainer.accelerator for trainer in trainers}
-        room = make_room(
+        resources = allocate(
             self.n_jobs,
             self.gpus_per_job,
             points=len(jobs),
             devices=max(trainer.devices for trainer in trainers),
             accelerator=next(name for name in ("gpu", "auto", "cpu") if name in asked),
         )
-        return Plan(len(room.slots), room.threads, functools.partial(run_jobs, jobs, room.slots))
+        places = resources.environments
+        return Plan(len(places), resources.threads, functools.partial(run_jobs, jobs, places))
 
 
 class PointReturn(JobReturn):
@@ -185,7 +186,7 @@ class Sweep:
 
     def set_out(self, job: Job, point: Point, threads: int) -> None:
         """Find out what the point's directory holds, and write down there what is to be run, as which it goes on."""
-        job.status = self.look_at(job.folder, point)
+        job.status = self.inspect(job.folder, point)
         before = read_point(job.folder)
         if job.status.state in (FINISHED, INTERRUPTED) and before is not None and before.threads is not None:
             job.threads = before.threads
@@ -200,7 +201,7 @@ class Sweep:
         except OSError as error:
             raise InputError(f"{job.folder} cannot be written ({error.strerror}).") from error
 
-    def look_at(self, folder: Path, point: Point) -> points.Status:
+    def inspect(self, folder: Path, point: Point) -> points.Status:
         """What is there already: finished, interrupted (it will go on) or new. Moves away what is to be run anew."""
         status, before, why = points.state_of(folder), None, ""
         try:

@@ -65,15 +65,15 @@ class Job:
     started: float = 0.0
 
 
-def run_jobs(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
+def run_jobs(jobs: Sequence[Job], environments: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
     """Run those that are not finished, one in each slot at a time; returns the signal that stopped it, or None.
 
-    slots: the environment that each gives its points (CUDA_VISIBLE_DEVICES). `look` is called whenever something
+    environments: one for each point that runs at a time (CUDA_VISIBLE_DEVICES). `look` is called whenever something
     may have changed.
     """
     method = multiprocessing.get_context("forkserver")
     waiting = [job for job in jobs if job.status.state != FINISHED]
-    free = list(range(len(slots)))
+    free = list(range(len(environments)))
     running: list[Job] = []
     killed_at = float("inf")
 
@@ -82,7 +82,7 @@ def run_jobs(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], look: Call
             while waiting and free and not asked:
                 job = waiting.pop(0)
                 job.slot = free.pop(0)
-                _start(job, method, slots[job.slot])
+                _start(job, method, environments[job.slot])
                 running.append(job)
                 look()
             if asked and killed_at == float("inf"):
@@ -141,14 +141,17 @@ def last_line(log: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many points at a time, with what each. slots: an environment for each place."""
+class Resources:
+    """What the points of a sweep share: as many run at a time as there are `environments`, each with one of them.
 
-    slots: list[dict[str, str]]
+    environments: variables such as CUDA_VISIBLE_DEVICES. threads: CPU threads of each point.
+    """
+
+    environments: list[dict[str, str]]
     threads: int
 
 
-def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devices: int, accelerator: str) -> Room:
+def allocate(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devices: int, accelerator: str) -> Resources:
     """Deal out GPUs, cores and memory. Raises InputError for more than there is.
 
     n_jobs="auto": one for each dealt-out share of the GPUs, or, without GPUs, one for each `devices` cores, as far
@@ -164,7 +167,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
         jobs = most if n_jobs == "auto" else int(n_jobs)
         if n_jobs != "auto":
             refuse_more_than_there_is(jobs, devices, cores)
-        return Room([{} for _ in range(jobs)], max(1, cores // jobs))
+        return Resources([{} for _ in range(jobs)], max(1, cores // jobs))
     share = devices if gpus_per_job == "auto" else float(gpus_per_job)
     if share < 1:
         places = [[gpu] for gpu in gpus for _ in range(int(1 / share))]
@@ -180,7 +183,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
         )
     if n_jobs != "auto" or gpus_per_job != "auto":
         refuse_more_than_there_is(jobs, devices, cores)
-    return Room([{"CUDA_VISIBLE_DEVICES": ",".join(place)} for place in places[:jobs]], max(1, cores // jobs))
+    return Resources([{"CUDA_VISIBLE_DEVICES": ",".join(place)} for place in places[:jobs]], max(1, cores // jobs))
 
 
 def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:

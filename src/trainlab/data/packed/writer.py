@@ -57,8 +57,11 @@ class Form:
 
 
 @dataclass
-class Part:
-    """How far one part (train, val, test) is good. taken: of its sources; the rest is of what was stored."""
+class SplitProgress:
+    """How far one split (train, val or test) is packed.
+
+    taken: how many of its sources were read; the rest is about what was stored.
+    """
 
     taken: int = 0
     count: int = 0
@@ -74,7 +77,7 @@ class State:
     training set's colours, as exact integers."""
 
     plan: str
-    parts: dict[str, Part]
+    parts: dict[str, SplitProgress]
     sums: list[int] = field(default_factory=lambda: [0] * 3)
     products: list[list[int]] = field(default_factory=lambda: [[0] * 3 for _ in range(3)])
 
@@ -163,10 +166,10 @@ def start(out: Path, plan: str, names: Sequence[str]) -> State:
         if out.exists() and any(path.name != ".lock" for path in out.iterdir()):
             raise InputError(f"{out} is not empty and was not begun by this command", hint="choose another folder")
         out.mkdir(parents=True, exist_ok=True)
-        return State(plan, {name: Part() for name in names})
+        return State(plan, {name: SplitProgress() for name in names})
     try:
         said = json.loads((out / STATE).read_text())
-        state = State(**{**said, "parts": {name: Part(**part) for name, part in said["parts"].items()}})
+        state = State(**{**said, "parts": {name: SplitProgress(**part) for name, part in said["parts"].items()}})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{out / STATE} is damaged", hint=f"delete {out} and begin anew") from error
     if state.plan != plan:
@@ -224,7 +227,7 @@ def _pack_part(
             on_progress(before + part.taken)
 
 
-def _append(part: Part, block: Block, files: dict[str, Any]) -> None:
+def _append(part: SplitProgress, block: Block, files: dict[str, Any]) -> None:
     """Pictures, labels and ends to their files, and what they come to into `part`."""
     for picture, label in zip(block.pictures, block.labels, strict=True):
         part.open_checksum = zlib.crc32(picture, part.open_checksum)

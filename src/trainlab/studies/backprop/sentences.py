@@ -53,15 +53,15 @@ def same_leaves(found: Pass, other: Pass, heading: str, say: Say) -> str:
     )
 
 
-def of_scores(found: Network, say: Say) -> list[str]:
-    scores = ", ".join(digits(node.gradient) for node in found.outputs)
+def of_logits(found: Network, say: Say) -> list[str]:
+    gradients = ", ".join(digits(node.gradient) for node in found.outputs)
     probabilities = ", ".join(digits(p) for p in found.probabilities)
     return [
         say(
             f"Softmax gives the classes {probabilities}, and the example is of class {found.label}: the gradient of "
-            f"the scores is softmax − y = {scores}.",
+            f"the logits is softmax − y = {gradients}.",
             f"La softmax da a las clases {probabilities} y el ejemplo es de la clase {found.label}: el gradiente de "
-            f"los puntajes es softmax − y = {scores}.",
+            f"los logits es softmax − y = {gradients}.",
         )
     ]
 

@@ -33,7 +33,7 @@ from trainlab.studies.backprop.oracles import (
     rounding,
     worked_example,
 )
-from trainlab.studies.backprop.sentences import caption, of_scores, remarks, repeated, same_leaves, seen
+from trainlab.studies.backprop.sentences import caption, of_logits, remarks, repeated, same_leaves, seen
 from trainlab.studies.finding import Finding, Oracle
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Find
             "softmax",
             softmax_minus_label(found),
             BOUND,
-            say("gradient of the scores = softmax − y: largest difference", "gradiente de los puntajes = softmax − y"),
+            say("gradient of the logits = softmax − y: largest difference", "gradiente de los logits = softmax − y"),
         ),
     )
     return report(
-        way, title, [seen(way, say), *of_scores(found, say), *remarks(way, {}, True, say)], held, {}, say, steps
+        way, title, [seen(way, say), *of_logits(found, say), *remarks(way, {}, True, say)], held, {}, say, steps
     )
 
 

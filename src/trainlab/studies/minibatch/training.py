@@ -114,8 +114,8 @@ def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int)
     while steps < most_steps:
         batches.set_epoch(epoch)
         for part in batches:
-            train_step(net, loss, optimizer, task.inputs[part.pairs], task.labels[part.pairs])
-            steps, examples = steps + 1, examples + len(part.pairs)
+            train_step(net, loss, optimizer, task.inputs[part.samples], task.labels[part.samples])
+            steps, examples = steps + 1, examples + len(part.samples)
             if steps % look_after:
                 continue
             seconds += time.thread_time() - started
