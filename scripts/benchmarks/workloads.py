@@ -9,10 +9,10 @@ OURS, LIMIT = "trainlab", "limit"
 
 @dataclass(frozen=True)
 class Workload:
-    """sides: this project first. steps, rounds: of a block, and blocks, in the quick benchmark and in the whole one.
-    left_out: sides that the quick one has no time for.
+    """One training that is timed. sides: the implementations that do it, this project first.
 
-    targets: by side, the least ratio of this project's images/s to that side's.
+    steps, rounds: of a block, and blocks, in the quick benchmark and in the whole one. left_out: sides that the quick
+    one has no time for. targets: by side, the least ratio of this project's images/s to that side's.
     """
 
     name: str

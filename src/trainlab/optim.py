@@ -18,7 +18,7 @@ NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class GradientDescent(torch.optim.SGD):
-    """θ ← θ − η ∇J(θ): torch's SGD, fused where it can be."""
+    """θ ← θ − η ∇J(θ): torch.optim.SGD with its options, fused (one kernel for all parameters) where it can be."""
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
@@ -29,6 +29,9 @@ class GradientDescent(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of all parameters by their `.grad`. closure: recomputes the loss, which is then returned, as in
+        torch.
+        """
         # Without what torch wraps around it for compiled code, which would import the compiler for 1.5 s.
         return torch.optim.SGD.step.__wrapped__(self, closure)  # type: ignore[attr-defined]
 
@@ -36,8 +39,9 @@ class GradientDescent(torch.optim.SGD):
 class Momentum(GradientDescent):
     """v ← γ v + η ∇J(θ), θ ← θ − v (lecture: "Momentum permite aminorar riesgo"; Krizhevsky et al. 2012, §5).
 
-    torch's SGD keeps v/η instead, so that a change of η changes the speed at once; here it changes what is added to it.
-    The velocities are in the optimizer's state, under each parameter's "velocity".
+    torch's SGD keeps v/η instead, so that a change of η changes the speed at once; here a new η only changes what is
+    added to the speed. params: parameters or groups of them. lr: η. momentum: γ. weight_decay: c in ∇J + c·θ. The
+    velocities are in the optimizer's state, under each parameter's "velocity".
     """
 
     def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
@@ -45,6 +49,9 @@ class Momentum(GradientDescent):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of all parameters by their `.grad`. closure: recomputes the loss, which is then returned, as in
+        torch.
+        """
         value = None
         if closure is not None:
             with torch.enable_grad():
@@ -63,13 +70,16 @@ class Momentum(GradientDescent):
         return value
 
     def velocity(self, parameter: Tensor) -> Tensor:
+        """v of one parameter, of its shape; zeros before the first step."""
         state = self.state[parameter]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return state["velocity"]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Also takes the state of runs made before 2026-12, which holds v/η and the η that it was divided by."""
+        """Load a saved state. Runs made before 2026-12 saved v/η and the η that it was divided by: these are
+        converted.
+        """
         super().load_state_dict(state_dict)
         for group in self.param_groups:
             last_lr = group.pop("last_lr", group["lr"])
@@ -90,9 +100,10 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One step of gradient descent on J, as the lecture writes it: ŷ = f(x), L(ŷ, y), ∇J, θ ← θ − η∇J.
 
-    inputs: (B, …); labels: int64 (B,). Returns the outputs (B, K) and the loss, both of before the update and without
-    gradients. optimizer: a torch optimizer, or what is used like one. backward: what is done with the loss instead of
-    its `backward()`. timed: `with timed(part):` stands around "forward", "backward" and "optimizer".
+    inputs: (B, …); labels: int64 (B,). Returns the outputs (B, K) and the loss, both from before the update and
+    detached. optimizer: a torch optimizer, or what has its `zero_grad` and `step`. backward: called with the loss, in
+    place of its `backward()`. timed: a context manager for each part of the step, called with "forward", "backward"
+    and "optimizer".
     """
     with timed("forward"):
         outputs = net(inputs)
@@ -142,9 +153,9 @@ def numbers_per_weight(kind: Callable[..., torch.optim.Optimizer]) -> int:
 class Schedule:
     """How the learning rate η changes over a run.
 
-    constant: never. cosine: half a cosine from η towards 0, which it does not reach, updated after each step.
-    plateau: ÷ 10 when the watched error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who did it
-    by hand); after `drops` of them the next stall ends the run.
+    name: constant: never. cosine: half a cosine from η towards 0, which it does not reach, updated after each step.
+    plateau: η ÷ 10 when the watched error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who did
+    it by hand). drops: after this many divisions the next plateau ends the run; None: it does not.
     """
 
     name: str = "constant"
@@ -152,7 +163,9 @@ class Schedule:
     drops: int | None = None
 
     def of(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | ReduceLROnPlateau | None:
-        """torch's scheduler for a run of `steps` updates; None for a constant rate."""
+        """torch's scheduler for a run of `steps` updates, to be stepped after each update (cosine) or each epoch
+        (plateau); None for a constant rate.
+        """
         if self.name == "constant":
             return None
         if self.name == "cosine":

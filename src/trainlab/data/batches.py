@@ -33,6 +33,7 @@ class Batch(NamedTuple):
 
     @property
     def steps(self) -> int:
+        """How many steps of the optimizer the batch is."""
         return -(-len(self.labels) // self.step_size)
 
 
@@ -83,15 +84,17 @@ class GlobalBatchSampler(Sampler[BatchIndices]):
         self.epoch = self.first = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this at the start of each epoch."""
+        """Choose the epoch whose order the next iteration has. Lightning calls this at the start of each epoch."""
         self.epoch = epoch
 
     def skip(self, batches: int) -> None:
-        """Leave out the first so many global batches, once: they were used before a run was resumed."""
+        """Leave out this many global batches at the beginning of the next iteration only: they were used before a run
+        was resumed.
+        """
         self.first = batches
 
     def order(self) -> Tensor:
-        """int64 (n·v,): the order of this epoch, the same on every rank."""
+        """The order of this epoch's samples, int64 (n·v,), the same on every rank."""
         if not self.shuffle:
             return torch.arange(self.samples)
         state = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
@@ -116,7 +119,9 @@ class GlobalBatchSampler(Sampler[BatchIndices]):
 
 
 class IndexedBatches(Dataset[Batch]):
-    """An image set from which whole batches are sliced by index."""
+    """An image set from which whole batches are sliced by index. views: how many views of an image the augmentation
+    numbers.
+    """
 
     def __init__(self, images: ImageSet, views: int = 1) -> None:
         self.images, self.views = images, views

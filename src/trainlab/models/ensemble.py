@@ -11,9 +11,10 @@ from trainlab.objective import Loss
 
 
 class Ensemble(nn.Module):
-    """(B, C, H, W) → (B, K), outputs of which `loss.predict` gives the mean of the networks' predictions.
+    """Several networks as one, by the mean of their predictions: (B, C, H, W) → (B, K).
 
-    shifts: float (C,) for each network, added to its inputs: what was subtracted from them less what it was trained on.
+    The outputs are those of which `loss.predict` gives that mean. shifts: float (C,) for each network, added to its
+    inputs: the mean that was subtracted from them less the mean that the network was trained with; None: nothing.
     """
 
     def __init__(self, nets: Sequence[nn.Module], loss: Loss, shifts: Sequence[Tensor | None] | None = None) -> None:

@@ -40,7 +40,9 @@ OF_THE_RUN = (
 
 @dataclass(frozen=True)
 class Assembly:
-    """hardware: where and in what precision. data: read and measured. net: on the CPU, in its memory order."""
+    """The parts of a run, put together. hardware: where it computes and in what precision. data: read and measured.
+    net: on the CPU, in its memory order. loss, l2: the objective.
+    """
 
     cfg: DictConfig
     hardware: Hardware
@@ -58,8 +60,9 @@ class Assembly:
 
 
 def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assembly:
-    """resumed: the checkpoint that the run goes on from; the weights are its own, and the data begin where it ended.
+    """Put the parts of a run together, as its configuration says.
 
+    resumed: the checkpoint that the run goes on from, which gives the weights and the batch at which the data begin.
     Raises InputError for what does not go together, and for a checkpoint of another network or other classes.
     """
     optimizer = optimizer_of(cfg.optim)
@@ -90,8 +93,8 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
 def optimizer_of(optim: DictConfig) -> Callable[..., Optimizer]:
     """What makes the optimizer of the group `optim`, to be called with `params` and `lr`.
 
-    Of the options, those that are not the run's are arguments of the class. Raises InputError for one that the class
-    does not take, here and when it is called.
+    The options of the group that are not the run's own are arguments of the class. Raises InputError for a class that
+    is not offered; the call raises it for an option that the class does not take.
     """
     plain = OmegaConf.to_container(optim, resolve=True)
     assert isinstance(plain, dict)
@@ -114,18 +117,21 @@ def optimizer_of(optim: DictConfig) -> Callable[..., Optimizer]:
 
 
 def hardware_for(cfg: DictConfig, **fixed: Any) -> Hardware:
-    """What `trainer` says of the hardware, with every "auto" resolved. fixed: values that win over it."""
+    """The hardware that the group `trainer` asks for, with every "auto" resolved. fixed: values that take the place
+    of the group's. Raises InputError for a device that is not there.
+    """
     asked = {key: cfg.trainer[key] for key in ("accelerator", "precision", "channels_last")}
     processes = {key: cfg.trainer[key] for key in ("strategy", "devices") if key not in fixed}
     return choose_hardware(**asked, **processes, **fixed, convolutions=least_side(cfg) > 1)
 
 
 def least_side(cfg: DictConfig) -> int:
-    """Pixels along a side that the network's input has to have."""
+    """The least number of pixels along a side that the network takes."""
     return target("model", cfg.model).min_size
 
 
 def in_memory_order(net: nn.Module, hardware: Hardware) -> nn.Module:
+    """The network with its weights in channels-last order, if the hardware computes in it."""
     return net.to(memory_format=torch.channels_last) if hardware.channels_last else net  # type: ignore[call-overload]
 
 
@@ -137,10 +143,11 @@ def read_data(
     may_fetch: bool = True,
     mean: Tensor | None = None,
 ) -> ImageData:
-    """The data module, its sets read. input_size: the side that the network was made for; else it follows the images.
-    mean: of each channel, to be subtracted; else it is measured on the training set.
+    """The data module of a run, its sets read.
 
-    may_fetch: whether a source may download or pack what is not there; not where a file chose it. Raises InputError.
+    input_size: the side that the network was made for; None: it follows the images. mean: of each channel, float32
+    (C,), to be subtracted; None: it is measured on the training set. may_fetch: whether a source may download or pack
+    what is not there, which a configuration out of a file must not cause. Raises InputError.
     """
     augmentation = partial(
         build, "aug", cfg.aug, min_size=least_side(cfg), size=input_size, reflections=cfg.data.reflections
@@ -160,7 +167,9 @@ def read_data(
 
 
 def source(cfg: DictConfig, *, may_fetch: bool) -> Callable[[], Any]:
-    """What reads the sets, to be called without arguments: it is given the options of `data` that it takes."""
+    """The function that reads the sets, with its arguments bound: those options of the group `data` that it takes.
+    may_fetch: whether it may download or pack. Raises InputError.
+    """
     options = data_options(cfg)
     arguments = inspect.signature(target("data", options)).parameters
     plain = OmegaConf.to_container(options, resolve=True)
@@ -177,7 +186,9 @@ def source(cfg: DictConfig, *, may_fetch: bool) -> Callable[[], Any]:
 
 
 def data_options(cfg: DictConfig) -> DictConfig:
-    """The node that names what reads the data. Runs made before 2026-12 have it one level down, as `data.load`."""
+    """The node of the configuration that names what reads the data. Runs made before 2026-12 have it one level down,
+    as `data.load`.
+    """
     return cfg.data.load if "load" in cfg.data else cfg.data
 
 

@@ -19,7 +19,9 @@ RETURNED_NAN = re.compile(r"Function '(\w+)' returned nan values")  # torch's an
 
 
 class MustLearn(Callback):
-    """At the end of a training: raises RunError if its last error on the training set was not 0, else says so."""
+    """At the end of the training, raises RunError if the last error on the training set was not 0; otherwise prints
+    that it was.
+    """
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         error = float(trainer.callback_metrics["train/top1_error"])
@@ -42,7 +44,7 @@ class MustLearn(Callback):
 
 
 class Watch:
-    """Follows the steps of `net` through its layers, there and back. trainer: says which step it is."""
+    """Looks at the outputs and gradients of each layer of `net` in every step. trainer: tells which step it is."""
 
     def __init__(self, net: nn.Module, trainer: L.Trainer) -> None:
         self.net, self.trainer = net, trainer
@@ -51,7 +53,7 @@ class Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside, the first value that is not finite is a RunError with its layer."""
+        """Inside, the first value that is infinite or not a number is a RunError that names its layer."""
         hooks = [self.net.register_forward_pre_hook(self.check_inputs)]
         hooks += [layer.register_forward_hook(self.check_output) for layer in self.names]
         try:
@@ -105,4 +107,5 @@ class Watch:
 
 
 def finite(values: Tensor) -> bool:
+    """Whether no value of the tensor is infinite or not a number."""
     return bool(torch.isfinite(values).all())

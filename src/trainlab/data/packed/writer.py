@@ -43,7 +43,7 @@ ROOM = 1.02  # times what the set is thought to take
 
 @dataclass(frozen=True)
 class Form:
-    """How pictures are stored. size: side; store: raw or jpeg; quality: of the JPEGs."""
+    """How pictures are stored. size: pixels along a side. store: raw or jpeg. quality: of the JPEGs."""
 
     size: int = 256
     store: str = "raw"
@@ -73,8 +73,9 @@ class SplitProgress:
 
 @dataclass
 class State:
-    """All of it. plan: what is being packed, so that another command does not go on with it. sums, products: of the
-    training set's colours, as exact integers."""
+    """How far the packing of a set has come, as it is kept on the disk. plan: a digest of what is being packed, so
+    that another command does not go on with it. sums, products: of the training set's colours, as exact integers.
+    """
 
     plan: str
     parts: dict[str, SplitProgress]
@@ -82,6 +83,7 @@ class State:
     products: list[list[int]] = field(default_factory=lambda: [[0] * 3 for _ in range(3)])
 
     def write(self, folder: Path) -> None:
+        """Write it into the folder, whole or not at all."""
         atomic_write(folder / STATE, json.dumps(asdict(self)) + "\n")
 
 
@@ -97,7 +99,9 @@ class Block:
 
 
 def bytes_needed(listing: Listing, form: Form) -> int:
-    """Of the whole set; guessed from a sample where it is JPEG. Raises InputError if no picture can be read."""
+    """How many bytes the packed set will take; guessed from a sample of the pictures where it is JPEG. Raises
+    InputError if no picture can be read.
+    """
     sources = [source for part in listing.splits.values() for source in part]
     if form.store == "raw":
         return len(sources) * 3 * form.size**2
@@ -159,7 +163,9 @@ def plan_of(listing: Listing, form: Form) -> str:
 
 
 def start(out: Path, plan: str, names: Sequence[str]) -> State:
-    """The state to go on from, with the files cut to what it knows. Raises InputError for another set's folder."""
+    """The state to go on from, with the files cut to the length that it knows. Raises InputError for another set's
+    folder.
+    """
     if (out / SET).exists():
         raise InputError(f"{out} holds a packed set already", hint="--verify checks it")
     if not (out / STATE).exists():
@@ -263,7 +269,9 @@ def _in_order(
 
 
 def pack_block(sources: Sequence[Source], form: Form, with_colours: bool) -> Block:
-    """Decode, scale and cut: the short side to `form.size`, then the centre square. In a worker."""
+    """Decode some pictures, scale the short side to `form.size` and cut out the centre square. Runs in a worker
+    process.
+    """
     pictures, labels, skipped = [], [], []
     sums, products = np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
     for source in sources:
@@ -291,7 +299,7 @@ def _encode(pixels: np.ndarray, form: Form) -> bytes:
 
 
 def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
-    """Write set.json: now it is a set."""
+    """Write set.json, which makes the folder a packed set."""
     train = state.parts["train"]
     if not train.count:
         raise InputError("none of the training pictures can be read, so there is nothing to pack.")
