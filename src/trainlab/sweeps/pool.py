@@ -33,14 +33,14 @@ UNKNOWN = 255  # what multiprocessing says when the forkserver has died; no poin
 
 
 def run_point(*arguments: Any) -> None:
-    """What a point's process calls; by then the imports are there (this module itself must load without torch)."""
+    """Run a point; called in its process, once the imports are there (this module itself must load without torch)."""
     from trainlab.sweeps import child
 
     child.run_point(*arguments)
 
 
 def warm_up() -> None:
-    """Start the parent of all points. It imports while the sweep is being composed."""
+    """Start the process from which all points are forked. It imports torch while the sweep is being composed."""
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(["trainlab.sweeps.child"])
     forkserver.ensure_running()
@@ -48,7 +48,7 @@ def warm_up() -> None:
 
 @dataclass
 class Job:
-    """A point to run, or that need not be run."""
+    """A point of a sweep with its directory and state."""
 
     name: str
     folder: Path
@@ -66,10 +66,11 @@ class Job:
 
 
 def run_jobs(jobs: Sequence[Job], environments: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
-    """Run those that are not finished, one in each slot at a time; returns the signal that stopped it, or None.
+    """Run the jobs that are not finished, one in each environment at a time; returns the signal that stopped it, or
+    None.
 
-    environments: one for each point that runs at a time (CUDA_VISIBLE_DEVICES). `look` is called whenever something
-    may have changed.
+    environments: one for each point that runs at a time (CUDA_VISIBLE_DEVICES). look: called whenever something may
+    have changed.
     """
     method = multiprocessing.get_context("forkserver")
     waiting = [job for job in jobs if job.status.state != FINISHED]
@@ -116,7 +117,7 @@ def _signal(jobs: Sequence[Job], number: int) -> None:
 
 
 def end(job: Job, code: int, seconds: float) -> None:
-    """Note down how a point ended. code: its exit status, or −n when signal n killed it."""
+    """Write down how a point ended. code: its exit status, or −n when signal n killed it."""
     if code == 0 and read_results(job.folder) is not None:
         job.status = Status(FINISHED, seconds=seconds)
     else:
@@ -131,7 +132,7 @@ def end(job: Job, code: int, seconds: float) -> None:
 
 
 def last_line(log: Path) -> str:
-    """The last error of a log, or what it ends with."""
+    """The last error in a log, or its last line where there is none."""
     try:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
@@ -152,11 +153,11 @@ class Resources:
 
 
 def allocate(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devices: int, accelerator: str) -> Resources:
-    """Deal out GPUs, cores and memory. Raises InputError for more than there is.
+    """Share GPUs, cores and memory out among the points. Raises InputError for more than there is.
 
-    n_jobs="auto": one for each dealt-out share of the GPUs, or, without GPUs, one for each `devices` cores, as far
-    as the memory goes. gpus_per_job="auto" is `devices`; below 1, so many points share a GPU. A number that the cores
-    or the memory cannot hold is refused whatever number of points there is.
+    n_jobs: how many points at a time; "auto": one for each share of the GPUs or, without GPUs, one for each `devices`
+    cores, as far as the memory goes. gpus_per_job: "auto" is `devices`; below 1, several points share a GPU. A number
+    that the cores or the memory cannot hold is refused, however few points there are.
     """
     cores = room.cores()
     gpus = [] if accelerator == "cpu" else room.visible_gpus()

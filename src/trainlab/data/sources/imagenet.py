@@ -68,11 +68,8 @@ def load(
             value=size,
             hint="leave data.size out, or pack anew",
         )
-    sets = {
-        name: ImageSet(PackedImages(found, name), labels(found, name), found.classes)
-        for name, n in found.counts.items()
-        if n
-    }
+    names = [name for name, count in found.counts.items() if count]
+    sets = {name: ImageSet(PackedImages(found, name), labels(found, name), found.classes) for name in names}
     splits = split(
         sets["train"],
         test=sets.get("val", sets.get("test")),
