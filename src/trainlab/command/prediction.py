@@ -92,6 +92,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def table_of(names: Sequence[str], classes: Sequence[Sequence[str]], probabilities: Tensor) -> Table:
+    """The table of the most probable classes of each picture."""
     table = Table(title="most probable classes", title_justify="left")
     table.add_column("picture", overflow="fold")
     for place in range(len(classes[0])):
@@ -139,7 +140,9 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
 
 
 def most_similar(trained: Trained, images: Tensor, known: ImageSet, count: int) -> Tensor:
-    """int64 (N, count): the pictures of `known` whose features are nearest, by Euclidean distance (§6.1)."""
+    """The pictures of `known` whose features are nearest, by Euclidean distance: int64 (N, count) (Krizhevsky et al.
+    2012, §6.1).
+    """
     asked = torch.cat([trained.features(part) for part in images.split(BATCH)])
     distances = []
     for indices in torch.arange(len(known)).split(BATCH):

@@ -35,7 +35,7 @@ RENAMED = {
 
 @cache
 def targets(group: str) -> frozenset[str]:
-    """The names that the files of conf/GROUP give as ``_target_``."""
+    """The names that the files of conf/GROUP give as ``_target_``: all that a configuration may name."""
     found: set[str] = set()
 
     def collect(node: Any) -> None:
@@ -73,8 +73,9 @@ def target(group: str, node: DictConfig) -> Any:
 
 
 def build(group: str, node: DictConfig, **extra: Any) -> Any:
-    """Call the target with the node's values and `extra`, which wins. Raises InputError for arguments that it does not
-    take, or not with such a value."""
+    """Call the target of a node with the node's values and `extra`, which wins. Raises InputError for arguments that
+    it does not take, or not with such a value.
+    """
     call = target(group, node)
     given = OmegaConf.to_container(node, resolve=True)
     assert isinstance(given, dict)

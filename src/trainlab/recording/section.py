@@ -14,8 +14,9 @@ if TYPE_CHECKING:  # a table need not wait for matplotlib
 
 @dataclass(frozen=True)
 class Section:
-    """head, rows: of a table, as people read it; no rows: no table. sentences: what it comes to. figures: by the names
-    of their files; each is drawn when it is called, None where there turns out to be nothing to draw.
+    """What there is to report. title: its heading. head, rows: of a table, as people read it; no rows: no table.
+    sentences: what it comes to. figures: by the names of their files; each is drawn when it is called, None where
+    there turns out to be nothing to draw.
     """
 
     title: str

@@ -335,6 +335,7 @@ def rows_of(found: Sequence[Averages], say: Say) -> list[list[str]]:
 
 
 def numbers_of(found: Sequence[Averages], exact: Exact) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     numbers = {"networks": float(len(found)), "softmax_regression/arithmetic_gap": exact.arithmetic_gap}
     kinds: list[tuple[str, int | None]] = [("scaled", None), ("plain", None)]
     kinds += [(kind, count) for kind in ("arithmetic", "geometric") for count in found[0].arithmetic]
@@ -355,6 +356,7 @@ def numbers_of(found: Sequence[Averages], exact: Exact) -> dict[str, float]:
 def oracles(
     found: Sequence[Averages], exact: Exact, hidden: Sequence[int], dropout: float, say: Say
 ) -> tuple[Oracle, ...]:
+    """What the averages are checked against: enumerations, Jensen's inequality, and limiting cases."""
     largest = say("largest difference", "mayor diferencia")
     held = [
         Oracle(

@@ -40,6 +40,7 @@ class Oracle:
 
     @property
     def holds(self) -> bool:
+        """Whether the difference is within the bound; not where it is NaN."""
         return self.difference <= self.bound  # False also for NaN
 
 

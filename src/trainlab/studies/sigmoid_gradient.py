@@ -86,6 +86,8 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Measured:
+    """What the study measured: gradients by the size of the weights, and how a wrong unit recovers with each loss."""
+
     gradients: list[Gradients]
     half_square: Recovery
     cross_entropy: Recovery
@@ -315,10 +317,12 @@ def time_of_cross_entropy(z: float) -> float:
 
 
 def largest(differences: np.ndarray) -> float:
+    """The largest absolute value."""
     return float(np.abs(differences).max())
 
 
 def oracles(found: Measured, say: Say) -> tuple[Oracle, ...]:
+    """What the gradients are checked against: autograd, complex steps, and the differential equation."""
     return (
         Oracle(
             "autograd",

@@ -76,9 +76,11 @@ class Found:
     example: tuple[np.ndarray, np.ndarray, int]
 
     def errors(self, training: tuple[int, int], views: int) -> np.ndarray:
+        """The test error of each run, a fraction."""
         return np.array([one.errors[views] for one in self.tested[training]])
 
     def losses(self, training: tuple[int, int], views: int) -> np.ndarray:
+        """The test loss of each run."""
         return np.array([one.losses[views] for one in self.tested[training]])
 
 
@@ -139,6 +141,7 @@ def words_of(data: str, model: str, train_examples: int | None, seed: int, *, re
 def measure(
     data: str, model: str, epochs: int, runs: int, train_examples: int | None, seed: int, on_progress: Progress
 ) -> Found:
+    """Train the networks, with one view and with several, and test each with one, five and ten views."""
     words = partial(words_of, data, model, train_examples)
     parts = assemble(trainlab.compose(words(seed)))
     test, augmentation = parts.data.sets.test, parts.data.augmentation
@@ -270,6 +273,7 @@ def telling_example(tested: Tested, test: ImageSet, augmentation: TenCrop) -> tu
 
 
 def plus_minus(values: np.ndarray, unit: float, digits: int) -> str:
+    """Mean ± standard deviation of `values`, multiplied by `unit`."""
     deviation = values.std(ddof=1) if len(values) > 1 else 0.0
     return f"{unit * values.mean():.{digits}f} ± {unit * deviation:.{digits}f}"
 
@@ -292,6 +296,7 @@ def row(found: Found, training: tuple[int, int], say: Say) -> list[str]:
 
 
 def numbers_of(found: Found) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     numbers = {"steps": float(found.steps), "runs": float(len(found.tested[TRAININGS[0]]))}
     for views, multiple in TRAININGS:
         name = f"trained_on_{views}/steps×{multiple}"
@@ -304,6 +309,9 @@ def numbers_of(found: Found) -> dict[str, float]:
 
 
 def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
+    """What the averages over views are checked against: the test of a run, this repository's own test, and Jensen's
+    inequality.
+    """
     largest = say("largest difference", "mayor diferencia")
     excess = max(one.excess for results in found.tested.values() for one in results)
     return (

@@ -45,7 +45,9 @@ class Interruption(Checkpoint):
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        """The handler of the signals that ask the run to stop."""
+        """The handler of the signals that ask the run to stop: written down between two batches, where the next batch
+        ends the run; elsewhere it raises StoppedError at once, as a second Ctrl-C does.
+        """
         again = self.asked is not None
         self.asked = number
         if not self.between_batches or (again and number == signal.SIGINT):

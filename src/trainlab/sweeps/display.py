@@ -51,7 +51,7 @@ class Display:
             self.live.stop()
 
     def look(self) -> None:
-        """Draw the table anew, if the terminal shows one; called whenever something may have changed."""
+        """Show what has changed: in a terminal the table is drawn anew, elsewhere a line is printed for each change."""
         if self.live is not None:
             if time.monotonic() - self.refreshed > REFRESH_SECONDS:
                 self.refreshed = time.monotonic()

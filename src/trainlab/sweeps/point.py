@@ -45,7 +45,9 @@ def differences(point: Point, other: Point) -> list[str]:
 
 
 def alike(value: Any) -> str:
-    """A text that is the same for values that count as the same: 0 and 0.0, and what JSON gives back as another type."""
+    """A text that is the same for values that count as the same: 0 and 0.0, or a tuple and the list that JSON makes
+    of it.
+    """
     if isinstance(value, Mapping):
         return "{" + ", ".join(sorted(f"{key}: {alike(item)}" for key, item in value.items())) + "}"
     if isinstance(value, list | tuple):

@@ -111,6 +111,7 @@ def views_of_an_example(
 
 
 def show(axis, picture: np.ndarray, title: str, colour: str) -> None:  # type: ignore[no-untyped-def]
+    """Draw one picture in these axes."""
     axis.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray_r", vmin=0, vmax=1)
     axis.set_title(title, color=colour, fontsize=14)
     axis.set_xticks([])

@@ -28,6 +28,7 @@ class Pass:
 
     @property
     def drawn(self) -> list[Gate]:
+        """The gates that are drawn and listed: those nearest to the output."""
         return nearest_to_output(self.graph, DRAWN, FARTHEST)
 
     @property

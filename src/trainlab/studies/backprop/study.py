@@ -178,6 +178,7 @@ def against_each_other(
 def against_other_means(
     term: Term, values: Mapping[str, float], gradients: Mapping[str, float], spread: Mapping[str, float], say: Say
 ) -> list[Oracle]:
+    """The gradients checked against torch's autograd and, where they apply, complex steps."""
     largest = say("largest difference of the gradients", "mayor diferencia de los gradientes")
     by_torch = disagreement(gradients, by_autograd(term, values), spread)
     held = [

@@ -99,6 +99,7 @@ class Subject:
 
     @property
     def examples(self) -> tuple[Tensor, Tensor]:
+        """What the loss is a mean over: inputs (N, …) and labels, int64 (N,)."""
         return self.inputs, self.labels
 
     @property

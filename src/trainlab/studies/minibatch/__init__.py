@@ -224,10 +224,12 @@ def measure_noise(task: Task, sizes: Sequence[int], seed: int) -> Noise:
 
 
 def relative_difference(pairs: Sequence[tuple[float, float]]) -> float:
+    """The largest relative difference in pairs of (found, expected)."""
     return max(abs(found - expected) / expected for found, expected in pairs)
 
 
 def numbers_of(found: Found) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     noise, balls = found.noise, found.balls
     numbers = {
         "spread_of_examples": noise.exact.trace,
@@ -271,6 +273,7 @@ def row(found: Found, cost: Cost) -> list[str]:
 
 
 def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
+    """What gradient noise and SGD's variance are checked against: enumerations and exact formulas."""
     noise = found.noise
     two = max(
         abs(noise.estimated.trace - noise.exact.trace) / noise.estimated.trace_error,

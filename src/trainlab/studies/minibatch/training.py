@@ -60,10 +60,12 @@ class Cost:
 
     @property
     def steps(self) -> np.ndarray:
+        """Steps to the target of each run."""
         return np.array([d.steps for d in self.descents], dtype=float)
 
     @property
     def seconds(self) -> np.ndarray:
+        """Seconds of processor time to the target of each run."""
         return np.array([d.curve[-1, 1] for d in self.descents])
 
 
@@ -130,6 +132,7 @@ def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int)
 
 @torch.no_grad()
 def loss_of_all(net: MLP, task: Task) -> float:
+    """The mean loss of all examples."""
     return float(CrossEntropy()(net(task.inputs), task.labels))
 
 

@@ -170,6 +170,7 @@ def first_layer(norms: np.ndarray) -> float:
 
 
 def numbers_of(cells: Cells) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     numbers = {}
     for (activation, init, depth), cell in cells.items():
         name = f"{activation}/{init}/{depth}_layers"
@@ -182,6 +183,10 @@ def numbers_of(cells: Cells) -> dict[str, float]:
 
 
 def oracles(samples: Sequence[Sample], linear: float, say: Say) -> tuple[Oracle, ...]:
+    """What the gradients are checked against: products of Jacobians, and the recursions of Glorot and Bengio and of
+    He et al.
+    """
+
     def worst(activation: str) -> float:
         mine = [sample for sample in samples if sample.activation == activation]
         return float(max(s.deviations(name).max() for s in mine for name in ("values", "gradients", "weights")))
