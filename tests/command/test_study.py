@@ -54,7 +54,7 @@ def test_values_are_read_as_what_the_study_takes():
         (["gradient_descent", "seed"], "not of the form option=value"),
         (["gradient_descent", "lang=fr"], r"lang=fr is not a language .* en \(English\) or es \(Spanish\)"),
         (["--hepl"], "no option --hepl; did you mean --help"),
-        (["backprop", "stesp=true"], "no option stesp; did you mean steps.* There are expr, model, hidden"),
+        (["backprop", "sted=true"], "no option sted; did you mean steps.* There are expr, model, hidden"),
         (["backprop", "sed=3"], "no option sed; did you mean seed"),
         (["backprop", "shape=square"], "no option shape; there are expr, model"),
         (["backprop", "q=1"], "q=1 is given, and expr has no q"),

@@ -132,7 +132,12 @@ def read_values(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     for key, text in given.items():
         variable = free is not None and key.isidentifier() and may_be_variable(key, text, {**options, **given})
         if key not in options and not variable:
-            raise InputError(f"{name} has no option {key}; {nearest(key, [*options, *COMMON])}.")
+            fitting = [option for option in options if takes(hints[option], text)]
+            near = get_close_matches(key, fitting, 1) or get_close_matches(key, [*options, *COMMON], 1)
+            raise InputError(
+                f"{name} has no option {key}; {f'did you mean {near[0]}? There' if near else 'there'} are "
+                f"{', '.join([*options, *COMMON])}."
+            )
         values[key] = read_value(key, text, hints[key if key in options else str(free)])
     return values
 
@@ -144,6 +149,15 @@ def may_be_variable(key: str, text: str, options: Mapping[str, Any]) -> bool:
         return True
     number = re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", text.strip(), re.IGNORECASE)
     return number is not None and not get_close_matches(key, [*options.keys() - {key}, *COMMON])
+
+
+def takes(annotation: Any, text: str) -> bool:
+    """Whether an option of this type takes such a value."""
+    try:
+        read_value("", text, annotation)
+    except InputError:
+        return False
+    return True
 
 
 def read_value(key: str, text: str, annotation: Any) -> Any:
