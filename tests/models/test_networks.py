@@ -158,13 +158,13 @@ def test_the_smallest_side_works(fake, kind):
 
 @each
 def test_channels_last_gives_the_same(kind, built):
-    net = built[kind]
-    found = net(batch(kind).contiguous(memory_format=torch.channels_last))
-    expected = net(batch(kind))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    """In float64: in float32 a neuron close to ReLU's corner may be on either side of it."""
+    net, inputs = copy.deepcopy(built[kind]).double(), batch(kind).double()
+    found, expected = net(inputs.contiguous(memory_format=torch.channels_last)), net(inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
     gradients = torch.autograd.grad(found.sum(), list(net.parameters()))
     for gradient, other in zip(gradients, torch.autograd.grad(expected.sum(), list(net.parameters())), strict=True):
-        torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4 * max(1, other.abs().max().item()))
+        torch.testing.assert_close(gradient, other, rtol=1e-10, atol=1e-10)
 
 
 # ---- the starts
