@@ -35,4 +35,4 @@ for label, row in zip(digits.target[:8], probabilities, strict=True):
 print(network.net)
 outputs = network.net(network.preprocess(images))
 loss = trainlab.objective.CrossEntropy()
-assert loss.scores(outputs).allclose(probabilities, atol=1e-6)
+assert loss.predict(outputs).allclose(probabilities, atol=1e-6)

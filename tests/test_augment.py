@@ -1,4 +1,4 @@
-"""Crops, means and draws against numpy and scipy; the ten views are held to torchvision in oracles/."""
+"""Crops, means and draws against numpy and scipy; the ten views are checked against torchvision in oracles/."""
 
 from itertools import pairwise
 

@@ -154,7 +154,8 @@ def test_a_front_page_is_short(page):
 
 def test_both_languages_have_the_same_commands_code_and_figures():
     english, spanish = FRONT_PAGES
-    assert commands_of(english) == commands_of(spanish)
+    in_english = [tuple(word for word in words if word != "lang=es") for words in commands_of(spanish)]
+    assert commands_of(english) == in_english
     plain = [re.sub(r"\s*#.*", "", block) for page in FRONT_PAGES for block in fences(page, "python")]
     assert plain[: len(plain) // 2] == plain[len(plain) // 2 :]
     assert fences(english, "text") == fences(spanish, "text")

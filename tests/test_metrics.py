@@ -9,14 +9,14 @@ from trainlab.metrics import ClassificationMetrics
 BATCHES = [[100], [1] * 100, [64, 36], [33, 33, 33, 1]]
 
 
-def scores_and_labels(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+def outputs_and_labels(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(classes)
     return torch.randn(100, classes, generator=generator), torch.randint(classes, (100,), generator=generator)
 
 
-def measure(scores: torch.Tensor, labels: torch.Tensor, sizes: list[int]) -> dict[str, float]:
-    errors = ClassificationMetrics(scores.shape[1])
-    for s, y in zip(scores.split(sizes), labels.split(sizes), strict=True):
+def measure(outputs: torch.Tensor, labels: torch.Tensor, sizes: list[int]) -> dict[str, float]:
+    errors = ClassificationMetrics(outputs.shape[1])
+    for s, y in zip(outputs.split(sizes), labels.split(sizes), strict=True):
         errors.update(s, y, torch.nn.functional.cross_entropy(s, y))
     return {name: value.item() for name, value in errors.compute().items()}
 
@@ -24,32 +24,32 @@ def measure(scores: torch.Tensor, labels: torch.Tensor, sizes: list[int]) -> dic
 @pytest.mark.parametrize("sizes", BATCHES, ids=str)
 @pytest.mark.parametrize("classes", [2, 6, 10, 1000])
 def test_top1_error_is_sklearns(classes, sizes):
-    scores, labels = scores_and_labels(classes)
-    assert measure(scores, labels, sizes)["top1_error"] == pytest.approx(zero_one_loss(labels, scores.argmax(1)))
+    outputs, labels = outputs_and_labels(classes)
+    assert measure(outputs, labels, sizes)["top1_error"] == pytest.approx(zero_one_loss(labels, outputs.argmax(1)))
 
 
 @pytest.mark.parametrize("sizes", BATCHES, ids=str)
 @pytest.mark.parametrize("classes", [6, 10, 1000])
 def test_top5_error_is_sklearns(classes, sizes):
-    scores, labels = scores_and_labels(classes)
-    expected = 1 - top_k_accuracy_score(labels, scores, k=5, labels=range(classes))
-    assert measure(scores, labels, sizes)["top5_error"] == pytest.approx(expected)
+    outputs, labels = outputs_and_labels(classes)
+    expected = 1 - top_k_accuracy_score(labels, outputs, k=5, labels=range(classes))
+    assert measure(outputs, labels, sizes)["top5_error"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("sizes", BATCHES, ids=str)
 def test_loss_is_the_mean_over_the_examples(sizes):
-    scores, labels = scores_and_labels(10)
-    expected = torch.nn.functional.cross_entropy(scores.double(), labels).item()
-    assert measure(scores, labels, sizes)["loss"] == pytest.approx(expected, rel=1e-6)
+    outputs, labels = outputs_and_labels(10)
+    expected = torch.nn.functional.cross_entropy(outputs.double(), labels).item()
+    assert measure(outputs, labels, sizes)["loss"] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_five_classes_have_no_top5_error(classes):
-    assert set(measure(*scores_and_labels(classes), [100])) == {"loss", "top1_error"}
+    assert set(measure(*outputs_and_labels(classes), [100])) == {"loss", "top1_error"}
 
 
 def test_six_classes_have_a_top5_error():
-    assert set(measure(*scores_and_labels(6), [100])) == {"loss", "top1_error", "top5_error"}
+    assert set(measure(*outputs_and_labels(6), [100])) == {"loss", "top1_error", "top5_error"}
 
 
 def test_reset_forgets():
@@ -66,10 +66,10 @@ def test_reset_forgets():
 
 def test_a_million_examples_are_counted_exactly():
     errors = ClassificationMetrics(2)
-    scores, labels = torch.tensor([[1.0, 0.0]]).expand(2**20, 2), torch.ones(2**20).long()
+    outputs, labels = torch.tensor([[1.0, 0.0]]).expand(2**20, 2), torch.ones(2**20).long()
     for _ in range(20):
-        errors.update(scores, labels, torch.tensor(0.1))
-    errors.update(scores[:1], torch.zeros(1).long(), torch.tensor(0.1))
+        errors.update(outputs, labels, torch.tensor(0.1))
+    errors.update(outputs[:1], torch.zeros(1).long(), torch.tensor(0.1))
     assert errors.compute()["top1_error"].item() == 1 - 1 / (20 * 2**20 + 1)
 
 

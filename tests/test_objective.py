@@ -38,7 +38,7 @@ def test_cross_entropy_is_scipys_log_softmax(scale):
 
 def test_cross_entropys_scores_are_scipys_softmax():
     outputs = torch.randn(3, 4, 7)
-    np.testing.assert_allclose(CrossEntropy().scores(outputs), softmax(outputs.numpy(), -1), rtol=1e-5)
+    np.testing.assert_allclose(CrossEntropy().predict(outputs), softmax(outputs.numpy(), -1), rtol=1e-5)
 
 
 def test_half_mse_is_numpys():
@@ -48,21 +48,23 @@ def test_half_mse_is_numpys():
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), HalfMSE()])
-def test_the_loss_of_one_views_scores_is_the_loss(loss):
+def test_the_loss_of_one_views_predictions_is_the_loss(loss):
     outputs, labels = outputs_and_labels()
-    assert loss.of_scores(loss.scores(outputs), labels).item() == pytest.approx(loss(outputs, labels).item(), rel=1e-5)
+    assert loss.from_predictions(loss.predict(outputs), labels).item() == pytest.approx(
+        loss(outputs, labels).item(), rel=1e-5
+    )
 
 
 def test_cross_entropy_of_averaged_views_is_sklearns_log_loss():
     outputs, labels = torch.randn(10, 50, 7), outputs_and_labels()[1]
     expected = log_loss(labels, softmax(outputs.double().numpy(), -1).mean(0), labels=range(7))
-    scores = CrossEntropy().scores(outputs).mean(0)
-    assert CrossEntropy().of_scores(scores, labels).item() == pytest.approx(expected, rel=1e-5)
+    predictions = CrossEntropy().predict(outputs).mean(0)
+    assert CrossEntropy().from_predictions(predictions, labels).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_score_of_zero_costs_a_finite_loss():
-    scores = torch.tensor([[1.0, 0.0]])
-    assert CrossEntropy().of_scores(scores, torch.tensor([1])).isfinite()
+    predictions = torch.tensor([[1.0, 0.0]])
+    assert CrossEntropy().from_predictions(predictions, torch.tensor([1])).isfinite()
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), HalfMSE()])

@@ -1,4 +1,4 @@
-"""The optimisers' construction and the schedules; the update itself is held to numpy in oracles/."""
+"""The optimisers' construction and the schedules; the update itself is checked against numpy in oracles/."""
 
 import pytest
 import torch
@@ -119,7 +119,7 @@ def test_plateau_keeps_the_step_size_while_the_error_falls():
 
 
 def test_plateau_changes_both_groups():
-    optimizer = make_optimizer(Perceptron((2,), 2), lr=LR, momentum=0.9)
+    optimizer = make_optimizer(Perceptron((2,), 2), Momentum, lr=LR, momentum=0.9)
     scheduler = Schedule("plateau").of(optimizer, 100)
     for _ in range(7):
         scheduler.step(0.5)

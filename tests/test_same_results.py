@@ -72,7 +72,7 @@ def test_over_100_steps_the_losses_are_those_of_a_plain_loop(train, options):
         summed = 0.0
         for part in batches:
             loss = F.cross_entropy(
-                this.net(seen(images, part.pairs, this.data.augmentation, epoch)), labels[part.pairs]
+                this.net(seen(images, part.samples, this.data.augmentation, epoch)), labels[part.samples]
             )
             summed += loss.item() * part.size
             gradients = torch.autograd.grad(loss, weights)

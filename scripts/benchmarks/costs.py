@@ -15,7 +15,7 @@ BATCH = 16  # pictures; ten views of each
 
 
 def ten_crops(overrides: list[str], rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
-    """The test step of AlexNet on ten crops, uint8 pictures to averaged scores, against ten forward passes."""
+    """The test step of AlexNet on ten crops, uint8 pictures to averaged predictions, against ten forward passes."""
     this = job(overrides)
     net, augment = this.net.eval(), this.data.augmentation
     assert augment is not None
@@ -35,7 +35,7 @@ def ten_crops(overrides: list[str], rounds: int, on_progress: Callable[[str], No
     def evaluation() -> None:
         with this.autocast():
             outputs = torch.stack([net(view) for view in augment.test_views(images)])
-            this.loss.scores(outputs).mean(0)
+            this.loss.predict(outputs).mean(0)
         this.synchronise()
 
     seconds, alone = in_turn([evaluation, forwards], rounds)
@@ -53,8 +53,8 @@ def metrics(overrides: list[str], rounds: int, on_progress: Callable[[str], None
     labels = train.labels[ids].to(this.device)
     errors = ClassificationMetrics(len(this.data.classes)).to(this.device)
     with torch.no_grad(), this.autocast():
-        scores = this.net(images)
-        error = this.loss(scores, labels)
+        outputs = this.net(images)
+        error = this.loss(outputs, labels)
     times = 20
 
     def steps() -> None:
@@ -65,7 +65,7 @@ def metrics(overrides: list[str], rounds: int, on_progress: Callable[[str], None
 
     def updates() -> None:
         for _ in range(times):
-            errors.queue(scores, labels, error)
+            errors.queue(outputs, labels, error)
         errors.flush()
         this.synchronise()
 

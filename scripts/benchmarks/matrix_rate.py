@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.interleaved import Timed
 from benchmarks.job import job
 from benchmarks.measure import Measure
-from benchmarks.race import Timed
-from benchmarks.works import LIMIT
+from benchmarks.workloads import LIMIT
 from trainlab.models.layers import summarize, training_operations
 from trainlab.runtime.hardware import matrix_rate
 
 SECONDS = 1.0
-SIDES = {"cpu": 2048, "gpu": 8192}  # a second is enough for a larger one on a CPU than a run takes
+MATRIX_SIDES = {"cpu": 2048, "gpu": 8192}  # a second is enough for a larger one on a CPU than a run takes
 IMAGENET_IMAGES, EPOCHS = 1_281_167, 90  # Krizhevsky et al. 2012, §5
 
 
@@ -20,7 +20,7 @@ def against_the_device(overrides: Sequence[str], timed: Sequence[Timed]) -> list
     """What part of the device the limit uses, and how long the paper's training would take at this project's rate."""
     this = job(list(overrides))
     operations = training_operations(summarize(this.net, this.data.input_shape))
-    rate = matrix_rate(this.hardware, seconds=SECONDS, sides=SIDES)
+    rate = matrix_rate(this.hardware, seconds=SECONDS, sides=MATRIX_SIDES)
     limit = next(side for side in timed if side.side == LIMIT)
     shares = [100 * images * operations / rate for images in limit.rates]
     days = [EPOCHS * IMAGENET_IMAGES / images / 86_400 for images in timed[0].rates]

@@ -16,13 +16,13 @@ from rich.table import Table
 
 from benchmarks.costs import metrics, ten_crops
 from benchmarks.growth import Point, grow
+from benchmarks.interleaved import Timed, ratios, time_interleaved
 from benchmarks.loading import loading
 from benchmarks.matrix_rate import against_the_device
 from benchmarks.measure import Measure
-from benchmarks.race import Timed, race, ratios
 from benchmarks.stand_in import write_pictures
 from benchmarks.start_up import start_up
-from benchmarks.works import OURS, SIDES, TRICKS, WORKS, Work
+from benchmarks.workloads import IMPLEMENTATIONS, OURS, TRICKS, WORKLOADS, Workload
 from trainlab.command.arguments import Arguments
 from trainlab.command.main import RUN_STAMP, compose_run
 from trainlab.command.packer import in_sight
@@ -38,7 +38,7 @@ from trainlab.runtime.hardware import choose_hardware
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.survival.atomic import atomic_write
 
-PARTS = (*(work.name for work in WORKS), "start-up", "loading", "costs", "growth", "tricks")
+PARTS = (*(workload.name for workload in WORKLOADS), "start-up", "loading", "costs", "growth", "tricks")
 PICTURES = (1_024, 4_096)  # of the packed set, quick and whole
 ROUNDS = (2, 7)  # of all but the races
 TICKS = {"start-up": 4, "loading": 2, "costs": 2, "growth": 4}
@@ -56,19 +56,25 @@ def benchmark(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder with --out.") from None
     terminal = console()
-    works = [work for work in WORKS if work.name in chosen] + list(TRICKS if "tricks" in chosen else ())
+    workloads = [workload for workload in WORKLOADS if workload.name in chosen] + list(
+        TRICKS if "tricks" in chosen else ()
+    )
     if options.quick:
-        works = [replace(work, sides=tuple(s for s in work.sides if s not in work.left_out)) for work in works]
+        workloads = [
+            replace(workload, sides=tuple(s for s in workload.sides if s not in workload.left_out))
+            for workload in workloads
+        ]
     pictures = Path(options.pictures)
     if {"alexnet", "loading", "costs", "tricks"} & set(chosen):
         pictures = make_sets(pictures, PICTURES[not options.quick])
 
-    data = {work.name: data_for(work, pictures, options.cifar10) for work in works}  # before anything is timed
+    # Before anything is timed
+    data = {workload.name: data_for(workload, pictures, options.cifar10) for workload in workloads}
 
-    raced: list[tuple[Work, str, list[Timed]]] = []
+    timings: list[tuple[Workload, str, list[Timed]]] = []
     measures: list[Measure] = []
     points: list[Point] = []
-    total = sum(len(work.sides) * (work.rounds[not options.quick] + 1) for work in works)
+    total = sum(len(workload.sides) * (workload.rounds[not options.quick] + 1) for workload in workloads)
     total += sum(TICKS[part] for part in chosen if part in TICKS)
     began = time.perf_counter()
     with in_sight("timing", total) as bar:
@@ -79,31 +85,37 @@ def benchmark(arguments: Sequence[str]) -> None:
             done += 1
             bar(done)
 
-        for work in works:
-            words, remark = data[work.name]
-            overrides = [*work.overrides, *words]
-            steps, blocks = work.steps[not options.quick], work.rounds[not options.quick]
-            timed = race(
-                work, overrides, steps=steps, rounds=blocks, folder=out, on_progress=on_progress, cold=not options.quick
+        for workload in workloads:
+            words, remark = data[workload.name]
+            overrides = [*workload.overrides, *words]
+            steps, blocks = workload.steps[not options.quick], workload.rounds[not options.quick]
+            timed = time_interleaved(
+                workload,
+                overrides,
+                steps=steps,
+                rounds=blocks,
+                folder=out,
+                on_progress=on_progress,
+                cold=not options.quick,
             )
-            raced.append((work, remark, timed))
-            if work.name == "alexnet" and work not in TRICKS:
+            timings.append((workload, remark, timed))
+            if workload.name == "alexnet" and workload not in TRICKS:
                 measures += against_the_device(overrides, timed)
         if "start-up" in chosen:
             measures += start_up(rounds, on_progress)
         if "loading" in chosen:
             measures += loading(pictures / "raw", pictures / "packed_jpeg", rounds, on_progress)
         if "costs" in chosen:
-            alexnet = next(work for work in WORKS if work.name == "alexnet")
+            alexnet = next(workload for workload in WORKLOADS if workload.name == "alexnet")
             overrides = [*alexnet.overrides, *data_for(alexnet, pictures, None)[0]]
             measures += ten_crops(overrides, rounds, on_progress)
-            mlp = next(work for work in WORKS if work.name == "mlp")
+            mlp = next(workload for workload in WORKLOADS if workload.name == "mlp")
             measures += metrics([*mlp.overrides, *data_for(mlp, pictures, None)[0]], rounds, on_progress)
         if "growth" in chosen:
             points = grow(on_progress)
 
-    for work, remark, timed in raced:
-        terminal.print(race_table(work, remark, timed))
+    for workload, remark, timed in timings:
+        terminal.print(timing_table(workload, remark, timed))
     if measures:
         terminal.print(measure_table(measures))
     if points:
@@ -115,7 +127,7 @@ def benchmark(arguments: Sequence[str]) -> None:
             [p.epoch for p in points],
         )
         save(figure, out / "growth.png")
-    atomic_write(out / "benchmark.json", json.dumps(plain(raced, measures, points), indent=2) + "\n")
+    atomic_write(out / "benchmark.json", json.dumps(plain(timings, measures, points), indent=2) + "\n")
     minutes = (time.perf_counter() - began) / 60
     terminal.print(f"{machine()} · {minutes:.1f} minutes · {out / 'benchmark.json'}", soft_wrap=True)
 
@@ -158,31 +170,31 @@ def make_sets(folder: Path, count: int) -> Path:
     return folder
 
 
-def data_for(work: Work, pictures: Path, cifar10: str | None) -> tuple[list[str], str]:
+def data_for(workload: Workload, pictures: Path, cifar10: str | None) -> tuple[list[str], str]:
     """Overrides that name the data, and what they are: the real set where it is at hand, else noise."""
-    if work.name == "alexnet":
+    if workload.name == "alexnet":
         return [f"data.root={pictures / 'raw'}"], "pictures made for this"
-    real = [f"data.root={cifar10}"] if work.name == "convnet" and cifar10 else []
+    real = [f"data.root={cifar10}"] if workload.name == "convnet" and cifar10 else []
     try:
-        source(compose_run([*work.overrides, *real, "data.download=false"]), may_fetch=False)()
+        source(compose_run([*workload.overrides, *real, "data.download=false"]), may_fetch=False)()
     except InputError:
         if real:
             raise
-        stand_in = "cifar10_like" if work.name == "convnet" else "fashion_mnist_like"
+        stand_in = "cifar10_like" if workload.name == "convnet" else "fashion_mnist_like"
         return [f"data._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
     return [*real, "data.download=false"], "the published set"
 
 
-def race_table(work: Work, remark: str, timed: Sequence[Timed]) -> Table:
-    table = Table(title=f"{work.title} ({remark})", title_justify="left")
+def timing_table(workload: Workload, remark: str, timed: Sequence[Timed]) -> Table:
+    table = Table(title=f"{workload.title} ({remark})", title_justify="left")
     for heading in ("side", "img/s", "ms/step", "trainlab is", "spread", "to reach", "memory", "first step after"):
         table.add_column(heading, justify="left" if heading == "side" else "right")
     for side in timed:
         found = ratios(timed[0], side)
-        target = work.targets.get(side.side)
+        target = workload.targets.get(side.side)
         reached = "" if target is None else f"≥ {target:.2f} × {'✓' if statistics.median(found) >= target else '✗'}"
         table.add_row(
-            SIDES[side.side][1],
+            IMPLEMENTATIONS[side.side][1],
             f"{side.images_per_second:,.0f}",
             f"{statistics.median(side.step_ms):,.2f}",
             "" if side.side == OURS else f"{statistics.median(found):.2f} ×",
@@ -228,7 +240,7 @@ def machine() -> str:
 
 
 def plain(
-    raced: Sequence[tuple[Work, str, list[Timed]]], measures: Sequence[Measure], points: Sequence[Point]
+    timings: Sequence[tuple[Workload, str, list[Timed]]], measures: Sequence[Measure], points: Sequence[Point]
 ) -> dict[str, Any]:
     """All that was measured, for json.dumps."""
     return {
@@ -236,17 +248,17 @@ def plain(
         **provenance(),
         "training": [
             {
-                "work": work.name,
+                "work": workload.name,
                 "data": remark,
                 "side": side.side,
                 "images_per_second": side.rates,
                 "step_ms": side.step_ms,
                 "ratio": ratios(timed[0], side),
-                "target": work.targets.get(side.side),
+                "target": workload.targets.get(side.side),
                 "memory_mb": side.memory_mb,
                 "start_up_seconds": side.start_up,
             }
-            for work, remark, timed in raced
+            for workload, remark, timed in timings
             for side in timed
         ],
         "measures": [

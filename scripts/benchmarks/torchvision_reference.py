@@ -53,15 +53,15 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
     while True:
         for images, labels in loader:
             images, labels = images.to(this.device, non_blocking=True), labels.to(this.device, non_blocking=True)
-            scores, error = train_step(net, loss, optimizer, images, labels)
-            accuracy(scores, labels)
+            outputs, error = train_step(net, loss, optimizer, images, labels)
+            accuracy(outputs, labels)
             error.item()
             pace.step(len(labels))
 
 
-def accuracy(scores: Tensor, labels: Tensor) -> list[float]:
+def accuracy(outputs: Tensor, labels: Tensor) -> list[float]:
     """Top-1 and top-5 of a batch, read from the device in each step."""
     with torch.inference_mode():
-        k = min(5, scores.shape[1])
-        right = scores.topk(k, dim=1).indices == labels[:, None]
+        k = min(5, outputs.shape[1])
+        right = outputs.topk(k, dim=1).indices == labels[:, None]
         return [100 * right[:, :n].float().sum().item() / len(labels) for n in (1, k)]

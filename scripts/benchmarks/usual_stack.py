@@ -52,10 +52,10 @@ class Template(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        scores = self.net(images)
-        loss = self.criterion(scores, labels)
+        outputs = self.net(images)
+        loss = self.criterion(outputs, labels)
         self.train_loss(loss)
-        self.train_acc(scores.argmax(1), labels)
+        self.train_acc(outputs.argmax(1), labels)
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True, prog_bar=True)
         self.log("train/acc", self.train_acc, on_step=False, on_epoch=True, prog_bar=True)
         return loss

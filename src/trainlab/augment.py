@@ -20,14 +20,16 @@ CENTRE_VIEW = 4  # among the ten
 
 
 def channel_mean(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) → float32 (C,) in [0, 1], 1 for the value 255. Exact: the pixels are summed as integers."""
+    """The mean of each channel: uint8 (N, C, H, W) → float32 (C,) in [0, 1], where 1 stands for 255. It is exact: the
+    pixels are summed as integers.
+    """
     parts = [part.flatten(2).sum(2, dtype=torch.int32).sum(0, dtype=torch.int64) for part in images.split(4096)]
     pixels = images.numel() // images.shape[1]
     return (torch.stack(parts).sum(0).double() / (255 * pixels)).float()
 
 
 def channel_covariance(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) → float64 (C, C): of the colours of all pixels, in units where 255 is 1."""
+    """The covariance of the colours of all pixels: uint8 (N, C, H, W) → float64 (C, C), in units where 255 is 1."""
     channels = images.shape[1]
     products, sums, pixels = torch.zeros(channels, channels, dtype=torch.float64), torch.zeros(channels).double(), 0
     for part in images.split(256):
@@ -40,20 +42,25 @@ def channel_covariance(images: Tensor) -> Tensor:
 
 
 class ChannelStatistics:
-    """Of the colours of a training set: mean, float32 (C,) in [0, 1], and covariance, float64 (C, C), or None."""
+    """Mean and covariance of the colours of a training set. mean: float32 (C,) in [0, 1]; covariance: float64 (C, C),
+    or None if it is not known.
+    """
 
     def __init__(self, mean: Tensor, covariance: Tensor | None = None) -> None:
         self.mean, self.covariance = mean, covariance
 
 
 class MeasuredStatistics:
-    """The same of these images, uint8 (N, C, H, W); the covariance, which takes longer, when it is asked for."""
+    """Mean and covariance of the colours of these images, uint8 (N, C, H, W). The covariance takes longer, and is
+    measured only where it is asked for.
+    """
 
     def __init__(self, images: Tensor) -> None:
         self.images, self.mean = images, channel_mean(images)
 
     @property
     def covariance(self) -> Tensor:
+        """float64 (C, C), in units where 255 is 1."""
         return channel_covariance(self.images)
 
 
@@ -61,11 +68,13 @@ Statistics = ChannelStatistics | MeasuredStatistics
 
 
 class Augmentation(ABC):
-    """From uint8 (B, C, S, S) to what the network sees, float32 (B, C, size, size) in about [−1, 1].
+    """How stored images become what the network sees: uint8 (B, C, S, S) → float32 (B, C, size, size) in about [−1,
+    1].
 
-    stored: the side of the stored images. size: the side of the network's input. Images are enlarged first
-    where `stored` is too small for that (bilinear). reflections: whether a mirrored image keeps its class.
-    statistics: of the training set, whose mean is subtracted; without them only the sizes can be asked for.
+    stored: S, the side of the stored images. size: the side of the network's input; None: it follows from `stored`
+    and `min_size`, the least that the network takes. Where `stored` is too small the images are enlarged first
+    (bilinear). reflections: whether a mirrored image keeps its class. statistics: of the training set, whose mean is
+    subtracted; without them only the sizes can be asked for.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
@@ -92,25 +101,28 @@ class Augmentation(ABC):
 
     @abstractmethod
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
-        """One view of each image. ids, views: int64 (B,)."""
+        """One randomly varied view of each image: uint8 (B, C, S, S) → float32 (B, C, size, size). ids: int64 (B,),
+        the images' positions in the set; views: int64 (B,), which of its views, for augmentations that number them.
+        What is drawn depends on seed, epoch and id only.
+        """
 
     def test(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) → (B, C, size, size): one view, the centre."""
+        """The centre of each image, without random variation: uint8 (B, C, S, S) → float32 (B, C, size, size)."""
         return self.normalize(_centre(self.resize(images), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) → (V, B, C, size, size): the views whose outputs are averaged at test time."""
+        """The views whose predictions are averaged at test time: uint8 (B, C, S, S) → float32 (V, B, C, size, size)."""
         return self.test(images)[None]
 
     def resize(self, images: Tensor) -> Tensor:
+        """Enlarge to the side `resize_to`, bilinear, float32; images that have it already are returned as they are."""
         if images.shape[-1] == self.resize_to:
             return images
         return F.interpolate(images.float(), size=(self.resize_to, self.resize_to), mode="bilinear", antialias=False)
 
     def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
-        """Subtract the mean of each channel; 0…255 becomes 0…1.
-
-        colours: float32 (B, C), what is then added to each image.
+        """Subtract the mean of each channel and scale 0…255 to 0…1: (B, C, H, W) → float32 of the same shape.
+        colours: float32 (B, C), then added to every pixel of an image.
         """
         assert self.mean is not None, "the statistics of the training set were not given"
         mean = 255 * self.mean.to(images.device)
@@ -130,7 +142,9 @@ class NoAugmentation(Augmentation):
 
 
 class CropFlip(Augmentation):
-    """aug=crop_flip: a random crop of the image with `padding` pixels of mean around it, randomly reflected."""
+    """aug=crop_flip: a random crop of the image with a border of `padding` pixels of the mean colour around it,
+    reflected with probability ½.
+    """
 
     def __init__(self, stored: int, *, padding: int = 4, **kwargs: int | bool | None) -> None:
         super().__init__(stored, **kwargs)  # type: ignore[arg-type]
@@ -176,10 +190,11 @@ class CropFlip(Augmentation):
 
 
 class TenCrop(Augmentation):
-    """aug=tencrop: four corners, centre, and their reflections (Krizhevsky et al. 2012, §4.1).
+    """aug=tencrop: four corners, the centre, and their reflections (Krizhevsky et al. 2012, §4.1).
 
-    In training an epoch holds every view of every image; with ``train_views="one"`` it holds one view
-    of each image, drawn anew in each epoch. In testing the outputs of all views are averaged.
+    With ``train_views="all"`` a training epoch holds every view of every image; with "one" it holds one view of each
+    image, drawn anew in each epoch. At test time the predictions of all views are averaged. Without reflections there
+    are five views.
     """
 
     def __init__(self, stored: int, *, train_views: str = "all", **kwargs: int | bool | None) -> None:
@@ -190,15 +205,17 @@ class TenCrop(Augmentation):
 
     @staticmethod
     def geometry(stored: int, min_size: int, size: int | None) -> tuple[int, int]:
+        """(side of the enlarged image, side of the network's input): the input is 7/8 of the image, as 224 of 256."""
         if size is None:
             side = max(stored, math.ceil(min_size / TEN_CROP_SHARE))
             return side, max(math.floor(side * TEN_CROP_SHARE), min_size)
         return max(stored, math.ceil(size / TEN_CROP_SHARE)), size
 
     def corner(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Views 0–4 are top left, top right, bottom left, bottom right, centre; 5–9 the same, reflected.
+        """Where the views are: int64 (B,) numbers of views → top and left, int64 (B,), and mirrored, bool (B,).
 
-        int64 (B,) → top, left (int64) and mirrored (bool), the order of torchvision's TenCrop.
+        Views 0 to 4 are top left, top right, bottom left, bottom right and centre; 5 to 9 are the same, reflected.
+        This is the order of torchvision's TenCrop.
         """
         room, middle = self.resize_to - self.size, round((self.resize_to - self.size) / 2)
         tops = torch.tensor([0, 0, room, room, middle], device=views.device)
@@ -223,20 +240,21 @@ class TenCrop(Augmentation):
 
     @cached_property
     def places(self) -> list[tuple[int, int, bool]]:
-        """top, left and mirrored of each view of the test."""
+        """(top, left, mirrored) of each view of the test."""
         tops, lefts, mirrored = self.corner(torch.arange(self.views))
         return list(zip(tops.tolist(), lefts.tolist(), mirrored.tolist(), strict=True))
 
 
 class AlexNetAugmentation(TenCrop):
-    """aug=alexnet: random crops, reflections and colours in training, ten crops in testing (§4.1).
+    """aug=alexnet: random crops, reflections and colour noise in training, ten crops in testing (Krizhevsky et al.
+    2012, §4.1).
 
     colour: to every image [p1 p2 p3][α1λ1 α2λ2 α3λ3]ᵀ is added, p the principal components of the colours of the
-    training set, α ~ N(0, colour²) drawn for each image in each epoch. colour_unit: what λ is. "deviation", the square
-    roots of the covariance's eigenvalues, is what others take and what a component's magnitude can mean:
+    training set, α ~ N(0, colour²) drawn for each image in each epoch. colour_unit: what λ is. "deviation", the
+    square roots of the covariance's eigenvalues, is what others take and what a component's magnitude can mean:
     "eigenvalue", the paper's word, is 300 grey levels of noise on ImageNet if the pixels go to 255, and one if they
-    go to 1, as here. colour_until: no noise from this epoch on (counted from 0); None for never.
-    shared_crops: so many neighbours in the training set share the place of their crop (32 in the 2012 code).
+    go to 1, as here. colour_until: no noise from this epoch on (counted from 0); None: noise in all epochs.
+    shared_crops: this many neighbours in the training set share the place of their crop (32 in the 2012 code).
     """
 
     def __init__(
@@ -276,14 +294,18 @@ class AlexNetAugmentation(TenCrop):
 
 
 def components(covariance: Tensor, unit: str) -> Tensor:
-    """float32 (C, C): column i is p_i λ_i. covariance: float64 (C, C). unit: "deviation" or "eigenvalue"."""
+    """The principal components of the colours, scaled: float32 (C, C), column i is p_i λ_i. covariance: float64 (C,
+    C). unit: what λ is, "deviation" (the square root of the eigenvalue) or "eigenvalue".
+    """
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     eigenvalues = eigenvalues.clamp(min=0)  # a set of one colour has rounding errors for variances
     return (vectors * (eigenvalues if unit == "eigenvalue" else eigenvalues.sqrt())).float()
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """One crop of each image. images: (B, C, H, W); top, left: int64 (B,); mirrored: bool (B,) → (B, C, size, size)."""
+    """One crop of each image: (B, C, H, W) → (B, C, size, size). top, left: int64 (B,), the crops' corners; mirrored:
+    bool (B,), which crops are reflected.
+    """
     if images.device.type == "cpu":
         return _crop_one_by_one(images, top, left, mirrored, size)
     along = torch.arange(size, device=images.device)
@@ -362,10 +384,11 @@ def _centre(images: Tensor, size: int) -> Tensor:
 
 
 def uniform(ids: Tensor, draws: int, *, seed: int, epoch: int) -> Tensor:
-    """float32 (draws, B) in [0, 1): pure functions of (seed, epoch, id, draw), by the finaliser of splitmix64.
+    """Random numbers that belong to examples: float32 (draws, B) in [0, 1), pure functions of (seed, epoch, id,
+    draw).
 
-    (Steele, Lea, Flood 2014.) A counter-based generator gives the same numbers for an example wherever and
-    in whatever company it is used, which no stream of draws does.
+    A counter-based generator, the finaliser of splitmix64 (Steele, Lea and Flood 2014), gives an example the same
+    numbers in whatever batch or process it is used, which a stream of draws does not. ids: int64 (B,).
     """
     key = _mix(_mix(torch.tensor(seed, dtype=torch.int64)) + epoch).to(ids.device)
     counter = ids[None, :] * draws + torch.arange(draws, device=ids.device)[:, None]
@@ -374,7 +397,7 @@ def uniform(ids: Tensor, draws: int, *, seed: int, epoch: int) -> Tensor:
 
 
 def normal(u: Tensor, v: Tensor) -> Tensor:
-    """Standard normal numbers from two uniform ones in [0, 1) each (Box and Muller 1958)."""
+    """Standard normal numbers from two tensors of uniform ones in [0, 1), of the same shape (Box and Muller 1958)."""
     return (-2 * torch.log1p(-u)).sqrt() * torch.cos(2 * math.pi * v)
 
 

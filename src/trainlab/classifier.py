@@ -21,14 +21,16 @@ from trainlab.data.batches import Batch
 from trainlab.errors import RunError
 from trainlab.metrics import ClassificationMetrics
 from trainlab.objective import L2, Loss, weights_and_biases
-from trainlab.optim import CONSTANT, GradientDescent, Schedule, train_step
+from trainlab.optim import CONSTANT, Schedule, train_step
 from trainlab.runtime.profiling import untimed
 from trainlab.survival.checkpoint import KEY, Progress, RunMetadata
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network said of each test example, in the order of the set. int64, int64 and float32 (N,)."""
+    """What the network predicted for each test example, in the order of the set. labels, predicted: int64 (N,), true
+    and predicted classes. confidence: float32 (N,), the prediction of that class.
+    """
 
     labels: Tensor
     predicted: Tensor
@@ -37,18 +39,17 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; one that is only tested does without.
+    """How a network is trained. A network that is only tested needs none.
 
-    optimizer: given the network, the torch optimizer (the gradient of L2 is part of its step).
-    freeze_first_after: the first layer stays as it is after so many epochs.
-    monitor: the value of the epoch's row that the schedule "plateau" watches.
-    facts: what goes into the checkpoints besides the weights.
-    timed: `with timed(part):` stands around each part of a training step.
-    compiled: the network for whole training batches, made by torch.compile.
+    l2: the penalty on the weights. optimizer: given the network, makes the torch optimizer (the gradient of L2 is
+    part of its step). schedule: of the learning rate. freeze_first_after: epochs after which the first layer stays as
+    it is. monitor: the value of the epoch's row that the schedule "plateau" watches. facts: what goes into the
+    checkpoints besides the weights. timed: a context manager for each part of a training step. compiled: the network
+    for whole training batches, made by torch.compile.
     """
 
     l2: L2
-    optimizer: Callable[[nn.Module], GradientDescent]
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     schedule: Schedule = CONSTANT
     freeze_first_after: int | None = None
     monitor: str = "val/top1_error"
@@ -58,10 +59,11 @@ class Recipe:
 
 
 class Classifier(L.LightningModule):
-    """Trains `net` on J = loss + L2 and counts its mistakes.
+    """The LightningModule: trains `net` on J = loss + L2 and measures its errors.
 
-    views: how many views of an image the data module serves at test time. The scores of all are averaged, and
-    the centre alone is the "one view" beside them.
+    recipe: how it is trained; None for a network that is only tested. classes: how many. views: how many views of an
+    image the data module serves at test time; their predictions are averaged, and the centre alone is the "one view"
+    beside them. seed: of dropout's draws, which start anew in each epoch.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Classifier(L.LightningModule):
 
     @property
     def recipe(self) -> Recipe:
+        """How the network is trained; asserts that there is a recipe."""
         assert self._recipe is not None, "a classifier without a recipe can be tested, not trained"
         return self._recipe
 
@@ -136,10 +139,13 @@ class Classifier(L.LightningModule):
         self.epoch_ends = batch_index + 1 == self.trainer.num_training_batches
 
     def start_stream(self, *key: int) -> None:
+        """Seed torch's global generator, which dropout draws from, by these integers."""
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def go_on_within_epoch(self, state: dict[str, Any]) -> None:
-        """The epoch's sums so far, and each rank's stream; with another number of ranks, new streams."""
+        """Restore a checkpoint from within an epoch: the epoch's sums so far, and each rank's generator. With another
+        number of ranks the generators are seeded anew.
+        """
         if self.global_rank == 0:
             self.metrics_of("train").load_sums(state["sums"])
         if len(state["streams"]) == self.trainer.world_size:
@@ -151,12 +157,16 @@ class Classifier(L.LightningModule):
             self.start_stream(self.seed, self.current_epoch, self.global_rank, self.batches_done)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The steps of gradient descent on a batch, or on several one after another; returns their losses."""
+        """One step of gradient descent, or several one after another where the batch holds several; returns their
+        losses, float (steps,).
+        """
         parts = zip(batch.inputs.split(batch.step_size), batch.labels.split(batch.step_size), strict=True)
         return torch.stack([self.step(inputs, labels, batch) for inputs, labels in parts])
 
     def step(self, inputs: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        """One step of gradient descent; returns the loss before it."""
+        """One step of gradient descent on one rank's part of a batch. inputs: (b, …); labels: int64 (b,). Returns the
+        loss before the update, a scalar.
+        """
         whole = len(inputs) == batch.step_size
 
         def global_mean(loss: Tensor) -> None:
@@ -181,7 +191,9 @@ class Classifier(L.LightningModule):
         return loss
 
     def outputs(self, inputs: Tensor, whole: bool) -> Tensor:
-        """float (B, K). The odd batch at the end of an epoch is not worth compiling for."""
+        """The network's outputs, float (b, K). whole: whether the batch has its full size; the odd one at the end of
+        an epoch is not worth compiling for.
+        """
         if self.recipe.compiled is None or not whole:
             return self.net(inputs)
         torch.compiler.cudagraph_mark_step_begin()
@@ -213,7 +225,9 @@ class Classifier(L.LightningModule):
         self.validation = {}
 
     def drops_so_far(self) -> int:
-        """How often the plateau has divided the learning rate by ten; told from the rate, which a resumed run has."""
+        """How often the plateau has divided the learning rate by ten, told from the rate itself, which a resumed run
+        has.
+        """
         optimizer = self.trainer.optimizers[0]
         return round(math.log10(optimizer.defaults["lr"] / optimizer.param_groups[0]["lr"]))
 
@@ -236,10 +250,12 @@ class Classifier(L.LightningModule):
         outputs = torch.stack([self.net(view) for view in views])
         centre = outputs[CENTRE_VIEW if len(views) > 1 else 0]
         self.metrics_of("test").update(centre, batch.labels, self.loss(centre, batch.labels))
-        scores = self.loss.scores(outputs).mean(0)
+        averaged = self.loss.predict(outputs).mean(0)
         if len(views) > 1:
-            self.metrics_of("tencrop").update(scores, batch.labels, self.loss.of_scores(scores, batch.labels))
-        confidence, predicted = scores.max(1)
+            self.metrics_of("tencrop").update(
+                averaged, batch.labels, self.loss.from_predictions(averaged, batch.labels)
+            )
+        confidence, predicted = averaged.max(1)
         self.test_parts.append((batch.ids, batch.labels, predicted, confidence))
 
     def on_test_epoch_end(self) -> None:
@@ -282,7 +298,7 @@ class Classifier(L.LightningModule):
             count.update(ready=given_out, started=given_out, processed=given_out, completed=given_out - 1)
 
     def gather(self, mine: Any) -> list[Any]:
-        """The ranks' objects, in their order: a collective call."""
+        """The objects of all ranks, in the order of the ranks. A collective call: every rank has to make it."""
         if self.trainer.world_size == 1:
             return [mine]
         gathered: list[Any] = [None] * self.trainer.world_size
@@ -292,10 +308,11 @@ class Classifier(L.LightningModule):
     # Errors
 
     def metrics_of(self, name: str) -> ClassificationMetrics:
+        """The sums of "train", "val", "test" or "tencrop" (the average over the test's views)."""
         return self.metrics[f"on_{name}"]  # type: ignore[return-value]
 
     def finish(self, name: str) -> dict[str, Tensor]:
-        """The epoch's values as name/loss, name/top1_error, …; the sums start again."""
+        """The epoch's values, scalars by the names name/loss, name/top1_error, …; the sums start again from zero."""
         metrics = self.metrics_of(name)
         metrics.flush()
         values = {f"{name}/{key}": value for key, value in metrics.compute().items()}
@@ -304,6 +321,7 @@ class Classifier(L.LightningModule):
 
 
 def diverged(epoch: int, trainer: L.Trainer) -> RunError:
+    """The error for a loss that is infinite or not a number. epoch: counted from 0."""
     lr = trainer.optimizers[0].param_groups[0]["lr"]
     return RunError(
         f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}",

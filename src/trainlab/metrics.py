@@ -9,11 +9,12 @@ from torch import Tensor
 from torchmetrics import Metric
 
 TOP_K = 5  # ILSVRC's second error: the truth is not among the five most probable classes
-MAX_PENDING = 30_000  # scores: counted in one call, small batches take a tenth of the time; more would start threads
+MAX_PENDING = 30_000  # values: counted in one call, small batches take a tenth of the time; more would start threads
 
 
 class ClassificationMetrics(Metric):
-    """Sums of loss, top-1 and top-5 mistakes over the examples of an epoch, added up over ranks at the end.
+    """Loss, top-1 and top-5 error of an epoch: sums over its examples, kept on the device and added up over the
+    ranks.
 
     With five classes or fewer the top-5 error is zero by definition and is left out.
     """
@@ -32,35 +33,40 @@ class ClassificationMetrics(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.pending: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def queue(self, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """Put a batch aside, to be counted with others. `flush` has to be called before a value is read."""
-        self.pending.append((scores, labels, loss))
-        if len(self.pending) * scores.numel() >= MAX_PENDING:
+    def queue(self, outputs: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Put a batch aside, to be counted together with others; `flush` has to be called before a value is read.
+        outputs: float (B, K); labels: int64 (B,); loss: their mean loss.
+        """
+        self.pending.append((outputs, labels, loss))
+        if len(self.pending) * outputs.numel() >= MAX_PENDING:
             self.flush()
 
     def flush(self) -> None:
-        """Count the batches that are pending."""
+        """Count the batches that `queue` has put aside."""
         if self.pending:
-            scores, labels, losses = zip(*self.pending, strict=True)
+            outputs, labels, losses = zip(*self.pending, strict=True)
             self.pending = []
-            self.update(torch.cat(scores), torch.cat(labels), losses, [len(part) for part in labels])
+            self.update(torch.cat(outputs), torch.cat(labels), losses, [len(part) for part in labels])
 
     def reset(self) -> None:
+        """Forget all that was counted, and what was put aside."""
         self.pending = []
         super().reset()
 
     def update(
-        self, scores: Tensor, labels: Tensor, loss: Tensor | Sequence[Tensor], sizes: Sequence[int] = ()
+        self, outputs: Tensor, labels: Tensor, loss: Tensor | Sequence[Tensor], sizes: Sequence[int] = ()
     ) -> None:
-        """scores: float (B, K), the greater the more probable; labels: int64 (B,); loss: their mean loss, or those of
-        the batches of which `sizes` are the numbers of examples."""
-        no_answer = scores.isnan().any(1)  # argmax and topk would take NaN for the greatest
+        """Count a batch. outputs: float (B, K), logits or probabilities, the greater the more probable; labels: int64
+        (B,); loss: their mean loss. Several batches at once are given with the list of their losses and their
+        `sizes`.
+        """
+        no_answer = outputs.isnan().any(1)  # argmax and topk would take NaN for the greatest
         losses = [loss] if isinstance(loss, Tensor) else loss
         for mean, size in zip(losses, sizes or [len(labels)], strict=True):  # one by one: the same bits in any company
             self.loss.add_(mean, alpha=size)
-        self.top1.add_(((scores.argmax(1) != labels) | no_answer).count_nonzero())
+        self.top1.add_(((outputs.argmax(1) != labels) | no_answer).count_nonzero())
         if self.with_top5:
-            found = (scores.topk(TOP_K, sorted=False).indices == labels[:, None]).any(1)
+            found = (outputs.topk(TOP_K, sorted=False).indices == labels[:, None]).any(1)
             self.top5.add_((~found | no_answer).count_nonzero())
         self.count.add_(len(labels))
 
@@ -72,7 +78,7 @@ class ClassificationMetrics(Metric):
         return values
 
     def sums(self) -> dict[str, Tensor]:
-        """What has been added up so far, over all ranks: a collective call."""
+        """The sums so far, added up over all ranks, on the CPU. A collective call: every rank has to make it."""
         self.flush()
         sums = {name: getattr(self, name).clone() for name in self._defaults}
         if torch.distributed.is_initialized():
@@ -81,7 +87,9 @@ class ClassificationMetrics(Metric):
         return {name: value.cpu() for name, value in sums.items()}
 
     def load_sums(self, sums: Mapping[str, Tensor]) -> None:
-        """Start from `sums` of an earlier process instead of from zero; on one rank only."""
+        """Start from the `sums` of an earlier process instead of from zero; on one rank only, since ranks are added
+        up.
+        """
         self.reset()
         for name, value in sums.items():
             getattr(self, name).add_(value)

@@ -11,39 +11,52 @@ from torch import Tensor, nn
 
 
 class Loss(ABC):
-    """The data term, as a mean over the examples, and what to average over several views of one image."""
+    """The data term of the objective, a mean over the examples, and the predictions that belong to a network's
+    outputs.
+    """
 
     @abstractmethod
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """outputs: float (B, K); labels: int64 (B,) → float32 scalar, float64 of float64."""
+        """The loss of these outputs. outputs: float (B, K); labels: int64 (B,), the classes. Returns a scalar,
+        float64 for float64 and float32 otherwise.
+        """
 
     @abstractmethod
-    def scores(self, outputs: Tensor) -> Tensor:
-        """(…, K) → float32 (…, K): what is averaged over views and shown to people."""
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The predictions that belong to a network's outputs, float (…, K) → float32 (…, K).
+
+        Probabilities where the loss has them, otherwise the outputs themselves. Predictions are what is averaged over
+        views or networks and shown to people.
+        """
 
     @abstractmethod
-    def outputs(self, scores: Tensor) -> Tensor:
-        """(…, K) → (…, K): outputs of which these are the scores."""
+    def logits(self, predictions: Tensor) -> Tensor:
+        """The inverse of `predict`, (…, K) → (…, K): outputs that have these predictions."""
 
     @abstractmethod
-    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The same loss from averaged scores (B, K)."""
+    def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """The loss of predictions, float (B, K), such as an average over views; labels: int64 (B,). A scalar."""
 
 
 class CrossEntropy(Loss):
-    """L_i = −log softmax(s)_{y_i} (lecture: "Como función de pérdida, se utilizó la función Cross Entropy")."""
+    """L_i = −log softmax(s)_{y_i} of the logits s (lecture: "Como función de pérdida, se utilizó la función Cross
+    Entropy").
+    """
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(at_least_float32(outputs), labels)
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Class probabilities, the softmax of the outputs: float (…, K) → float32 (…, K)."""
         return outputs.float().softmax(-1)
 
-    def outputs(self, scores: Tensor) -> Tensor:
-        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+    def logits(self, predictions: Tensor) -> Tensor:
+        """log p of probabilities (…, K); a probability of 0 counts as the least positive number."""
+        return predictions.clamp_min(torch.finfo(predictions.dtype).tiny).log()
 
-    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return F.nll_loss(self.outputs(scores), labels)
+    def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """−log p of the true class, a mean over the examples. predictions: probabilities (B, K); labels: int64 (B,)."""
+        return F.nll_loss(self.logits(predictions), labels)
 
 
 class HalfMSE(Loss):
@@ -54,32 +67,41 @@ class HalfMSE(Loss):
         targets = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
         return (outputs - targets).square().sum() / (2 * len(labels))
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The outputs themselves, as float32: they are near 0 and 1, but are no probabilities."""
         return outputs.float()
 
-    def outputs(self, scores: Tensor) -> Tensor:
-        return scores
+    def logits(self, predictions: Tensor) -> Tensor:
+        """The predictions themselves, which are a network's outputs."""
+        return predictions
 
-    def of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return self(scores, labels)
+    def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """½ the squared error of averaged outputs (B, K), a mean over the examples; labels: int64 (B,)."""
+        return self(predictions, labels)
 
 
 def at_least_float32(outputs: Tensor) -> Tensor:
+    """The tensor in float32, or in float64 if that is what it is; so bfloat16 outputs get a loss in float32."""
     return outputs if outputs.dtype == torch.float64 else outputs.float()
 
 
 def weights_and_biases(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that L2 holds small (kernels and matrices) and those that it leaves alone (vectors)."""
+    """The trained parameters of a network in two lists: those that L2 acts on (kernels and matrices), and those that
+    it leaves alone (vectors, such as biases).
+    """
     trained = [p for p in net.parameters() if p.requires_grad]
     return [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
 
 
 class L2:
-    """λR(W) in the form in which `strength` is meant.
+    """The penalty λR(W), R(W) = ½‖W‖², as a coefficient beside the mean loss: `weight_decay`.
 
     ``form="mean"``: C/2 ‖W‖² beside the *mean* loss (lecture: "Podemos tomar prestados conceptos de los SVM").
-    ``form="sum"``: λ/2 ‖W‖² beside the *sum* of the losses (lecture's first slide), which divided by the n
-    examples of the training set is λ/(2n) ‖W‖² beside the mean. scikit-learn's ``alpha`` is this λ.
+
+    ``form="sum"``: λ/2 ‖W‖² beside the *sum* of the losses (lecture's first slide), which divided by the n examples
+    of the training set is λ/(2n) ‖W‖² beside the mean. scikit-learn's ``alpha`` is this λ.
+
+    strength: C or λ. examples: n, the size of the training set.
     """
 
     def __init__(self, strength: float = 0.0, form: str = "mean", *, examples: int) -> None:
@@ -87,7 +109,9 @@ class L2:
         self.weight_decay = strength if form == "mean" else strength / examples
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
-        """½ c ‖W‖² with c = `weight_decay`, beside the mean loss; the optimizer adds its gradient, c·W."""
+        """½ c ‖W‖² with c = `weight_decay`, a float32 scalar without gradient. weights: tensors of any shape. The
+        optimizer adds the gradient of the penalty, c·W, by itself.
+        """
         if self.weight_decay == 0:
             return torch.zeros(())
         return 0.5 * self.weight_decay * torch.stack([w.detach().float().square().sum() for w in weights]).sum()

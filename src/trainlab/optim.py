@@ -18,7 +18,7 @@ NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class GradientDescent(torch.optim.SGD):
-    """θ ← θ − η ∇J(θ): torch's SGD, fused where it can be."""
+    """θ ← θ − η ∇J(θ): torch.optim.SGD with its options, fused (one kernel for all parameters) where it can be."""
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
@@ -29,6 +29,9 @@ class GradientDescent(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of all parameters by their `.grad`. closure: recomputes the loss, which is then returned, as in
+        torch.
+        """
         # Without what torch wraps around it for compiled code, which would import the compiler for 1.5 s.
         return torch.optim.SGD.step.__wrapped__(self, closure)  # type: ignore[attr-defined]
 
@@ -36,15 +39,19 @@ class GradientDescent(torch.optim.SGD):
 class Momentum(GradientDescent):
     """v ← γ v + η ∇J(θ), θ ← θ − v (lecture: "Momentum permite aminorar riesgo"; Krizhevsky et al. 2012, §5).
 
-    torch's SGD keeps v/η instead, so that a change of η changes the speed at once; here it changes what is added to it.
-    The velocities are in the optimizer's state, under each parameter's "velocity".
+    torch's SGD keeps v/η instead, so that a change of η changes the speed at once; here a new η only changes what is
+    added to the speed. params: parameters or groups of them. lr: η. momentum: γ. weight_decay: c in ∇J + c·θ. The
+    velocities are in the optimizer's state, under each parameter's "velocity".
     """
 
-    def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **kwargs)
+    def __init__(self, params: Any, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of all parameters by their `.grad`. closure: recomputes the loss, which is then returned, as in
+        torch.
+        """
         value = None
         if closure is not None:
             with torch.enable_grad():
@@ -63,13 +70,16 @@ class Momentum(GradientDescent):
         return value
 
     def velocity(self, parameter: Tensor) -> Tensor:
+        """v of one parameter, of its shape; zeros before the first step."""
         state = self.state[parameter]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return state["velocity"]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Also takes the state of runs made before 2026-12, which holds v/η and the η that it was divided by."""
+        """Load a saved state. Runs made before 2026-12 saved v/η and the η that it was divided by: these are
+        converted.
+        """
         super().load_state_dict(state_dict)
         for group in self.param_groups:
             last_lr = group.pop("last_lr", group["lr"])
@@ -90,9 +100,10 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One step of gradient descent on J, as the lecture writes it: ŷ = f(x), L(ŷ, y), ∇J, θ ← θ − η∇J.
 
-    inputs: (B, …); labels: int64 (B,). Returns the outputs (B, K) and the loss, both of before the update and without
-    gradients. optimizer: a torch optimizer, or what is used like one. backward: what is done with the loss instead of
-    its `backward()`. timed: `with timed(part):` stands around "forward", "backward" and "optimizer".
+    inputs: (B, …); labels: int64 (B,). Returns the outputs (B, K) and the loss, both from before the update and
+    detached. optimizer: a torch optimizer, or what has its `zero_grad` and `step`. backward: called with the loss, in
+    place of its `backward()`. timed: a context manager for each part of the step, called with "forward", "backward"
+    and "optimizer".
     """
     with timed("forward"):
         outputs = net(inputs)
@@ -107,34 +118,44 @@ def train_step(
 
 def make_optimizer(
     net: nn.Module,
-    kind: type[GradientDescent] = GradientDescent,
+    kind: Callable[..., torch.optim.Optimizer] = GradientDescent,
     *,
     lr: float,
     weight_decay: float = 0.0,
     bias_lr: float | None = None,
     **options: Any,
-) -> GradientDescent:
-    """An optimizer of this kind for every trained parameter of `net`; L2 acts on the weights, not on the biases.
+) -> torch.optim.Optimizer:
+    """An optimizer for every trained parameter of `net`, with L2 on the weights and not on the biases.
 
-    Whether it is batch gradient descent or SGD is a matter of the batches it is given. The gradient of the penalty,
-    `weight_decay`·w, is added inside the step, where it costs nothing. bias_lr: the biases' own learning rate, which
-    changes in step with the other. options: the kind's own, such as `momentum`.
+    kind: a torch optimizer, or what makes one from `params` and `lr`. Its step must add `weight_decay`·w to the
+    gradient, as torch's do: that is the gradient of the penalty, at no cost of its own. Whether this is batch gradient
+    descent or SGD is a matter of the batches. bias_lr: the biases' own learning rate, which a schedule changes in
+    proportion. options: further arguments of `kind`, such as `momentum`.
     """
     weights, biases = weights_and_biases(net)
     groups = [
         {"params": weights, "weight_decay": weight_decay},
         {"params": biases, "weight_decay": 0.0, "lr": bias_lr or lr},
     ]
-    return kind(groups, lr=lr, **options)
+    return kind(params=groups, lr=lr, **options)
+
+
+def numbers_per_weight(kind: Callable[..., torch.optim.Optimizer]) -> int:
+    """How many numbers the optimizer keeps for each weight, found by a step on one: 1 for momentum, 2 for Adam."""
+    weight = nn.Parameter(torch.zeros(1, 1))
+    weight.grad = torch.zeros_like(weight)
+    optimizer = kind(params=[weight], lr=1.0)
+    optimizer.step()
+    return sum(torch.is_tensor(value) and value.shape == weight.shape for value in optimizer.state[weight].values())
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How the learning rate η changes over a run.
 
-    constant: never. cosine: half a cosine from η towards 0, which it does not reach, updated after each step.
-    plateau: ÷ 10 when the watched error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who did it
-    by hand); after `drops` of them the next stall ends the run.
+    name: constant: never. cosine: half a cosine from η towards 0, which it does not reach, updated after each step.
+    plateau: η ÷ 10 when the watched error has not improved for `patience` epochs (Krizhevsky et al. 2012, §5, who did
+    it by hand). drops: after this many divisions the next plateau ends the run; None: it does not.
     """
 
     name: str = "constant"
@@ -142,7 +163,9 @@ class Schedule:
     drops: int | None = None
 
     def of(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | ReduceLROnPlateau | None:
-        """torch's scheduler for a run of `steps` updates; None for a constant rate."""
+        """torch's scheduler for a run of `steps` updates, to be stepped after each update (cosine) or each epoch
+        (plateau); None for a constant rate.
+        """
         if self.name == "constant":
             return None
         if self.name == "cosine":

@@ -81,7 +81,7 @@ def train(cfg: DictConfig, run_dir: Path, *, callbacks: Sequence[Callback] = ())
 
 
 def make_classifier(parts: Assembly, plan: Plan) -> Classifier:
-    """The LightningModule: the network, its objective, and how it is trained."""
+    """The LightningModule of a run: the network, its objective, and how it is trained."""
     cfg = parts.cfg
     compiled = compile_net(parts.net, parts.hardware.accelerator) if cfg.trainer.compile else None
     schedule = Schedule(cfg.optim.schedule, cfg.optim.get("plateau_patience", 5), cfg.optim.get("plateau_drops"))

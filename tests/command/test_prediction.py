@@ -130,8 +130,8 @@ def test_several_checkpoints_are_averaged(run, train):
     from trainlab.runtime.assembly import source
 
     test = source(first.cfg, may_fetch=False)().test
-    scores = (first.scores(test.images) + second.scores(test.images)) / 2
-    assert f"{(scores.argmax(1) != test.labels).double().mean():.2%}" in both.stdout
+    probabilities = (first.probabilities(test.images) + second.probabilities(test.images)) / 2
+    assert f"{(probabilities.argmax(1) != test.labels).double().mean():.2%}" in both.stdout
     wrong = train("model=mlp", "data=moons", "logger=csv", "trainer.max_epochs=1", "data.val_fraction=0")
     refused = command("scripts/evaluate.py", f"ckpt=[{run.folder},{wrong.folder}]")
     assert refused.returncode == 2

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 from PIL import Image
 
 from trainlab.command.studies import front
-from trainlab.command.studies.options import CONF, LECTURE, options_of, parse, read_study, studies
-from trainlab.command.studies.writing import run
-from trainlab.errors import InputError, RunError
+from trainlab.command.studies.options import ALL, CONF, LECTURE, function_of, options_of, parse, read_study, studies
+from trainlab.command.studies.writing import draw, run
+from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.studies.finding import Oracle
 
 EVIDENCE = {"heading", "claim", "source", "cost", "measured"}
@@ -51,7 +52,13 @@ def test_values_are_read_as_what_the_study_takes():
         (["gradient_descent", "etas=[1,"], "a list is written"),
         (["gradient_descent", "noise=nan"], "a finite number|a number"),
         (["gradient_descent", "seed"], "not of the form option=value"),
-        (["gradient_descent", "lang=fr"], "use en or es"),
+        (["gradient_descent", "lang=fr"], r"lang=fr is not a language .* en \(English\) or es \(Spanish\)"),
+        (["--hepl"], "no option --hepl; did you mean --help"),
+        (["backprop", "stesp=true"], "no option stesp; did you mean steps.* There are expr, model, hidden"),
+        (["backprop", "sed=3"], "no option sed; did you mean seed"),
+        (["backprop", "shape=square"], "no option shape; there are expr, model"),
+        (["backprop", "q=1"], "q=1 is given, and expr has no q"),
+        (["backprop", "expr=x*sted", "x=1", "sted=true"], "sted=true cannot be used: it should be a number"),
         (["gradient_descent", "logger=tensorboard"], "use wandb or none"),
         (["all", "seed=1"], "no option of all studies"),
         (["gradient_descent", "run_dir="], "needs a folder"),
@@ -87,6 +94,51 @@ def test_a_mistake_that_only_the_study_can_see_leaves_no_folder(tmp_path):
     with pytest.raises(InputError, match="give two numbers"):
         front.study(["gradient_descent", "start=[1,2,3]", "logger=none", f"run_dir={tmp_path / 'new'}"])
     assert not (tmp_path / "new").exists()
+
+
+def test_a_variable_may_resemble_an_option():
+    assert parse(["backprop", "expr=x*step", "x=2", "step=3"]).options["step"] == 3
+
+
+def test_the_experiments_are_listed_apart_from_what_all_runs():
+    text = front.overview()
+    of_studies, of_experiments = text.split("Experiments:")
+    listed = [name for name in LECTURE if f"\n  {name} " in of_studies]
+    assert listed == [name for name in LECTURE if name in studies()]
+    assert [name for name in LECTURE if f"\n  {name} " in of_experiments] == front.experiments()
+    assert "python train.py -m experiment=NAME" in of_experiments
+    assert f"\n  {ALL} " in of_studies
+
+
+def test_other_peoples_files_are_not_mixed_with_a_study(tmp_path):
+    (tmp_path / "thesis.tex").write_text("all of it")
+    with pytest.raises(InputError, match=r"has other files in it, such as thesis.tex; choose another run_dir="):
+        front.study(["gradient_descent", "logger=none", f"run_dir={tmp_path}"])
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("words", "how"), [(["all"], "goes on with the studies that are not finished"), (["results"], "starts it again")]
+)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_ends_in_a_sentence(tmp_path, monkeypatch, words, how, number, status):
+    before = signal.getsignal(number)
+    monkeypatch.setattr(front, "run", lambda asked, folder: signal.raise_signal(number))
+    with pytest.raises(StoppedError, match=f"stopped by (SIGTERM|Ctrl-C).*the same command {how}") as stopped:
+        front.study([*words, "logger=none", f"run_dir={tmp_path}"])
+    assert stopped.value.status == status
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(("words", "shown"), [([], False), (["model=mlp"], True)])
+def test_the_seed_is_below_a_figure_only_where_it_matters(tmp_path, monkeypatch, words, shown):
+    signed = []
+    monkeypatch.setattr("trainlab.figures.style.sign", lambda figure, text: signed.append(text))
+    monkeypatch.setattr("trainlab.figures.style.save", lambda *args, **options: None)
+    asked = parse(["backprop", *words])
+    draw(function_of("backprop")(**asked.options), tmp_path, asked, lambda done, total: None)
+    assert signed
+    assert all(("seed" in text) == shown for text in signed)
 
 
 @pytest.mark.run  # git is asked for the commit

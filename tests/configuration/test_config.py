@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from trainlab.command.main import CONF, GROUPS, compose_run, without_hydra
 from trainlab.configuration import schema as config
 from trainlab.configuration.schema import Config, Group, check_options, check_values
+from trainlab.data.sources.points import moons
 from trainlab.errors import InputError
 
 VALUES = [None, True, "word", "", -1, 0, 0.5, 2, 3.0, 1.5, 2**40, -0.0, float("nan"), float("inf"), [], [0], ["x"], {}]
@@ -172,3 +173,16 @@ def test_a_group_that_is_none_and_a_value_that_is_missing() -> None:
     del plain["optim"]["lr"]
     with pytest.raises(InputError, match=r"^optim\.lr is missing from the configuration\.$"):
         check_values(plain)
+
+
+@pytest.mark.parametrize("n_samples", [10, 17, 333])
+@pytest.mark.parametrize(("test_fraction", "val_fraction"), [(0.4, 0.2), (0.13, 0.07), (0.5, 0.0), (0.1, 0.31)])
+def test_the_sizes_of_made_up_sets_are_known_before_they_are_made(n_samples, test_fraction, val_fraction):
+    """As many processes as the smallest set has examples are taken, and one more is refused."""
+    sets = moons(n_samples=n_samples, test_fraction=test_fraction, val_fraction=val_fraction)
+    least = min(len(part) for part in (sets.val, sets.test) if len(part))
+    words = ["data=moons", f"data.n_samples={n_samples}", f"data.test_fraction={test_fraction}"]
+    words += [f"data.val_fraction={val_fraction}", "trainer.monitor=train/loss", "trainer=cpu"]
+    compose_run([*words, f"trainer.devices={least}"])
+    with pytest.raises(InputError, match=f"more than the {least} "):
+        compose_run([*words, f"trainer.devices={least + 1}"])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainlab.data.batches import GlobalBatchSampler, IndexedBatches, Part
+from trainlab.data.batches import BatchIndices, GlobalBatchSampler, IndexedBatches
 from trainlab.data.image_set import ImageSet
 
 quick = settings(deadline=None, derandomize=True, max_examples=80)
@@ -13,7 +13,7 @@ SETS = {"examples": st.integers(1, 60), "batch_size": st.integers(1, 70), "views
 ORDERS = {"seed": st.integers(0, 2**32 - 1), "shuffle": st.booleans(), "every_rank": st.booleans()}
 
 
-def ranks(world_size: int, epoch: int = 0, **kwargs: int | bool) -> list[list[Part]]:
+def ranks(world_size: int, epoch: int = 0, **kwargs: int | bool) -> list[list[BatchIndices]]:
     """Each rank's parts of one epoch."""
     found = []
     for rank in range(world_size):
@@ -24,18 +24,18 @@ def ranks(world_size: int, epoch: int = 0, **kwargs: int | bool) -> list[list[Pa
 
 
 def global_batches(world_size: int, **kwargs: int | bool) -> list[set[int]]:
-    """The counted pairs of each step, over all ranks; a rank with nothing to do may have fewer steps."""
+    """The counted samples of each step, over all ranks; a rank with nothing to do may have fewer steps."""
     parts, steps = ranks(world_size, **kwargs), []
     for step in range(max(map(len, parts))):
         shares = [rank[step] for rank in parts if step < len(rank)]
-        steps.append({pair for part in shares for pair in part.pairs[: part.size].tolist()})
+        steps.append({sample for part in shares for sample in part.samples[: part.size].tolist()})
     return steps
 
 
 @quick
 @given(world_size=st.integers(1, 4), **SETS, **ORDERS)
 def test_each_pair_is_used_once_an_epoch(world_size, **kwargs):
-    counted = [p for rank in ranks(world_size, **kwargs) for part in rank for p in part.pairs[: part.size].tolist()]
+    counted = [p for rank in ranks(world_size, **kwargs) for part in rank for p in part.samples[: part.size].tolist()]
     assert sorted(counted) == list(range(kwargs["examples"] * kwargs["views"]))
 
 
@@ -62,7 +62,7 @@ def test_counts(world_size, **kwargs):
     for step in zip(*ranks(world_size, **kwargs), strict=True):
         assert {part.global_size for part in step} == {sum(part.size for part in step)}
         assert max(part.size for part in step) - min(part.size for part in step) <= 1
-        assert all(len(part.pairs) == max(part.size, 1) for part in step)
+        assert all(len(part.samples) == max(part.size, 1) for part in step)
 
 
 @quick
@@ -80,7 +80,7 @@ def test_an_epoch_is_a_pure_function(world_size, epoch, **kwargs):
     torch.manual_seed(1)
     second = ranks(world_size, epoch, **kwargs)
     for one, other in zip(first, second, strict=True):
-        assert [part.pairs.tolist() for part in one] == [part.pairs.tolist() for part in other]
+        assert [part.samples.tolist() for part in one] == [part.samples.tolist() for part in other]
 
 
 @quick
@@ -95,8 +95,8 @@ def test_batches_given_out_together_are_the_same_ones(together, skipped, **kwarg
     joined.skip(skipped)
     parts = list(joined)
     assert len(parts) == len(joined) - skipped // together
-    batches = [pairs.tolist() for part in parts for pairs in part.pairs.split(part.step_size)]
-    assert batches == [part.pairs.tolist() for part in alone]
+    batches = [samples.tolist() for part in parts for samples in part.samples.split(part.step_size)]
+    assert batches == [part.samples.tolist() for part in alone]
 
 
 def test_a_batch_knows_its_steps():
@@ -107,13 +107,13 @@ def test_a_batch_knows_its_steps():
 
 def test_an_epoch_can_be_gone_through_twice():
     batches = GlobalBatchSampler(20, 6, shuffle=True)
-    assert [part.pairs.tolist() for part in batches] == [part.pairs.tolist() for part in batches]
+    assert [part.samples.tolist() for part in batches] == [part.samples.tolist() for part in batches]
 
 
 def test_a_rank_without_work_gets_a_stand_in_that_does_not_count():
     (*_, last), (*_, stand_in) = ranks(2, examples=9, batch_size=4, every_rank=True)
     assert (last.size, last.global_size) == (1, 1)
-    assert (stand_in.size, stand_in.global_size, len(stand_in.pairs)) == (0, 1, 1)
+    assert (stand_in.size, stand_in.global_size, len(stand_in.samples)) == (0, 1, 1)
 
 
 def test_in_evaluation_a_rank_without_work_gets_no_batch():
@@ -133,7 +133,7 @@ def test_each_seed_and_epoch_has_an_order_of_its_own():
 def test_without_shuffling_pairs_come_in_order():
     batches = GlobalBatchSampler(4, 3, views=2, seed=5)
     batches.set_epoch(7)
-    assert [part.pairs.tolist() for part in batches] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert [part.samples.tolist() for part in batches] == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
 def test_shuffling_puts_every_pair_everywhere():
@@ -149,7 +149,7 @@ def test_slices_are_the_rows_of_the_pairs(views):
     images = torch.arange(6).to(torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2)
     slices = IndexedBatches(ImageSet(images, torch.arange(6) * 7, tuple("abcdef")), views)
     pairs = torch.randperm(6 * views)
-    batch = slices[Part(pairs, 6 * views, 6 * views, 6 * views)]
+    batch = slices[BatchIndices(pairs, 6 * views, 6 * views, 6 * views)]
     expected = [divmod(pair, views) for pair in pairs.tolist()]
     assert list(zip(batch.ids.tolist(), batch.views.tolist(), strict=True)) == expected
     assert batch.inputs[:, 0, 0, 0].tolist() == [example for example, _ in expected]
@@ -162,18 +162,18 @@ def test_slices_keep_the_memory_order(channels):
     first = ImageSet(images, torch.arange(6), tuple("abcdef"))
     assert first.channels_last(most=images.numel() - 1) is first
     last = first.channels_last(most=images.numel())
-    found = IndexedBatches(last)[Part(torch.tensor([4, 1]), 2, 2, 2)].inputs
+    found = IndexedBatches(last)[BatchIndices(torch.tensor([4, 1]), 2, 2, 2)].inputs
     assert torch.equal(found, images[[4, 1]])
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_slices_pass_the_counts_on():
     slices = IndexedBatches(ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",)))
-    batch = slices[Part(torch.tensor([3]), 0, 5, 4)]
+    batch = slices[BatchIndices(torch.tensor([3]), 0, 5, 4)]
     assert (batch.size, batch.global_size, batch.step_size) == (0, 5, 4)
 
 
 def test_slices_do_not_share_memory_with_the_set():
     images = ImageSet(torch.zeros(4, 2), torch.zeros(4).long(), ("a",))
-    IndexedBatches(images)[Part(torch.arange(4), 4, 4, 4)].inputs.fill_(1)
+    IndexedBatches(images)[BatchIndices(torch.arange(4), 4, 4, 4)].inputs.fill_(1)
     assert not images.images.any()

@@ -19,7 +19,7 @@ def nets():
 def test_probabilities_are_averaged(nets):
     x, loss = torch.randn(4, 3, 2, 2), CrossEntropy()
     with torch.no_grad():
-        found = loss.scores(Ensemble(nets, loss)(x))
+        found = loss.predict(Ensemble(nets, loss)(x))
         expected = np.mean([softmax(net(x).double().numpy(), axis=1) for net in nets], axis=0)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 

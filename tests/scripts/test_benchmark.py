@@ -10,17 +10,17 @@ import pytest
 import torch
 from benchmarks import report
 from benchmarks.growth import write_sparse_set
+from benchmarks.interleaved import Timed, ratios, time_interleaved
 from benchmarks.measure import Measure, in_turn
 from benchmarks.pace import Enough, Pace
-from benchmarks.race import Timed, race, ratios
 from benchmarks.report import benchmark
-from benchmarks.works import WORKS
+from benchmarks.workloads import WORKLOADS
 
 from trainlab.data.packed import format as packed
 from trainlab.data.packed.format import PackedImages, read_packed
 from trainlab.errors import InputError, RunError
 
-MLP = next(work for work in WORKS if work.name == "mlp")
+MLP = next(work for work in WORKLOADS if work.name == "mlp")
 SMALL = ["model=mlp", "data=digits", "data.batch_size=32"]
 
 
@@ -76,7 +76,7 @@ def test_the_clock_starts_after_the_lead_in(monkeypatch, at_once, timed):
 @pytest.mark.run
 def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
     told = []
-    timed = race(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, on_progress=told.append, cold=False)
+    timed = time_interleaved(MLP, SMALL, steps=3, rounds=2, folder=tmp_path, on_progress=told.append, cold=False)
     assert [side.side for side in timed] == list(MLP.sides)
     for side in timed:
         assert len(side.rates) == len(side.step_ms) == 2
@@ -90,7 +90,7 @@ def test_every_side_of_the_mlp_trains_in_blocks(tmp_path):
 @pytest.mark.run
 def test_a_side_that_fails_is_named_with_its_output(tmp_path):
     with pytest.raises(RunError, match=r"side limit ended early; .*output\.txt says why"):
-        race(
+        time_interleaved(
             replace(MLP, sides=("limit",)),
             ["model=nothing"],
             steps=1,

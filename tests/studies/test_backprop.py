@@ -327,7 +327,7 @@ def test_what_cannot_be_computed_is_a_sentence(text, values, sentence):
         ({"hidden": [3]}, "add model=mlp"),
         ({"data": "moons"}, "add model=mlp"),
         ({"example": 0}, "add model=mlp"),
-        ({"lang": "fr"}, "use en or es"),
+        ({"lang": "fr"}, r"en \(English\) or es"),
     ],
 )
 def test_wrong_options_are_sentences(options, sentence):

@@ -45,6 +45,10 @@ def test_all_oracles_hold_and_the_gradient_dies_with_large_weights():
     numbers = finding.numbers
     assert numbers["gradient/weights=10"] < 0.1 * numbers["gradient/weights=0.01"]
     assert numbers["gradient_cross_entropy/weights=10"] > numbers["gradient_cross_entropy/weights=0.01"]
+    lines = finding.section.figures["wrong_and_sure"]().axes[0].lines[:2]
+    for line, loss in zip(lines, ("half_square", "cross_entropy"), strict=True):
+        steps, outputs = line.get_data()
+        assert steps[np.argmax(outputs > 0.5)] == numbers[f"steps_to_right/{loss}"]
 
 
 @settings(max_examples=20)

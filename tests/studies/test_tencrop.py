@@ -45,7 +45,7 @@ def by_hand(net, images, which):
 
 def test_averages_are_those_of_views_cut_by_hand():
     test, net = some_digits(), torch.nn.Linear(49, 3)
-    found = studied.look_at_views(lambda view: net(view.flatten(1)), ten_crop(), CrossEntropy(), test)
+    found = studied.evaluate_views(lambda view: net(view.flatten(1)), ten_crop(), CrossEntropy(), test)
     for count, which in {1: [4], 5: range(5), 10: range(10)}.items():
         mean = by_hand(net, test.images, which)
         labels = test.labels.numpy()

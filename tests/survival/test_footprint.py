@@ -133,7 +133,7 @@ MISTAKES = {
     "a network that the data do not fit": ["model=alexnet", "data=moons"],
     "a checkpoint that is not there": ["ckpt=nothing"],
     "two processes": ["trainer=ddp", "trainer.accelerator=cpu", "data=image_folder", "data.root=/nonexistent"],
-    "more processes than examples": ["data=moons", "data.val_fraction=0.05", "trainer=cpu", "trainer.devices=4"],
+    "more processes than examples": ["data.val_fraction=0.002", "trainer=cpu", "trainer.devices=4"],
     "more than the machine holds": ["trainer=cpu", "trainer.devices=100000"],
     "a sweep with a wrong point": ["-m", "optim.lr=0.1,-1"],
     "a sweep with a wrong launcher": ["-m", "seed=0,1", "hydra.launcher.n_jobs=0"],

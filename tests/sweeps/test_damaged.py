@@ -175,7 +175,7 @@ def test_a_value_of_any_type_anywhere_in_a_points_file(sweep, monkeypatch, capsy
             assert "2 runs" in reported(folder, capsys)
             backup = folder.parent / "backup"
             shutil.copytree(job.folder, backup)
-            assert made.look_at(job.folder, point).state in (FINISHED, NEW)
+            assert made.inspect(job.folder, point).state in (FINISHED, NEW)
             shutil.rmtree(job.folder, ignore_errors=True)
             shutil.move(backup, job.folder)
 
@@ -227,17 +227,17 @@ def test_a_file_that_is_none(sweep, name, content, monkeypatch, capsys):
         assert "2 runs" in said
         assert "1 damaged" in said
         assert f"{file} is damaged" in said or f"{file} cannot be read" in said
-    assert made.look_at(job.folder, point).state in (FINISHED, NEW)
+    assert made.inspect(job.folder, point).state in (FINISHED, NEW)
 
 
 def test_a_damaged_result_is_made_again_from_the_checkpoint(sweep):
     _, made, prepared = sweep
     job, point = prepared[0]
     (job.folder / "results.json").write_text('{"monitor": "val/loss", "best/val/loss": "x"}')
-    assert made.look_at(job.folder, point).state == NEW
+    assert made.inspect(job.folder, point).state == NEW
     (job.folder / "checkpoints").mkdir()
     (job.folder / "checkpoints/last.ckpt").touch()
-    assert made.look_at(job.folder, point).state == INTERRUPTED
+    assert made.inspect(job.folder, point).state == INTERRUPTED
     end(job, 0, 1.0)
     assert job.status.state == "failed", "it ended well and left no results"
     assert read_results(job.folder) is None
@@ -251,7 +251,7 @@ def test_a_damaged_point_runs_anew_and_what_was_there_is_kept(sweep, capsys):
     (job.folder / "point.json").write_text("[]")
     (folder / "set_aside").mkdir()
     (folder / f"set_aside/{job.name}.old").touch()
-    assert made.look_at(job.folder, point).state == NEW
+    assert made.inspect(job.folder, point).state == NEW
     assert "runs anew, because its point.json is damaged" in capsys.readouterr().out
     assert (folder / f"set_aside/{job.name}.1/results.json").exists()
 

@@ -143,10 +143,10 @@ def runs(activation: str, lr: float, epochs: list[int], reached: bool = True) ->
 def test_a_race_chooses_each_sides_learning_rate_by_itself():
     everything = [*runs("relu", 0.01, [9, 9]), *runs("relu", 0.1, [5, 7]), *runs("relu", 1.0, [2, 2], reached=False)]
     everything += [*runs("tanh", 0.01, [12, 12]), *runs("tanh", 0.1, [14, 20])]
-    key, contenders = race(group(everything))
+    key, compared = race(group(everything))
     assert key == "model.activation"
-    assert [(c.name, c.best.choices["optim.lr"]) for c in contenders] == [("relu", 0.1), ("tanh", 0.01)]
-    said = sentences(key, contenders)
+    assert [(c.name, c.best.choices["optim.lr"]) for c in compared] == [("relu", 0.1), ("tanh", 0.01)]
+    said = sentences(key, compared)
     assert "reaches 25 % training error after 6 ± 1.4 epochs" in said[0]
     assert "2.00 × the epochs and 2.00 × the seconds of relu" in said[1]
 

@@ -65,7 +65,7 @@ def test_any_values_from_the_command_line_to_the_table_and_back(composed, values
             (job.folder / "results.json").write_text(results(number / 10))
         for overrides in batch:
             job, point = sweep.prepare(overrides, 0)
-            assert sweep.look_at(job.folder, point).state == FINISHED
+            assert sweep.inspect(job.folder, point).state == FINISHED
         groups = ordered(group(gather([Path(folder)])), "x")
         assert {alike(g.choices["x"]) for g in groups} == {alike(value) for value in values}
         _, lines = cells(groups, ["best/val/top1_error"])

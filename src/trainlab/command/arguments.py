@@ -9,7 +9,7 @@ from trainlab.errors import InputError
 
 
 class Arguments(argparse.ArgumentParser):
-    """argparse's parser, whose complaints are InputErrors."""
+    """argparse's parser, with complaints that are InputErrors."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message, hint=f"{self.prog} --help lists what there is")

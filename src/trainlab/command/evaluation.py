@@ -28,10 +28,11 @@ CHANGEABLE = ("aug", "data", "trainer", "loss")  # the rest is what the checkpoi
 
 
 def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
-    """``["ckpt=…", "aug=tencrop", …]`` → the test metrics by name; prints them as a table.
+    """Test checkpoints: ``["ckpt=…", "aug=tencrop", …]`` → the test metrics by name, which are also printed as a
+    table.
 
-    Everything not named is as it was in the run that wrote the checkpoint; the mean that is subtracted
-    always is. Raises InputError.
+    What is not named is as it was in the run that wrote the checkpoint; the mean that is subtracted always is. Raises
+    InputError.
     """
     words = parse(list(overrides))
     names = checkpoints_of([word for word in words if word.key_or_group == "ckpt"])
@@ -68,7 +69,9 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def averaged(nets: Sequence[nn.Module], every: Sequence[checkpoint.Saved], loss: Loss) -> nn.Module:
-    """One network whose probabilities are the mean of theirs, each with the mean image that it was trained with."""
+    """One network whose predictions are the mean of these networks', each with the mean image that it was trained
+    with.
+    """
     if len(nets) == 1:
         return nets[0]
     means = [one.facts.mean for one in every]
@@ -111,7 +114,7 @@ def checkpoints_of(given: Sequence[Override]) -> list[str]:
 
 
 def network(one: checkpoint.Saved, first: checkpoint.Saved) -> nn.Module:
-    """The network of a checkpoint. Raises InputError for one that cannot stand beside the first."""
+    """The network of a checkpoint. Raises InputError for one that cannot be averaged with the first."""
     if one.facts.classes != first.facts.classes or one.facts.input_shape != first.facts.input_shape:
         raise InputError(
             f"{one.path} and {first.path} differ in their classes or in the size of their inputs, so their "

@@ -68,7 +68,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def file_of(option: str, name: str | None, suffix: str) -> Path | None:
-    """Raises InputError for a name that is none of such a file, or where none can be."""
+    """The path of a file to write; None where none is asked for. Raises InputError for a name that does not fit, or
+    where no file can be.
+    """
     if name is None:
         return None
     path = Path(name)
@@ -110,19 +112,19 @@ class Exported(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.augmentation is None:
-            return self.loss.scores(self.net(inputs))
+            return self.loss.predict(self.net(inputs))
         views = self.augmentation.test_views(inputs)
-        return torch.stack([self.loss.scores(self.net(view)) for view in views]).mean(0)
+        return torch.stack([self.loss.predict(self.net(view)) for view in views]).mean(0)
 
 
 def input_shape(network: Network) -> tuple[int, ...]:
-    """Of one example as it is stored: (C, S, S), or (F,) for points."""
+    """The shape of one example as it is stored: (C, S, S), or (F,) for points."""
     shape = network.saved.facts.input_shape
     return (shape[0],) if network.augmentation is None else (shape[0], network.stored, network.stored)
 
 
 def examples(network: Network, count: int, seed: int = SEED) -> Tensor:
-    """Random pictures, or random points."""
+    """`count` random pictures, or random points, as they are stored."""
     stream = torch.Generator().manual_seed(seed)
     size = (count, *input_shape(network))
     if network.augmentation is None:
@@ -189,7 +191,7 @@ def safetensors_of(network: Network) -> bytes:
 
 
 def write(option: str, path: Path, content: bytes) -> None:
-    """Whole or not at all. Raises InputError where it cannot be."""
+    """Write a file, whole or not at all. Raises InputError where it cannot be."""
     try:
         with atomic_open(path) as file:
             file.write(content)

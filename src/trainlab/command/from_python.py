@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 
 class Results(dict[str, Any]):
-    """What results.json holds. run_dir: where it lies, with the checkpoints and all else that the run left."""
+    """What results.json holds, as a dictionary. run_dir: where it is, with the checkpoints and all else that the run
+    left.
+    """
 
     def __init__(self, values: dict[str, Any], run_dir: Path) -> None:
         super().__init__(values)
@@ -88,7 +90,7 @@ def run(
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
-    """With Hydra's part. Raises InputError."""
+    """The configuration with Hydra's own part. Raises InputError."""
     if isinstance(overrides, str) or not all(isinstance(word, str) for word in overrides):
         raise InputError(
             f"overrides are a list of texts, such as ['model=mlp', 'seed=1'], and these are {overrides!r}."
@@ -112,7 +114,7 @@ def apart_from_other_hydra() -> Iterator[None]:
 
 
 def directory_of(whole: DictConfig, overrides: Sequence[str], run_dir: str | os.PathLike[str] | None) -> Path:
-    """Where the run is written: run_dir, hydra.run.dir=…, or a new one. Raises InputError."""
+    """The directory of a run: run_dir, hydra.run.dir=…, or a new one. Raises InputError."""
     if run_dir is None:
         # One process can have many runs, and a command has one: each gets a stamp of its own.
         return folder_of("hydra.run.dir", str(whole.hydra.run.dir).replace(RUN_STAMP, new_stamp()))
@@ -124,7 +126,7 @@ def directory_of(whole: DictConfig, overrides: Sequence[str], run_dir: str | os.
 
 
 def trained(cfg: DictConfig, folder: Path, callbacks: Sequence[Callback]) -> dict[str, Any]:
-    """The run itself; torch's threads, the streams of random numbers and the warnings are afterwards as they were."""
+    """Run it; torch's threads, the streams of random numbers and the warnings are afterwards as they were."""
     from lightning.pytorch.callbacks import Callback
     from lightning.pytorch.utilities.seed import isolate_rng
 
@@ -142,7 +144,7 @@ def trained(cfg: DictConfig, folder: Path, callbacks: Sequence[Callback]) -> dic
 
 @contextmanager
 def threads_and_logs_kept() -> Iterator[None]:
-    """A small network takes one thread and Lightning is made to say little: what comes after is not to notice."""
+    """Inside, a run may change torch's threads and Lightning's logging; afterwards they are as they were."""
     import torch
 
     from trainlab.runtime.trainer import LOGGERS

@@ -56,7 +56,7 @@ SWEEP_OPTIONS = {
 
 
 def help_text(conf: Path) -> str:
-    """All of it. conf: the folder of configuration groups."""
+    """The answer to --help. conf: the folder of configuration groups."""
     lines = [
         "TrainLab: from the perceptron to AlexNet. Every idea that makes neural networks train is one switch.",
         "",
@@ -170,6 +170,7 @@ def choice_section(file: Path, group: str) -> list[str]:
 
 
 def table_of_options(options: Sequence[Option] | Iterator[Option]) -> list[str]:
+    """The lines of a Markdown table of options, with their values and meanings."""
     rows = [f"| `{o.name}` | `{in_cell(o.value)}` | {in_cell(escaped(o.comment))} |" for o in options]
     return ["| option | value | meaning |", "|---|---|---|", *rows]
 
@@ -180,6 +181,7 @@ def escaped(text: str) -> str:
 
 
 def in_cell(text: str) -> str:
+    """The text for a cell of a Markdown table."""
     return text.replace("|", r"\|")
 
 
@@ -207,7 +209,7 @@ def read_options(file: Path, group: str) -> Iterator[Option]:
 
 
 def study_options(file: Path) -> list[Option]:
-    """Of a file of conf/study, without what it says as evidence."""
+    """The options of a file of conf/study, without its evidence."""
     return [option for option in read_options(file, "") if not option.name.startswith("evidence.")]
 
 

@@ -49,7 +49,7 @@ GROUPS = {
 
 
 def new_stamp() -> str:
-    """What a run's directory is called: the time, and a few signs by which two runs of one second stay apart."""
+    """The name of a run's directory: the time, and a few signs that keep two runs of one second apart."""
     return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"
 
 
@@ -108,7 +108,7 @@ def report_user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def main() -> None:
-    """``python train.py …``, all of it; ends the process."""
+    """``python train.py …`` from the words of the command line to the end of the process."""
     typed = sys.argv[1:]
     # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second, and the first
     # word after --info for a part of the configuration.
@@ -172,14 +172,16 @@ def run_in(run_dir: Path, cfg: DictConfig) -> float:
 
 
 def taking(run_dir: Path) -> AbstractContextManager[None]:
-    """Inside, no other command runs in this directory. Raises TakenError."""
+    """Inside, no other command runs in this directory. Raises TakenError where one does."""
     taken = f"another command is running in {run_dir}; wait for it, or choose another directory."
     return directory_lock(run_dir, or_else=taken, seconds=LOCK_SECONDS) if is_first() else nullcontext()
 
 
 @contextmanager
 def removed_if_temporary(run_dir: Path, name: str = temporary_run(RUN_STAMP)) -> Iterator[None]:
-    """Where it is `name`, for nobody named another, it is removed when the run has ended well, which is said."""
+    """Removes the run's directory when the run has ended well, if it is the temporary one called `name`, and says
+    so.
+    """
     yield
     if str(run_dir) == name and is_first():
         shutil.rmtree(run_dir, ignore_errors=True)
@@ -187,13 +189,13 @@ def removed_if_temporary(run_dir: Path, name: str = temporary_run(RUN_STAMP)) ->
 
 
 def exit_status() -> int:
-    """Of a sweep that has ended: 1 when a point did not finish."""
+    """The exit status of a sweep that has ended: 1 when a point did not finish."""
     launch = sys.modules.get("trainlab.sweeps.launch")
     return 1 if launch is not None and launch.UNFINISHED else 0
 
 
 def show_help(arguments: list[str]) -> None:
-    """--help is answered from the configuration files' own first lines."""
+    """Answer --help from the first lines of the configuration files, and end the process."""
     if "--help" in arguments or "-h" in arguments:
         from trainlab.command.help import help_text
 
@@ -257,11 +259,12 @@ def check_command_line(arguments: list[str]) -> None:
 
 
 def is_override(word: str) -> bool:
+    """Whether a word of the command line sets or removes an option."""
     return not word.startswith("-") and ("=" in word or word.startswith("~"))
 
 
 def check_completion(words: list[str]) -> None:
-    """Of ``--shell-completion install=bash``. Raises InputError."""
+    """Check the words of ``--shell-completion install=bash``. Raises InputError."""
     for word in words:
         what, _, shell = word.partition("=")
         if what in ("install", "uninstall") and shell not in SHELLS:
@@ -295,7 +298,7 @@ def points(overrides: list[str]) -> list[list[str]]:
 
 
 def check_run_dir_free(run_dir: Path, ckpt: str | None, option: str = "hydra.run.dir") -> None:
-    """A run is never written over. Raises InputError."""
+    """Raises InputError where the directory holds a run already and ckpt=auto does not ask to go on with it."""
     if ckpt != "auto" and (own_checkpoint(run_dir) or (run_dir / RESULTS).exists()):
         raise InputError(
             f"{run_dir} holds a run already", hint=f"add ckpt=auto to go on with it, or choose another {option}=…"
@@ -303,7 +306,7 @@ def check_run_dir_free(run_dir: Path, ckpt: str | None, option: str = "hydra.run
 
 
 def check_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
-    """The processes are those that the configuration says, and write into one directory. Raises InputError."""
+    """Raises InputError unless torchrun's processes are those of the configuration and write into one directory."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     named = any(override.key_or_group == "hydra.run.dir" for override in parse(overrides))
@@ -348,6 +351,7 @@ TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR
 
 
 def parse(overrides: list[str]) -> list[Override]:
+    """The overrides as Hydra reads them. Raises InputError for one that cannot be read."""
     try:
         return OverridesParser.create().parse_overrides(overrides)
     except HydraException:
@@ -415,7 +419,9 @@ AT_ONCE = ("hydra.run.dir", "hydra.sweep.dir")  # the rest of hydra.* may refer 
 
 
 def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
-    """Raises InputError for the first interpolation that leads nowhere. but: parts that are not used."""
+    """Raises InputError for the first interpolation that leads nowhere. but: parts of the configuration that are not
+    used.
+    """
 
     def walk(node: Any, path: tuple[Any, ...]) -> None:
         option = ".".join(map(str, path))
@@ -445,13 +451,13 @@ def look_up(cfg: DictConfig, but: Sequence[str] = ()) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What OmegaConf or Hydra says, on one line."""
+    """What OmegaConf or Hydra complains of, on one line."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return re.sub(r"^\w+ raised while resolving interpolation: ", "", first).strip('"').rstrip(".")
 
 
 def values_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """What a script's words option=value say, as Hydra reads them: plain values by option.
+    """The words option=value of a script as Hydra reads them: plain values by option.
 
     Raises InputError for a word that cannot be read, for several values (a,b), and for ~option.
     """
@@ -471,7 +477,7 @@ def _several(override: Override) -> str:
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
-    """What is the run's own of a composed configuration."""
+    """A composed configuration without Hydra's own part."""
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
@@ -553,23 +559,23 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
 
 
 def folder_of(option: str, name: Any) -> Path:
-    """Raises InputError where the option names none."""
+    """The folder that an option names. Raises InputError where it names none."""
     if name in (None, ""):
         raise InputError(f"{option}= needs a folder.")
     return Path(str(name))
 
 
 def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
-    """Make it and write to it once: better to know now than after the training. Raises InputError.
+    """Make the directory and write to it once: better to know now than after the training. Raises InputError.
 
-    It is gone again if this command turns out to be a mistake.
+    It is removed again if this command turns out to be a mistake.
     """
     MADE[:] = [footprint_of(path, option)]
     make_writable(path, option)
 
 
 def footprint_of(path: Path, option: str) -> Footprint:
-    """The folder as it is. Raises InputError, naming the option that names it."""
+    """What is in the folder now. Raises InputError, naming the option that names the folder."""
     try:
         return Footprint(path)
     except OSError as error:

@@ -51,9 +51,9 @@ class Network(Trained):
         if self.augmentation is None:
             points = as_points(images_or_paths, self.saved.facts.input_shape[0])
             with torch.inference_mode():
-                return self.loss.scores(self.net(points.to(self.device))).cpu()
+                return self.loss.predict(self.net(points.to(self.device))).cpu()
         images = as_pictures(images_or_paths, self)
-        return torch.cat([self.scores(part.to(self.device)).cpu() for part in images.split(BATCH)])
+        return torch.cat([self.probabilities(part.to(self.device)).cpu() for part in images.split(BATCH)])
 
     def predict_classes(self, images_or_paths: Pictures) -> list[str]:
         """The name of the most probable class of each picture; takes what `predict` takes."""

@@ -18,7 +18,7 @@ from trainlab.survival.lock import directory_lock
 
 
 def pack_images(arguments: Sequence[str]) -> None:
-    """Raises InputError and RunError."""
+    """scripts/pack_images.py: pack a folder of pictures, or check a packed set. Raises InputError and RunError."""
     options = parse(arguments)
     if options.verify:
         if options.out is not None:
@@ -68,7 +68,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def check(folder: Path) -> None:
-    """Raises RunError for a damaged set."""
+    """Verify a packed set, block by block. Raises RunError for a damaged one."""
     packed = read_packed(folder)
     total = sum(packed.counts.values())
     done = 0

@@ -24,7 +24,9 @@ KINDS = "a path, one of Pillow's images, or uint8 (C, H, W)"
 
 
 def read_images(given: Sequence[str], trained: Trained) -> tuple[list[str], Tensor, list[str]]:
-    """Names, uint8 (N, C, S, S) and, of folders, sentences about what is left out. Raises InputError."""
+    """The pictures that a command names: their names, uint8 (N, C, S, S), and sentences about what is left out of
+    folders. Raises InputError.
+    """
     size, channels = trained.stored, trained.saved.facts.input_shape[0]
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     names: list[str] = []
@@ -90,7 +92,9 @@ def as_pictures(given: Any, trained: Trained) -> Tensor:
 
 
 def as_picture(given: Any, place: int, size: int, channels: int) -> Tensor:
-    """One of them → uint8 (channels, size, size), as `read_picture` makes it. place: in the list, for the sentence."""
+    """One picture as uint8 (channels, size, size), as `read_picture` makes it. place: its place in the list, for the
+    error. Raises InputError.
+    """
     if isinstance(given, Image.Image):
         return read_picture(given, name=f"number {place}", size=size, channels=channels)
     if isinstance(given, str | os.PathLike):
@@ -117,7 +121,7 @@ def as_picture(given: Any, place: int, size: int, channels: int) -> Tensor:
 
 
 def as_points(given: Any, features: int) -> Tensor:
-    """What `Network.predict` takes as points → float32 (N, features). Raises InputError."""
+    """What `Network.predict` takes as points, as float32 (N, features). Raises InputError."""
     try:
         points = tensor_of(given if isinstance(given, Tensor) else np.asarray(given))
     except (ValueError, TypeError) as error:
@@ -133,7 +137,7 @@ def as_points(given: Any, features: int) -> Tensor:
 
 
 def tensor_of(array: Tensor | np.ndarray) -> Tensor:
-    """On the CPU. Raises InputError for an array of what torch has no type for."""
+    """The array as a tensor on the CPU. Raises InputError for a type that torch does not have."""
     if isinstance(array, Tensor):
         return array.detach().cpu()
     try:
@@ -143,5 +147,5 @@ def tensor_of(array: Tensor | np.ndarray) -> Tensor:
 
 
 def kind_of(array: Tensor) -> str:
-    """ "float32 (4, 3, 8, 8)"."""
+    """Type and shape of a tensor in words: "float32 (4, 3, 8, 8)"."""
     return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"

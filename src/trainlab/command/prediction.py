@@ -43,8 +43,8 @@ def predict(arguments: Sequence[str]) -> None:
         raise InputError(f"{options.ckpt} was trained on points of the plane, not on pictures.")
     names, images, skipped = read_images(options.images, trained)
     known, left_out = similar_set(options.similar, trained, options.among) if options.similar else (None, [])
-    scores = torch.cat([trained.scores(part) for part in images.split(BATCH)])
-    top = scores.topk(min(options.top, len(trained.classes)))
+    probabilities = torch.cat([trained.probabilities(part) for part in images.split(BATCH)])
+    top = probabilities.topk(min(options.top, len(trained.classes)))
     classes = [[trained.classes[k] for k in row] for row in top.indices.tolist()]
 
     out = console()
@@ -92,6 +92,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def table_of(names: Sequence[str], classes: Sequence[Sequence[str]], probabilities: Tensor) -> Table:
+    """The table of the most probable classes of each picture."""
     table = Table(title="most probable classes", title_justify="left")
     table.add_column("picture", overflow="fold")
     for place in range(len(classes[0])):
@@ -139,7 +140,9 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
 
 
 def most_similar(trained: Trained, images: Tensor, known: ImageSet, count: int) -> Tensor:
-    """int64 (N, count): the pictures of `known` whose features are nearest, by Euclidean distance (§6.1)."""
+    """The pictures of `known` whose features are nearest, by Euclidean distance: int64 (N, count) (Krizhevsky et al.
+    2012, §6.1).
+    """
     asked = torch.cat([trained.features(part) for part in images.split(BATCH)])
     distances = []
     for indices in torch.arange(len(known)).split(BATCH):

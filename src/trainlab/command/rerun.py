@@ -21,12 +21,11 @@ WHERE_THE_DATA_ARE = ("data.root", "data.packed", "data.download")  # of another
 
 
 def rerun(arguments: Sequence[str]) -> None:
-    """Train and test as a run was, in a new directory; on the same machine the metrics are the same bits.
+    """Train and test again as a run was, in a new directory; on the same machine the metrics are the same bits.
 
-    arguments: its directory, then hydra.run.dir, where to write, and where the data are. Any other option is refused:
-    it would be another run.
-    What is not there is not downloaded or packed unless that is asked for here: the file may be anybody's.
-    Raises InputError.
+    arguments: the run's directory, then hydra.run.dir, where to write, and where the data are. Any other option is
+    refused, since it would be another run. What is not there is not downloaded or packed unless that is asked for
+    here: the file may be anybody's. Raises InputError.
     """
     if not arguments:
         raise InputError("which run? python scripts/rerun.py RUN_DIR [hydra.run.dir=…].")
@@ -59,7 +58,7 @@ def rerun(arguments: Sequence[str]) -> None:
 
 
 def read_run_config(file: Path) -> DictConfig:
-    """A run's configuration, safe to resolve. Raises InputError for a file that is none."""
+    """A run's configuration, safe to resolve. Raises InputError for a file that holds none."""
     cfg = load_config(file)
     if cfg is None:
         raise InputError(f"{file.parents[1]} is no run directory: it has no {CONFIG}.")

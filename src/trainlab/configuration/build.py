@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, get_type_hints
@@ -34,7 +35,7 @@ RENAMED = {
 
 @cache
 def targets(group: str) -> frozenset[str]:
-    """The names that the files of conf/GROUP give as ``_target_``."""
+    """The names that the files of conf/GROUP give as ``_target_``: all that a configuration may name."""
     found: set[str] = set()
 
     def collect(node: Any) -> None:
@@ -72,8 +73,9 @@ def target(group: str, node: DictConfig) -> Any:
 
 
 def build(group: str, node: DictConfig, **extra: Any) -> Any:
-    """Call the target with the node's values and `extra`, which wins. Raises InputError for arguments that it does not
-    take, or not with such a value."""
+    """Call the target of a node with the node's values and `extra`, which wins. Raises InputError for arguments that
+    it does not take, or not with such a value.
+    """
     call = target(group, node)
     given = OmegaConf.to_container(node, resolve=True)
     assert isinstance(given, dict)
@@ -97,6 +99,6 @@ def check_arguments(group: str, call: Callable[..., Any], values: dict[str, Any]
     strict = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     for key in kinds & hints.keys() & values.keys():
         try:
-            TypeAdapter(hints[key], config=strict).validate_python(values[key])
+            TypeAdapter(hints[key], config=strict).validate_json(json.dumps(values[key]))  # a list is a tuple there
         except ValidationError as error:
             raise wrong_value(f"{group}.{key}", values[key], hints[key]) from error

@@ -30,6 +30,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Group(BaseModel):
+    """A group of options. Options that are not listed here are allowed: only one choice knows them."""
+
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
@@ -40,6 +42,8 @@ Monitor = Literal["val/loss", "val/top1_error", "val/top5_error", "train/loss", 
 
 
 class Recipe(Group):
+    """What a model's file recommends for its training."""
+
     lr: PositiveFloat
     epochs: PositiveInt
     schedule: Schedule
@@ -47,7 +51,7 @@ class Recipe(Group):
 
 
 class Describe(BaseModel):
-    """Of scripts/describe.py."""
+    """The options of scripts/describe.py: the shape of an image (C, H, W), and how many classes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     image_shape: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] = [1, 1, 1]
@@ -55,6 +59,10 @@ class Describe(BaseModel):
 
 
 class Ablation(Group):
+    """One of AlexNet's tricks taken away: what changes, and the points that it is worth in the paper and in the logs
+    of 2012.
+    """
+
     name: str
     change: str = ""
     paper: list[float | None] = []
@@ -62,6 +70,8 @@ class Ablation(Group):
 
 
 class Debug(Group):
+    """A run that looks for a mistake."""
+
     name: Literal["quick", "overfit", "anomaly"]
     batches: PositiveInt | None
     must_learn: bool
@@ -69,7 +79,7 @@ class Debug(Group):
 
 
 class Model(Group):
-    """Of every model: what stands here is of this kind wherever a model has it."""
+    """The network. What is listed here is of this type wherever a model has it."""
 
     name: str
     activation: Literal["relu", "tanh", "sigmoid", "identity"] = "identity"
@@ -89,6 +99,8 @@ class Model(Group):
 
 
 class Optim(Group):
+    """The optimizer and its learning rate; an option that only one optimizer has may be missing here."""
+
     name: str
     lr: PositiveFloat
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -101,6 +113,8 @@ class Optim(Group):
 
 
 class Reg(Group):
+    """The regularisation: L2 and dropout."""
+
     name: str
     l2: NonNegativeFloat
     form: Literal["mean", "sum"]
@@ -108,6 +122,8 @@ class Reg(Group):
 
 
 class Aug(Group):
+    """How images are varied in training and viewed in the test."""
+
     name: str
     padding: NonNegativeInt = 0
     train_views: Literal["all", "one"] = "one"
@@ -118,10 +134,14 @@ class Aug(Group):
 
 
 class Loss(Group):
+    """The data term of the objective."""
+
     name: str
 
 
 class Data(Group):
+    """The data set, its splits and the batches."""
+
     name: str
     batch_size: PositiveInt | None
     train_examples: PositiveInt | None = None
@@ -143,6 +163,8 @@ class Data(Group):
 
 
 class Trainer(Group):
+    """Where a run computes, how long, and how often it is saved."""
+
     name: str
     accelerator: Literal["auto", "cpu", "gpu"]
     strategy: Literal["auto", "ddp"]
@@ -161,12 +183,16 @@ class Trainer(Group):
 
 
 class Logger(Group):
+    """Where the numbers go besides the run's own files."""
+
     name: Literal["wandb", "csv", "none"]
     project: str = "trainlab"
     mode: Literal["auto", "online", "offline"] = "auto"
 
 
 class Config(BaseModel):
+    """The whole configuration of a run."""
+
     model_config = ConfigDict(extra="allow", strict=True)
     recipe: Recipe | None = None  # before what takes its values from here, so that a wrong one is named where it stands
     reg: Reg
@@ -185,7 +211,9 @@ class Config(BaseModel):
 
 
 def check(config: dict[str, Any]) -> None:
-    """config: the composed configuration as plain containers. Raises InputError for the first thing that is wrong."""
+    """Check a composed configuration, given as plain containers. Raises InputError for the first thing that is
+    wrong.
+    """
     checked = check_values(config)
     assert checked is not None
     model, reg, data, optim = checked.model, checked.reg, checked.data, checked.optim
@@ -218,12 +246,44 @@ def check(config: dict[str, Any]) -> None:
         raise InputError(
             "trainer.compile=true is for runs of one process", hint="leave it out, or use trainer.devices=1"
         )
+    if "n_samples" in config["data"]:
+        check_processes(checked)
     if checked.debug is not None:
         check_debug(checked, checked.debug)
 
 
+def check_processes(checked: Config) -> None:
+    """For points, which are made as many as `n_samples` says, so that the sizes of the sets are known now.
+
+    Those of other data are known once their files are read, in each process, and the run checks them then: a process
+    that has read anything with torch has threads, and cannot be forked safely. Raises InputError.
+    """
+    data, debug = checked.data, checked.debug
+    test = math.ceil(data.test_fraction * data.n_samples)
+    validation = math.ceil(data.val_fraction * (data.n_samples - test))
+    if debug is not None and debug.batches is not None and data.batch_size is not None:
+        test, validation = (min(size, debug.batches * data.batch_size) for size in (test, validation))
+    refuse_idle_processes(checked.trainer, validation=validation, test=test)
+
+
+def refuse_idle_processes(trainer: Any, **examples: int) -> None:
+    """Raises InputError where there are more processes than examples of a set, which then cannot be shared out.
+
+    trainer: the run's options. examples: how many each set has, by its name; an empty set is not asked of any process.
+    """
+    for name, count in examples.items():
+        if 0 < count < trainer.devices * trainer.nodes:
+            nodes = f" × trainer.nodes={trainer.nodes}" if trainer.nodes > 1 else ""
+            raise InputError(
+                f"trainer.devices={trainer.devices}{nodes} is more than the {count} {name} examples there are",
+                option="trainer.devices",
+                value=trainer.devices,
+                hint=f"use at most {count} processes",
+            )
+
+
 def check_debug(checked: Config, debug: Debug) -> None:
-    """What does not go together with the group `debug`. Raises InputError."""
+    """Check what does not go together with the group `debug`. Raises InputError."""
     if debug.find_anomalies and checked.trainer.compile:
         raise InputError(
             "debug.find_anomalies=true (debug=anomaly) looks at each layer, and trainer.compile=true "
@@ -245,8 +305,7 @@ def check_debug(checked: Config, debug: Debug) -> None:
 
 
 def check_values(config: dict[str, Any], *, complete: bool = True) -> Config | None:
-    """Each value by itself. complete: whether every option has to be there; an older file lacks newer ones.
-
+    """Check each value by itself. complete: whether every option has to be there; an older file lacks newer ones.
     Raises InputError.
     """
     return check_options(Config, config, complete=complete)
@@ -258,9 +317,9 @@ Options = TypeVar("Options", bound=BaseModel)
 def check_options(
     kind: type[Options], values: Mapping[str, Any], *, prefix: str = "", complete: bool = True
 ) -> Options | None:
-    """`values` as a `kind`; None where some are missing and that is allowed (not `complete`).
+    """Check options of one kind: `values` as a `kind`; None where some are missing and may be (not `complete`).
 
-    prefix: what comes before an option's name, as in "hydra.launcher.". Raises InputError for a value of another kind
+    prefix: what comes before an option's name, as in "hydra.launcher.". Raises InputError for a value of another type
     than its option takes, and for an option that is not there.
     """
     try:
@@ -299,8 +358,9 @@ def _is_model(annotation: Any) -> bool:
 
 
 def wrong_value(option: str, value: Any, annotation: Any) -> InputError:
-    """That `value` is none of the kinds of value that an option of type `annotation` takes."""
-    kinds = kinds_of(TypeAdapter(annotation).json_schema())
+    """The error which says that `value` is none of the kinds of value that an option of type `annotation` takes."""
+    config = None if _is_model(annotation) else ConfigDict(arbitrary_types_allowed=True)  # a tensor, of torch's classes
+    kinds = kinds_of(TypeAdapter(annotation, config=config).json_schema())
     either = f"{', '.join(kinds[:-1])} or {kinds[-1]}" if kinds[1:] else kinds[0]
     hint = ""
     if isinstance(value, float) and not math.isfinite(value):
@@ -317,7 +377,7 @@ def wrong_value(option: str, value: Any, annotation: Any) -> InputError:
 
 
 def kinds_of(schema: Mapping[str, Any]) -> list[str]:
-    """What a JSON schema allows, each kind of value in words."""
+    """The kinds of value that a JSON schema allows, each in words."""
     if "anyOf" in schema:
         return [kind for one in schema["anyOf"] for kind in kinds_of(one)]
     for values in (schema.get("enum"), [schema["const"]] if "const" in schema else None):
@@ -347,10 +407,11 @@ def kinds_of(schema: Mapping[str, Any]) -> list[str]:
         case "array":
             least = schema.get("minItems")
             many = f" of {least}" if least and least == schema.get("maxItems") else ""
-            return [f"a list{many} in brackets, each of its items {' or '.join(kinds_of(schema['items']))}"]
+            items = schema.get("items") or {"anyOf": schema.get("prefixItems", [])}  # of a list, or of a tuple
+            return [f"a list{many} in brackets, each of its items {' or '.join(dict.fromkeys(kinds_of(items)))}"]
     return ["a group of options"]
 
 
 def as_typed(value: Any) -> str:
-    """As it is written in a command."""
+    """A value as it is written in a command."""
     return str(value) if isinstance(value, str | float) else json.dumps(value, default=str)

@@ -24,7 +24,9 @@ MOST_VALUES, MOST_HOPS = 10_000, 8
 
 
 def plain_config(cfg: DictConfig) -> dict[str, Any]:
-    """To be written into a file: references to other options stay, what other resolvers gave is fixed."""
+    """A configuration as plain containers, to be written into a file: references to other options stay, and what
+    other resolvers gave is fixed.
+    """
     kept, resolved = OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True)
 
     def fixed(before: Any, after: Any) -> Any:
@@ -82,7 +84,7 @@ def load_config(file: Path) -> DictConfig | None:
 
 @contextmanager
 def options_of(where: str) -> Iterator[None]:
-    """Inside, an option that the configuration of `where` lacks is an InputError."""
+    """Inside, an option that is missing from the configuration of `where` is an InputError."""
     try:
         yield
     except OmegaConfBaseException as error:

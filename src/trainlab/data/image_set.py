@@ -18,9 +18,8 @@ from trainlab.errors import InputError
 class ImageSet:
     """Examples and their classes.
 
-    images: uint8 (N, C, H, W) with H = W, in memory or read where they lie; or float32 (N, F) for points, which are not
-    augmented.
-    labels: int64 (N,), each in [0, len(classes)).
+    images: uint8 (N, C, H, W) with H = W, in memory or memory-mapped; or float32 (N, F) for points, which are not
+    augmented. labels: int64 (N,), each in [0, len(classes)). classes: their names.
     """
 
     images: Tensor | PackedImages
@@ -38,15 +37,16 @@ class ImageSet:
 
     @property
     def is_points(self) -> bool:
+        """Whether the examples are points and not images."""
         return self.images.ndim == 2
 
     def take(self, indices: Tensor) -> ImageSet:
-        """The examples at `indices` (int64), in that order."""
+        """The set of the examples at `indices`, int64 (n,), in that order."""
         images = self.images.take(indices) if isinstance(self.images, PackedImages) else self.images[indices]
         return ImageSet(images, self.labels[indices], self.classes)
 
     def some(self, indices: Tensor) -> Tensor:
-        """The images or points at `indices` (int64), in the memory order that all of them have."""
+        """The images or points at `indices`, int64 (n,) → (n, …), in the memory order that the whole set has."""
         if not isinstance(self.images, Tensor):
             return self.images[indices]
         if self.is_points or self.images.is_contiguous():
@@ -54,14 +54,16 @@ class ImageSet:
         return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
 
     def channels_last(self, most: int) -> ImageSet:
-        """The same with the channels of each pixel side by side in memory; packed, or of more bytes, as it lies."""
+        """The same set, its images in torch's channels-last order. A packed set, and one of more than `most` bytes,
+        is returned as it is.
+        """
         if not isinstance(self.images, Tensor) or self.images.numel() > most:
             return self
         return replace(self, images=self.images.contiguous(memory_format=torch.channels_last))
 
     @property
     def all_images(self) -> Tensor:
-        """All images or points, in memory."""
+        """All images or points, (N, …), in memory; a packed set is read."""
         return self.images[torch.arange(len(self))] if isinstance(self.images, PackedImages) else self.images
 
 
@@ -81,7 +83,9 @@ NOTED = {  # of `DataSplits.notes`: what a count says, of one and of several
 
 @dataclass(frozen=True)
 class DataSplits:
-    """What training sees, what chooses the checkpoint (may be empty), and what is reported."""
+    """The three sets of a run: what is trained on, what chooses the checkpoint (it may be empty), and what is
+    reported. notes: counts for results.json, such as skipped_images.
+    """
 
     train: ImageSet
     val: ImageSet
@@ -90,7 +94,7 @@ class DataSplits:
 
 
 def passed_over(count: int) -> str:
-    """The remark about so many hidden and system names."""
+    """The sentence about this many hidden and system names that are passed over."""
     return NOTED[PASSED_OVER][count > 1].format(count)
 
 
@@ -98,10 +102,11 @@ TEST, VAL = "data.test_fraction", "data.val_fraction"
 
 
 def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor, Tensor]:
-    """Indices (kept, cut): `fraction` of the examples cut away, every class by the same share.
+    """Split examples in two by class: indices (kept, away), int64, each ascending; `away` is `fraction` of them.
 
-    A class with too few examples stays whole on the first side, and every class keeps at least one there.
-    option: what the user calls `fraction`. A pure function of its arguments. Raises InputError where that cannot be.
+    Every class gives the same share. A class with too few examples stays whole in `kept`, where every class has at
+    least one. labels: int64 (N,). option: what the user calls `fraction`. A pure function of its arguments. Raises
+    InputError where it cannot be done.
     """
     everything = torch.arange(len(labels))
     if fraction == 0:
@@ -128,10 +133,10 @@ def cut(labels: Tensor, fraction: float, seed: int, option: str) -> tuple[Tensor
 
 
 def deal_out(counts: np.ndarray, number: int, *, least: np.ndarray, most: np.ndarray, seed: int) -> np.ndarray:
-    """int64 (K,): `number` in all, in proportion to `counts` (K,) as far as `least` and `most` (K,) of each allow.
+    """How many of each class to take, int64 (K,), `number` in all, in proportion to `counts` (K,).
 
-    Where several have the same claim to the next one, chance decides. The sum of `least` is at most `number`, and that
-    of `most` at least.
+    least, most: the bounds for each class, (K,); the sum of `least` is at most `number`, and that of `most` at least.
+    Where several classes have the same claim to the next one, chance decides, by `seed`.
     """
     share = number * counts / counts.sum()
     dealt = np.clip(np.floor(share).astype(np.int64), least, most)
@@ -159,9 +164,11 @@ def split(
     split_seed: int,
     test: ImageSet | None = None,
 ) -> DataSplits:
-    """Train, validation and test sets. `test_fraction` is of the whole, `val_fraction` of what remains.
+    """Cut a set into training, validation and test sets, every class by the same share.
 
-    With a `test` set of its own nothing is cut for the test; validation never comes from it. Raises InputError.
+    test_fraction: of the whole. val_fraction: of what the test leaves. test: a test set of its own, with which
+    nothing is cut for the test; validation never comes from it. split_seed: the cuts are a function of it alone.
+    Raises InputError for fractions that cannot be cut.
     """
     uncut = torch.zeros(len(whole.classes), dtype=torch.bool)
     if test is None:
@@ -174,19 +181,23 @@ def split(
 
 
 def left_whole(labels: Tensor, away: Tensor, classes: int) -> Tensor:
-    """bool (classes,): those with examples, of which none was cut `away`; none where nothing was to be cut."""
+    """Which classes have examples of which none was cut `away`: bool (classes,). All false where nothing was to be
+    cut.
+    """
     there = torch.bincount(labels, minlength=classes) > 0
     return there & (torch.bincount(labels[away], minlength=classes) == 0) & (len(away) > 0)
 
 
 def spread(count: int, most: int | None) -> Tensor:
-    """int64: at most `most` of `count` places, evenly spread (pictures often lie class by class); None for all."""
+    """At most `most` of the places 0 … count − 1, evenly spread (pictures often lie class by class): int64. None:
+    all.
+    """
     some = min(count, most or count)
     return torch.arange(some) * count // some
 
 
 def evenly_spread(sets: DataSplits, train: int, val: int, test: int) -> DataSplits:
-    """At most so many examples of each part, evenly spread over it."""
+    """The splits cut down to at most `train`, `val` and `test` examples, evenly spread over each set."""
 
     def some(part: ImageSet, most: int) -> ImageSet:
         return part.take(spread(len(part), most)) if len(part) > most else part
@@ -195,9 +206,10 @@ def evenly_spread(sets: DataSplits, train: int, val: int, test: int) -> DataSpli
 
 
 def subsample_train(sets: DataSplits, train_examples: int | None) -> DataSplits:
-    """Only so many training examples, of every class the same share and the same ones for every seed.
+    """The splits with only `train_examples` of the training set, every class by the same share; None: all.
 
-    Every class keeps at least one. Raises InputError when there are not so many, or more classes.
+    Which ones does not depend on the run's seed. Every class keeps at least one. Raises InputError when there are
+    fewer examples than that, or more classes.
     """
     have, labels = len(sets.train), sets.train.labels
     if train_examples is None or train_examples == have:

@@ -21,14 +21,14 @@ EVALUATION_VALUES = 2**25  # float32 inputs of one evaluation batch, all views: 
 
 
 class ImageData(L.LightningDataModule):
-    """Serves one data set to any of the networks.
+    """The DataModule: serves one data set to any of the networks.
 
-    load: reads the sets, once. batch_size: global, over all ranks; None for the whole training set in one batch.
-    train_examples: only so many of the training set, of every class the same share; None for all.
-    augmentation: given the side of the stored images and their statistics, makes the `Augmentation`; points take
-        NoAugmentation only. mean: of each channel, float32 (C,); None to measure it on the training set.
-    batches: only so many batches of each set, views counted, evenly spread over it; None for all. A set that is one
-        batch stays whole.
+    load: reads the sets; called once. augmentation: makes the `Augmentation`, given the side of the stored images and
+    their statistics; points take NoAugmentation only. batch_size: global, over all ranks; None for the whole training
+    set in one batch. train_examples: use only this many training images, every class by the same share; None for all.
+    batches: use only this many batches of each set, views counted, evenly spread over it; None for all. A set that is
+    one batch stays whole. seed: of order and augmentation. channels_last: give images in torch's channels-last order.
+    mean: of each channel, float32 (C,); None: it is measured on the training set.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class ImageData(L.LightningDataModule):
         self.steps_per_execution = 1  # training batches that are given out as one
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the sets and measure the mean of the training set. Lightning calls this again; it is done once."""
+        """Read the sets and measure the mean of the training set. Lightning calls this again, and then it does
+        nothing. Raises InputError for data that do not go with the options.
+        """
         if self.splits is not None:
             return
         self.splits = subsample_train(self.load(), self.train_examples)
@@ -74,36 +76,42 @@ class ImageData(L.LightningDataModule):
             parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
             self.splits = replace(read, **parts)
         train = self.splits.train
-        pairs = len(train) * self.train_views
-        if self.batch_size is not None and self.batch_size > pairs:
+        samples = len(train) * self.train_views
+        if self.batch_size is not None and self.batch_size > samples:
             raise InputError(
-                f"data.batch_size={self.batch_size} is more than the {pairs} training examples there are",
+                f"data.batch_size={self.batch_size} is more than the {samples} training examples there are",
                 option="data.batch_size",
                 value=self.batch_size,
-                hint=f"use at most {pairs}",
+                hint=f"use at most {samples}",
             )
 
     def statistics(self, train: ImageSet) -> Statistics:
-        """Given, or measured when the set was packed, or measured now."""
+        """The statistics of the training set's colours: as given, as measured when the set was packed, or measured
+        now.
+        """
         if self.mean_given is not None:
             return ChannelStatistics(self.mean_given)
         return train.images.statistics if isinstance(train.images, PackedImages) else MeasuredStatistics(train.images)
 
     @property
     def sets(self) -> DataSplits:
+        """Training, validation and test set, once `setup` has read them."""
         assert self.splits is not None, "setup() comes first"
         return self.splits
 
     @property
     def train_views(self) -> int:
+        """How many examples one training image stands for in an epoch."""
         return self.augmentation.train_views if self.augmentation else 1
 
     @property
     def test_views(self) -> int:
+        """Over how many views of an image the test averages."""
         return getattr(self.augmentation, "views", 1)
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
         return self.sets.train.classes
 
     @property
@@ -114,13 +122,15 @@ class ImageData(L.LightningDataModule):
 
     @property
     def mean(self) -> list[float] | None:
-        """Of each channel, in units of the full range; None for points."""
+        """The mean of each channel as a share of the full range, [0, 1]; None for points."""
         mean = self.augmentation.mean if self.augmentation else None
         return None if mean is None else mean.tolist()
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader of the run should know about the data, in sentences."""
+        """What a reader of the run should know about the data, in sentences: sizes, enlargement, views, skipped
+        images.
+        """
         train, val, test = len(self.sets.train), len(self.sets.val), len(self.sets.test)
         lines = [f"{train:,} training, {val:,} validation and {test:,} test examples of {len(self.classes)} classes"]
         if self.augmentation is not None:
@@ -137,13 +147,13 @@ class ImageData(L.LightningDataModule):
         return lines
 
     def training_inputs(self) -> torch.Tensor:
-        """float32 (N, …): the whole training set as the network sees it, without random variations."""
+        """The whole training set as the network sees it, float32 (N, …), without random variation."""
         images = self.sets.train.all_images
         return self.augmentation.test(images) if self.augmentation else images
 
     @property
     def train_batches(self) -> int:
-        """Global batches, and so steps, of an epoch."""
+        """How many global batches, and so steps, an epoch has."""
         return -(-len(self.sets.train) * self.train_views // self._train_batch)
 
     @property
@@ -151,6 +161,7 @@ class ImageData(L.LightningDataModule):
         return self.batch_size or len(self.sets.train) * self.train_views
 
     def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the training set, uint8 (b, C, S, S) before the augmentation, in a new order each epoch."""
         order = {
             "views": self.train_views,
             "shuffle": True,
@@ -162,9 +173,11 @@ class ImageData(L.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """Batches of the validation set in its order; no loader where it is empty."""
         return self._loader(self.sets.val, self._evaluation_batch(1)) if len(self.sets.val) else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test set in its order."""
         return self._loader(self.sets.test, self._evaluation_batch(self.test_views))
 
     def _evaluation_batch(self, views: int) -> int:
@@ -188,13 +201,18 @@ class ImageData(L.LightningDataModule):
         return self.trainer.world_size if self.trainer else 1
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch, still uint8, to the device."""
         if device.type == "cpu":
             return batch
         inputs, labels, ids, views = (part.to(device, non_blocking=True) for part in batch[:4])
         return batch._replace(inputs=inputs, labels=labels, ids=ids, views=views)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Training: (B, C, S, S) → (B, C, size, size). Validation: the centre view. Test: (V, B, C, size, size)."""
+        """Augment a batch on the device: uint8 (b, C, S, S) → float32.
+
+        Training: one varied view, (b, C, size, size). Validation: the centre view. Test: all views, (V, b, C, size,
+        size).
+        """
         if self.augmentation is None:
             return batch
         assert self.trainer is not None

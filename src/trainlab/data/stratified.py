@@ -12,9 +12,10 @@ import numpy as np
 
 
 def stratified(labels: np.ndarray, part: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two sides (kept, away) of arange(N), int64 and shuffled; `part`, a fraction or a number, goes away.
+    """Split examples in two so that every class gives the same share: indices (kept, away), int64 and shuffled.
 
-    labels: integers (N,). Raises ValueError where a class has one example, or a side fewer than there are classes.
+    labels: integers (N,). part: how many go away, a fraction or a number. Raises ValueError where a class has one
+    example, or a side would have fewer examples than there are classes.
     """
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     away_size = part if isinstance(part, int) else math.ceil(part * len(labels))

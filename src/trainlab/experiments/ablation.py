@@ -24,9 +24,9 @@ PUBLISHED_TEN_CROPS, LOGGED_TEN_CROPS = (1.5, 1.3), (1.55, 1.30)
 
 @dataclass(frozen=True)
 class Row:
-    """change: what was done to the recipe, in words. top1, top5: mean and standard deviation of the error, fractions.
-    worth: points of top-1 and of top-5 error above the whole recipe, mean and deviation over the seeds that both have.
-    paper, logs: published points, NaN where none.
+    """One row of the table. change: what was done to the recipe, in words. top1, top5: mean and standard deviation of
+    the error, fractions. worth: points of top-1 and of top-5 error above the whole recipe, mean and deviation over
+    the seeds that both have. paper, logs: published points, NaN where none.
     """
 
     change: str
@@ -40,14 +40,14 @@ class Row:
 
 
 def is_ablation(groups: Sequence[Group]) -> bool:
-    """Whether these are such runs, the whole recipe among them."""
+    """Whether these are runs of the ablation, with the whole recipe among them."""
     return all(list(g.choices) == ["ablation"] for g in groups) and any(
         g.choices["ablation"] == WHOLE and g.finished for g in groups
     )
 
 
 def section(groups: Sequence[Group]) -> Section | None:
-    """None for other runs, and without the whole recipe to compare with."""
+    """The table and its figure; None for other runs, and without the whole recipe to compare with."""
     if not is_ablation(groups):
         return None
     rows = rows_of(groups)
@@ -70,7 +70,7 @@ def figure(rows: Sequence[Row]) -> Figure:
 
 
 def rows_of(groups: Sequence[Group]) -> list[Row]:
-    """The whole recipe first, then what is worth most."""
+    """The rows of the table: the whole recipe first, then the changes, the one that is worth most first."""
     whole = next(g for g in groups if g.choices["ablation"] == WHOLE)
     views = "_tencrop" if any("test/top1_error_tencrop" in run.results for run in whole.finished) else ""
     rows = [_row(change(g), g, whole, views, views, _published(g, "paper"), _published(g, "logs")) for g in groups]
@@ -115,7 +115,7 @@ def _difference(g: Group, metric: str, whole: Group, whole_metric: str) -> tuple
 
 
 def change(g: Group) -> str:
-    """As its YAML says it; its name where it says nothing."""
+    """The change in words, as its YAML says it; its name where that says nothing."""
     said = next((run.config.get("ablation.change") for run in g.runs if run.config), None)
     return said if isinstance(said, str) and said else shown(g.choices["ablation"])
 

@@ -144,7 +144,7 @@ def _panel(run: Run | None) -> Panel | None:
     extent = grid_extent(data.sets)
     points = plane_points(extent)
     with torch.no_grad():
-        ours = build("loss", config.loss).scores(net(points))[:, 1].view(GRID, GRID).clamp(0, 1)
+        ours = build("loss", config.loss).predict(net(points))[:, 1].view(GRID, GRID).clamp(0, 1)
     other = reference(config, data)
     theirs: np.ndarray | None = None
     if other is not None:

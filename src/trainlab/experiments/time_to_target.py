@@ -12,7 +12,7 @@ from trainlab.sweeps.table import Group, show
 
 
 def section(groups: Sequence[Group]) -> Section | None:
-    """None for runs that do not race to a target."""
+    """None for runs that do not stop at a target."""
     raced = race(groups)
     return Section("time to the target", sentences=sentences(*raced)) if raced else None
 
@@ -21,40 +21,44 @@ EPOCHS, SECONDS = "last/epoch", "last/training_seconds"
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One side of a race to a target: the learning rate that got there first, and how soon."""
+class TimeToTarget:
+    """How soon one of the compared choices reached the target.
+
+    best: its runs with the learning rate that got there first. reached: whether every seed did.
+    """
 
     name: str
     best: Group
     reached: bool
 
 
-def race(groups: Sequence[Group]) -> tuple[str, list[Contender]] | None:
+def race(groups: Sequence[Group]) -> tuple[str, list[TimeToTarget]] | None:
     """For runs that stop at a target: for each value of what is compared, the group that got there first.
 
-    Compared is the one choice that is not the learning rate, which is chosen for each side by itself. Groups in
-    which not every seed got there lose against those in which every seed did. None where there is no such race.
+    Compared is the one choice that is not the learning rate, which is chosen for each value by itself. A group in
+    which every seed got there comes before one in which not every seed did. Returns the option that is compared and
+    its values, the first to arrive first; None where there is no such comparison.
     """
     keys = [key for key in groups[0].choices if key != "optim.lr"]
     racing = [g for g in groups if g.finished and all("target" in run.results for run in g.finished)]
     if len(keys) != 1 or not racing:
         return None
-    contenders = []
+    compared = []
     for name in dict.fromkeys(shown(g.choices[keys[0]]) for g in racing):
         side = [g for g in racing if shown(g.choices[keys[0]]) == name]
         best = min(side, key=lambda g: (not _all_reached(g), g.mean(EPOCHS), g.mean(SECONDS)))
-        contenders.append(Contender(name, best, _all_reached(best)))
-    return keys[0], sorted(contenders, key=lambda c: (not c.reached, c.best.mean(EPOCHS)))
+        compared.append(TimeToTarget(name, best, _all_reached(best)))
+    return keys[0], sorted(compared, key=lambda c: (not c.reached, c.best.mean(EPOCHS)))
 
 
 def _all_reached(g: Group) -> bool:
     return all(run.results.get("target_reached") for run in g.finished) and not g.unfinished
 
 
-def sentences(key: str, contenders: Sequence[Contender]) -> list[str]:
-    """What a race came to, with the ratio of the first to each other."""
-    first, said = contenders[0], []
-    for c in contenders:
+def sentences(key: str, compared: Sequence[TimeToTarget]) -> list[str]:
+    """When each choice reached the target, with the ratio of its time to that of the first."""
+    first, said = compared[0], []
+    for c in compared:
         results = c.best.finished[0].results
         measured_on = {"train": "training", "val": "validation"}[results["monitor"].split("/")[0]]
         goal = f"{100 * results['target']:g} % {measured_on} error"

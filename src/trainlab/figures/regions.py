@@ -15,7 +15,9 @@ from trainlab.figures.style import GREY, INK, new_figure, styled
 
 @dataclass(frozen=True)
 class Panel:
-    """One network. probability, reference: float (R, R), of class 1, rows by ascending y; extent: x and y limits."""
+    """The decision regions of one network. probability, reference: float (R, R), of class 1, rows by ascending y;
+    extent: x and y limits.
+    """
 
     probability: Tensor
     extent: tuple[float, float, float, float]
@@ -35,7 +37,9 @@ def grid_of_regions(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """panels: by row and column; None for a point that is missing. The dashed line is the reference's boundary."""
+    """A grid of decision regions. panels: by row and column; None for a point that is missing. The dashed line is the
+    reference's boundary.
+    """
     figure = new_figure(3.1 * len(columns) + 0.6, 3.1 * len(rows) + 1.3, title)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for i, row in enumerate(panels):

@@ -77,7 +77,7 @@ _one_at_a_time = threading.RLock()
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Artists made inside have the style. Serves as a decorator too: `@styled()`.
+    """A context manager, or a decorator, in which figures have this project's style: `@styled()`.
 
     matplotlib keeps its settings in one global dictionary, so only one thread at a time is let in.
     """
@@ -146,7 +146,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def percent(fraction: float) -> str:
-    """0.0731 -> "7.3 %", 0.00731 -> "0.73 %": two digits where errors are small."""
+    """A fraction in percent, with two digits where errors are small: 0.0731 → "7.3 %", 0.00731 → "0.73 %"."""
     value = 100 * fraction
     if value == 0 or value == 100:
         return f"{value:.0f} %"
@@ -176,5 +176,5 @@ def fitting_size(text: str, size: float, inches: float) -> float:
 
 
 def shorten(name: str, length: int) -> str:
-    """At most `length` characters; what was cut is shown as "…"."""
+    """A name of at most `length` characters; what was cut is shown as "…"."""
     return name if len(name) <= length else name[: max(1, length - 1)].rstrip() + "…"

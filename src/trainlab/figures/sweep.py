@@ -21,7 +21,7 @@ STRENGTH = LinearSegmentedColormap.from_list("strength", ["#A6CDE6", BLUE, "#002
 
 @dataclass(frozen=True)
 class Series:
-    """Mean and standard deviation (NaN for one run) at each of the swept values."""
+    """A metric at each of the swept values: mean and standard deviation, NaN for one run."""
 
     name: str
     mean: Sequence[float]
@@ -125,7 +125,7 @@ def curves_of(
 
 
 def mean_curve(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], list[float]]:
-    """Over the epochs that every run has."""
+    """The mean of several runs' curves, over the epochs that every run has."""
     if not runs:
         return [], []
     common = sorted(set(runs[0][0]).intersection(*(set(x) for x, _ in runs[1:])))

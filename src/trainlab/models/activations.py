@@ -13,6 +13,6 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """A new module for `name`, one of ACTIVATIONS."""
+    """A new module for the activation `name`, one of ACTIVATIONS."""
     assert name in ACTIVATIONS, f"activation={name} is unknown; use one of {', '.join(ACTIVATIONS)}"
     return ACTIVATIONS[name]()

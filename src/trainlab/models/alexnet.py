@@ -21,7 +21,7 @@ MIDDLE = ("conv3", "conv4", "conv5")
 class CeilPad(nn.Module):
     """Pads right and bottom with zeros, so that the last window of conv1 fits (ceil mode).
 
-    224 → 227, hence 55 = 1 + ⌈(224 − 11)/4⌉ outputs: the lecture's "3 zero-padding".
+    224 → 227, hence 55 = 1 + ⌈(224 − 11)/4⌉ outputs: the lecture's "3 zero-padding". (B, C, H, W) → (B, C, H′, W′).
     """
 
     def __init__(self, kernel: int, stride: int) -> None:
@@ -38,7 +38,7 @@ class CeilPad(nn.Module):
 
 @dataclass(frozen=True)
 class Switches:
-    """What is the paper's and what is not; see `AlexNet`."""
+    """The choices by which AlexNet departs from the paper, with the paper's as defaults; `AlexNet` explains each."""
 
     variant: str = "paper"
     groups: int = 2

@@ -18,8 +18,9 @@ from trainlab.models.initial_weights import initialise
 class ConvNet(nn.Module):
     """Three times 5×5 convolution and 3×3 pooling of stride 2 (max, average, average), then one dense layer.
 
-    (B, C, H, W) with H = W ≥ 8 → (B, classes). The first activation comes after its pooling, as in cuda-convnet: of
-    increasing functions the maximum is the same before and after, and there are a quarter as many values.
+    (B, C, H, W) with H = W ≥ 8 → logits (B, classes). The first activation comes after its pooling, as in
+    cuda-convnet: of increasing functions the maximum is the same before and after, and there are a quarter as many
+    values.
     """
 
     min_size = 8

@@ -11,9 +11,10 @@ from trainlab.objective import Loss
 
 
 class Ensemble(nn.Module):
-    """(B, C, H, W) → (B, K), of which `loss.scores` gives the mean of the networks' scores.
+    """Several networks as one, by the mean of their predictions: (B, C, H, W) → (B, K).
 
-    shifts: float (C,) for each network, added to its inputs: what was subtracted from them less what it was trained on.
+    The outputs are those of which `loss.predict` gives that mean. shifts: float (C,) for each network, added to its
+    inputs: the mean that was subtracted from them less the mean that the network was trained with; None: nothing.
     """
 
     def __init__(self, nets: Sequence[nn.Module], loss: Loss, shifts: Sequence[Tensor | None] | None = None) -> None:
@@ -22,8 +23,8 @@ class Ensemble(nn.Module):
         self.shifts = list(shifts or [None] * len(nets))
 
     def forward(self, x: Tensor) -> Tensor:
-        scores = []
+        predictions = []
         for net, shift in zip(self.nets, self.shifts, strict=True):
             own = x if shift is None else x + shift.to(x)[:, None, None]
-            scores.append(self.loss.scores(net(own)))
-        return self.loss.outputs(torch.stack(scores).mean(0))
+            predictions.append(self.loss.predict(net(own)))
+        return self.loss.logits(torch.stack(predictions).mean(0))

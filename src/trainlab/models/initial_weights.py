@@ -42,9 +42,8 @@ INITIAL_WEIGHTS: dict[str, Callable[[Tensor], None]] = {
 
 
 def initialise(net: nn.Module, name: str) -> None:
-    """Start every convolution and dense layer of `net` from `name`, biases from zero.
-
-    name: one of INITIAL_WEIGHTS. Draws from torch's global generator.
+    """Give every convolution and dense layer of `net` initial weights by the rule `name`, one of INITIAL_WEIGHTS, and
+    biases of zero. Draws from torch's global generator.
     """
     assert name in INITIAL_WEIGHTS, f"init={name} is unknown; use one of {', '.join(INITIAL_WEIGHTS)}"
     for layer in net.modules():

@@ -14,7 +14,9 @@ from trainlab.models.response_normalisation import SpatialResponseNorm
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One convolution or dense layer, counted as the lecture counts AlexNet's."""
+    """One convolution or dense layer, counted as the lecture counts AlexNet's: sizes, weights, biases, neurons and
+    connections (multiplications for one image).
+    """
 
     name: str
     kernel: str
@@ -33,11 +35,14 @@ class LayerSummary:
 
     @property
     def neurons(self) -> int:
+        """How many output values the layer has for one image."""
         return torch.Size(self.output).numel()
 
 
 def summarize(net: nn.Module, input_shape: tuple[int, ...]) -> list[LayerSummary]:
-    """Every layer with weights in the order of use. `net` is run once on zeros, in its own mode and dtype."""
+    """Every layer with weights, in the order of use. input_shape: of one example. `net` is run once on zeros, in its
+    own mode and dtype.
+    """
     rows: list[LayerSummary] = []
     names = _short_names(net)
     pools = nn.MaxPool2d | nn.AvgPool2d
@@ -104,5 +109,5 @@ TRAINING = 6  # operations for each multiplication of a forward pass: times and 
 
 
 def training_operations(layers: Sequence[LayerSummary]) -> int:
-    """Of one image, forward and backward: multiplications and additions."""
+    """How many multiplications and additions one image takes, forward and backward."""
     return TRAINING * sum(layer.connections for layer in layers)

@@ -15,10 +15,10 @@ from trainlab.models.initial_weights import initialise
 class MLP(nn.Module):
     """Dense layers of the widths in `hidden`, then one of `classes`; dropout after each hidden layer.
 
-    The lecture also puts σ after the last layer: ``output_activation="sigmoid"``. With cross-entropy
-    leave it at ``"identity"``, since the softmax is part of the loss.
+    The lecture also puts σ after the last layer: ``output_activation="sigmoid"``. With cross-entropy leave it at
+    ``"identity"``, since the softmax is part of the loss.
 
-    (B, C, H, W) or (B, F) → (B, classes).
+    (B, C, H, W) or (B, F) → outputs (B, classes).
     """
 
     min_size = 1

@@ -11,9 +11,9 @@ from trainlab.models.initial_weights import initialise
 
 
 class Perceptron(nn.Module):
-    """Linear with ``activation="identity"``, the lecture's sigmoid perceptron with ``"sigmoid"``.
+    """One dense layer: linear with ``activation="identity"``, the lecture's sigmoid perceptron with ``"sigmoid"``.
 
-    (B, C, H, W) or (B, F) → (B, classes).
+    (B, C, H, W) or (B, F) → outputs (B, classes).
     """
 
     min_size = 1

@@ -11,9 +11,9 @@ from trainlab.errors import InputError
 
 
 def published_weights() -> dict[str, Tensor]:
-    """torchvision's AlexNet (IMAGENET1K_V1: 56.522 % top-1, 79.066 % top-5 accuracy, centre crop), 233 MB.
-
-    Downloaded once, into torch's own cache. Raises InputError where that cannot be done.
+    """torchvision's weights of AlexNet (IMAGENET1K_V1: 56.522 % top-1 and 79.066 % top-5 accuracy, centre crop), by
+    their names. They are downloaded once (233 MB) into torch's own cache. Raises InputError where that cannot be
+    done.
     """
     from torchvision.models import AlexNet_Weights
 

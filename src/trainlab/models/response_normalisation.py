@@ -19,7 +19,9 @@ from torch.autograd.function import once_differentiable
 
 
 class LocalResponseNorm(nn.Module):
-    """(B, C, H, W) → the same shape and dtype. towers: in so many parts, the maps of which do not see each other."""
+    """Local response normalisation across channels (Krizhevsky et al. 2012, §3.3): (B, C, H, W) → the same shape and
+    dtype. towers: into how many parts the channels are divided, each normalised by itself.
+    """
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, towers: int = 1) -> None:
         super().__init__()

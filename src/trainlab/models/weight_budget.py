@@ -13,9 +13,11 @@ FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch
 
 
 class WeightBudget(TorchFunctionMode):
-    """Inside, tensors of at most `most` values in all can be made; for the one beyond that it raises `refusal()`.
+    """A context in which tensors of at most `most` values in all can be made; for one beyond that it raises
+    `refusal()`.
 
-    ``torch.nn`` layers make their weights with these functions, whatever network they belong to.
+    It watches torch's factory functions, by which the layers of ``torch.nn`` make their weights, so that the memory
+    is not asked for before it is known to be there.
     """
 
     def __init__(self, most: float, refusal: Callable[[], Exception]) -> None:

@@ -19,13 +19,13 @@ POINT = "point.json"
 
 @dataclass(frozen=True)
 class Point:
-    """What a point is.
+    """One point of a sweep, as it is written down in its directory.
 
-    sweep: the name of the sweep's directory. swept: value by option, of the options that the sweep varies.
-    overrides: what distinguishes it from conf/train.yaml. config: all of it, resolved. commit: of the code.
-    threads: CPU threads that it was started with, for all its processes together. A sum over more threads has other
-    last bits, and how many a point gets depends on the memory that is free; a point that goes on gets these again. None
-    where it is not known, as in directories that are older than this.
+    sweep: the name of the sweep's directory. swept: value by option, of the options that the sweep varies. overrides:
+    what distinguishes it from conf/train.yaml. config: all of it, resolved. commit: of the code. threads: CPU threads
+    that it was started with, for all its processes together. A sum over more threads has other last bits, and how
+    many a point gets depends on the memory that is free; a point that goes on gets these again. None where it is not
+    known, as in directories that are older than this.
     """
 
     __pydantic_config__ = ConfigDict(strict=True)

@@ -83,7 +83,7 @@ def provenance() -> dict[str, Any]:
 
 
 def write_results(path: Path, values: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write results.json, whole or not at all."""
     atomic_write(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
 
 

@@ -33,7 +33,7 @@ Threads = Annotated[int, Field(ge=1, le=1024)]  # in these files
 
 
 def own_checkpoint(run_dir: Path) -> bool:
-    """Whether there is one to go on from."""
+    """Whether the directory holds a checkpoint to go on from."""
     return any((run_dir / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
 
 

@@ -24,7 +24,9 @@ GRID = 200  # points along each side of a figure of the plane
 
 
 def confusion_counts(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
-    """int64 (N,) twice → int64 (classes, classes), a row for each true class."""
+    """How often each class was taken for each: labels and predicted, int64 (N,) → int64 (classes, classes), a row for
+    each true class.
+    """
     return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
 
 
@@ -39,9 +41,8 @@ def draw_figures(
     input_shape: tuple[int, ...],
     predictions: Predictions,
 ) -> dict[str, Path]:
-    """Write folder/*.png; returns their paths by name.
-
-    predictions: of the test set, in its order.
+    """Draw a run's figures into folder/*.png; returns their paths by name. predictions: of the test set, in its
+    order.
     """
     test, predicted, confidence = sets.test, predictions.predicted, predictions.confidence
     figures: dict[str, Figure | None] = {
@@ -101,17 +102,17 @@ def grid_extent(sets: DataSplits) -> tuple[float, float, float, float]:
 
 
 def plane_points(extent: tuple[float, float, float, float]) -> Tensor:
-    """float32 (GRID², 2): x and y of a grid, row by row of ascending y."""
+    """The points of a grid, float32 (GRID², 2): x and y, row by row of ascending y."""
     left, right, bottom, top = extent
     x, y = torch.linspace(left, right, GRID), torch.linspace(bottom, top, GRID)
     return torch.cartesian_prod(y, x).flip(1)
 
 
 def plane_figure(net: nn.Module, loss: Loss, sets: DataSplits, title: str) -> Figure:
-    """Where a network of two inputs and two classes says what."""
+    """The decision regions of a network of two inputs and two classes."""
     extent = grid_extent(sets)
     device = next(net.parameters()).device
     with torch.no_grad():
-        second = loss.scores(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
+        second = loss.predict(net(plane_points(extent).to(device))).cpu()[:, 1].view(GRID, GRID).clamp(0, 1)
     train, test = sets.train, sets.test
     return decision_regions(second, extent, train.all_images, train.labels, test.all_images, test.labels, title)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:  # a table need not wait for matplotlib
 
 @dataclass(frozen=True)
 class Section:
-    """head, rows: of a table, as people read it; no rows: no table. sentences: what it comes to. figures: by the names
-    of their files; each is drawn when it is called, None where there turns out to be nothing to draw.
+    """What there is to report. title: its heading. head, rows: of a table, as people read it; no rows: no table.
+    sentences: what it comes to. figures: by the names of their files; each is drawn when it is called, None where
+    there turns out to be nothing to draw.
     """
 
     title: str
@@ -40,9 +41,9 @@ def speaker(lang: str) -> Say:
     """
     if lang not in LANGUAGES:
         raise InputError(
-            f"lang={lang} is no language of the studies",
+            f"lang={lang} is not a language of the studies",
             option="lang",
             value=lang,
-            hint=f"use {' or '.join(LANGUAGES)}",
+            hint="use en (English) or es (Spanish)",
         )
     return lambda english, spanish: english if lang == "en" else spanish

@@ -17,14 +17,17 @@ PLAIN_WIDTH = 160  # columns where standard output is a file
 
 
 def console() -> Console:
-    """Standard output; rich folds tables to 80 columns when it is not a terminal, so give it room."""
+    """Where messages are printed: standard output, wide where it is not a terminal, since rich would fold tables to
+    80 columns.
+    """
     out = Console(highlight=False, markup=False, emoji=False)
     return out if out.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def layer_table(rows: Sequence[LayerSummary], *, title: str, connections: bool = False) -> Table:
-    """layer, kernel, output, weights, neurons and the totals; with connections also stride, receptive field, and the
-    weights that the layers would have with one group."""
+    """A table of the layers: kernel, output, weights, neurons and the totals; with `connections` also stride,
+    receptive field, and the weights that the layers would have with one group.
+    """
     grouped = connections and any(row.groups > 1 for row in rows)
     table = Table(title=title, title_justify="left", show_footer=True)
     table.add_column("layer", "total")
@@ -87,7 +90,7 @@ def result_table(values: Mapping[str, Any], run_dir: Path | None = None) -> Tabl
 
 
 def profile_table(rows: Sequence[tuple[str, float, float]]) -> Table:
-    """part of the step, ms, share; the whole step last."""
+    """A table of the parts of a step: milliseconds and share of each, the whole step last."""
     table = Table(title="a training step", title_justify="left")
     table.add_column("part")
     table.add_column("ms", justify="right")
@@ -100,7 +103,7 @@ def profile_table(rows: Sequence[tuple[str, float, float]]) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """75 → "1:15", 3675 → "1:01:15"."""
+    """Seconds as people read them: 75 → "1:15", 3675 → "1:01:15"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

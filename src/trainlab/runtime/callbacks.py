@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig
 
 from trainlab.classifier import diverged
+from trainlab.configuration.schema import refuse_idle_processes
 from trainlab.errors import InputError
 from trainlab.metrics import TOP_K
 from trainlab.recording.recorder import Recorder
@@ -25,8 +26,9 @@ STEPS_BETWEEN_LOOKS = 50  # on a GPU, where looking at the loss waits for it
 
 
 class Standard(NamedTuple):
-    """best: the checkpoint of the least trainer.monitor; None where that is never measured. every: all of them, in the
-    order in which Lightning is to call them."""
+    """The callbacks of every run. best: keeps the checkpoint of the least trainer.monitor; None where that is never
+    measured. every: all of them, in the order in which Lightning is to call them.
+    """
 
     best: SaveBest | None
     last: SaveLast
@@ -35,7 +37,9 @@ class Standard(NamedTuple):
 
 
 def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved | None) -> Standard:
-    """Raises InputError for a monitor that says nothing, and for more processes than there are examples."""
+    """The callbacks of a run. Raises InputError for a monitor that says nothing, and for more processes than there
+    are examples.
+    """
     cfg, sets = parts.cfg, parts.data.sets
     if cfg.trainer.monitor.endswith("top5_error") and len(parts.data.classes) <= TOP_K:
         raise InputError(
@@ -44,13 +48,7 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
             value=cfg.trainer.monitor,
             hint="use top1_error",
         )
-    for name, part in (("validation", sets.val), ("test", sets.test)):
-        if 0 < len(part) < cfg.trainer.devices:
-            raise InputError(
-                f"trainer.devices={cfg.trainer.devices} is more than the {len(part)} {name} examples there are.",
-                option="trainer.devices",
-                value=cfg.trainer.devices,
-            )
+    refuse_idle_processes(cfg.trainer, validation=len(sets.val), test=len(sets.test))
     folder = recorder.run_dir / CHECKPOINTS
     best = None
     if len(sets.val) or cfg.trainer.monitor.startswith("train/"):
@@ -65,7 +63,7 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
 
 
 def early_ends(cfg: DictConfig) -> list[Callback]:
-    """What may end the run before its last epoch."""
+    """The callbacks that may end a run before its last epoch."""
     ends: list[Callback] = [NonFiniteLoss(), ValidateAtTheEnd()]
     if cfg.optim.get("tolerance") is not None:
         ends.append(FlatGradient(cfg.optim.tolerance))
@@ -85,7 +83,7 @@ def early_ends(cfg: DictConfig) -> list[Callback]:
 
 
 class NonFiniteLoss(Callback):
-    """Ends the run with a RunError when the loss becomes infinite or NaN; the checkpoints of before stay."""
+    """Ends the run with a RunError when the loss becomes infinite or not a number; earlier checkpoints stay."""
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -118,7 +116,7 @@ class FlatGradient(Callback):
 
 
 class ValidateAtTheEnd(Callback):
-    """The last epoch has a validation, and so a checkpoint, also when `validate_every` does not divide it."""
+    """Makes the last epoch have a validation, and so a checkpoint, also where `validate_every` does not divide it."""
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

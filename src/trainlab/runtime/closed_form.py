@@ -31,10 +31,10 @@ def least_squares(inputs: Tensor, labels: Tensor, classes: int, weight_decay: fl
 
 
 def gaps(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, weight_decay: float = 0.0) -> dict[str, float]:
-    """How far a linear perceptron is from the solution: the greatest difference of a weight, and of J.
+    """How far a linear perceptron is from the least-squares solution: the greatest difference of a weight, and of J.
 
-    weight: (classes, F); bias: (classes,). When pixels are constant the solution is not unique, and the
-    weights may differ while J does not.
+    weight: float (classes, F); bias: (classes,); inputs: (n, F); labels: int64 (n,). When pixels are constant the
+    solution is not unique, and the weights may differ while J does not.
     """
     trained = torch.cat([weight.detach().cpu().double().T, bias.detach().cpu().double()[None]])
     solution = least_squares(inputs, labels, len(bias), weight_decay)
@@ -51,7 +51,9 @@ def gaps(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, weight_de
 
 
 def gaps_of(parts: Assembly) -> dict[str, float]:
-    """The same of a run that has a closed form: a linear perceptron on ½ MSE. Nothing for any other."""
+    """How far a run's network is from the least-squares solution, by the names of results.json; nothing for a network
+    that is not a linear perceptron on ½ MSE.
+    """
     net, data = parts.net, parts.data
     linear = getattr(net, "linear", None)
     if not isinstance(linear, nn.Linear) or not isinstance(parts.loss, HalfMSE):

@@ -19,7 +19,9 @@ RETURNED_NAN = re.compile(r"Function '(\w+)' returned nan values")  # torch's an
 
 
 class MustLearn(Callback):
-    """At the end of a training: raises RunError if its last error on the training set was not 0, else says so."""
+    """At the end of the training, raises RunError if the last error on the training set was not 0; otherwise prints
+    that it was.
+    """
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         error = float(trainer.callback_metrics["train/top1_error"])
@@ -42,7 +44,7 @@ class MustLearn(Callback):
 
 
 class Watch:
-    """Follows the steps of `net` through its layers, there and back. trainer: says which step it is."""
+    """Looks at the outputs and gradients of each layer of `net` in every step. trainer: tells which step it is."""
 
     def __init__(self, net: nn.Module, trainer: L.Trainer) -> None:
         self.net, self.trainer = net, trainer
@@ -51,9 +53,9 @@ class Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside, the first value that is not finite is a RunError with its layer."""
-        hooks = [self.net.register_forward_pre_hook(self.look_at_inputs)]
-        hooks += [layer.register_forward_hook(self.look_at_output) for layer in self.names]
+        """Inside, the first value that is infinite or not a number is a RunError that names its layer."""
+        hooks = [self.net.register_forward_pre_hook(self.check_inputs)]
+        hooks += [layer.register_forward_hook(self.check_output) for layer in self.names]
         try:
             with warnings.catch_warnings(), torch.autograd.set_detect_anomaly(True):
                 warnings.filterwarnings("ignore", message="Error detected in")  # torch's traceback, said as a sentence
@@ -70,7 +72,7 @@ class Watch:
             for hook in hooks:
                 hook.remove()
 
-    def look_at_inputs(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def check_inputs(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.reached = "the loss"
         if not finite(inputs[0]):
             raise RunError(
@@ -78,7 +80,7 @@ class Watch:
                 hint="look at the data",
             )
 
-    def look_at_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def check_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
             output.register_hook(lambda gradient: self.note(layer))
         if finite(output):
@@ -105,4 +107,5 @@ class Watch:
 
 
 def finite(values: Tensor) -> bool:
+    """Whether no value of the tensor is infinite or not a number."""
     return bool(torch.isfinite(values).all())

@@ -16,6 +16,8 @@ from trainlab.errors import InputError, RunError
 
 @dataclass(frozen=True)
 class Hardware:
+    """Where a run computes and how: accelerator, precision, strategy over processes, and memory order."""
+
     accelerator: str
     strategy: str
     precision: Literal["32-true", "bf16-mixed"]
@@ -25,7 +27,7 @@ class Hardware:
 
     @property
     def fields(self) -> dict[str, str]:
-        """For results.json."""
+        """What results.json says of the hardware."""
         return {
             "device": self.device,
             "precision": "bfloat16" if self.precision == "bf16-mixed" else "float32",
@@ -80,8 +82,9 @@ SMALL_STEP = 4_000_000  # multiplications of one batch's forward pass; a step of
 def choose_threads(threads: int | str, multiplications: int, devices: int) -> int:
     """How many CPU threads each process computes with.
 
-    auto: one for networks so small that dealing out the work costs more than the work (and that stumble most
-    when another program takes a core), else an equal share of the cores, or of the share that a sweep gives this run.
+    threads: a number, or "auto": one for networks so small that sharing the computation out costs more than it saves
+    (and which suffer most when another program takes a core), else an equal share of the cores, or of the share that
+    a sweep gives this run. multiplications: of one step.
     """
     if threads != "auto":
         return int(threads)
@@ -90,7 +93,7 @@ def choose_threads(threads: int | str, multiplications: int, devices: int) -> in
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Inside, torch computes with so many CPU threads."""
+    """Inside, torch computes with `count` CPU threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -100,7 +103,8 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def compile_net(net: nn.Module, accelerator: str) -> Callable[[Tensor], Tensor]:
-    """`net` by torch.compile, for inputs of one shape; on a GPU forward and backward are then one CUDA graph each.
+    """The network compiled by torch.compile for inputs of one shape; on a GPU, forward and backward are one CUDA
+    graph each.
 
     Dropout draws other masks than without. Calling it raises RunError where torch cannot compile.
     """
@@ -126,10 +130,12 @@ FEW_VALUES = 2**21  # inputs in float32: 8 MiB, which stay in a cache
 
 
 def choose_steps_per_execution(accelerator: str, multiplications: int, values: int, processes: int) -> int:
-    """How many steps are given to the training loop as one, so that a small net's step need not wait for the loop.
+    """How many steps the training loop is given as one, so that the steps of a small network need not wait for the
+    loop.
 
-    multiplications, values: of one step's forward pass and inputs. No more than take some 0.2 s, so that a run can be
-    stopped, and shows how it gets on, as before. With several processes, which meet in every step, one.
+    multiplications, values: of one step's forward pass and inputs. Steps given together take some 0.2 s at most, so
+    that a run can be stopped, and shows its progress, as before. With several processes, which meet in every step,
+    one.
     """
     if processes > 1:
         return 1
@@ -137,7 +143,7 @@ def choose_steps_per_execution(accelerator: str, multiplications: int, values: i
 
 
 def cpu_has_bfloat16() -> bool:
-    """AVX-512 BF16 or AMX: elsewhere bfloat16 is emulated and slower than float32."""
+    """Whether the CPU computes in bfloat16 (AVX-512 BF16 or AMX); elsewhere it is emulated and slower than float32."""
     try:
         with open("/proc/cpuinfo") as file:
             flags = next((line for line in file if line.startswith("flags")), "")
@@ -146,13 +152,15 @@ def cpu_has_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
+MATRIX_SIDES = {"cpu": 1024, "gpu": 8192}  # of square matrices: large enough for nearly the full rate
 
 
-def matrix_rate(hardware: Hardware, *, seconds: float, sides: Mapping[str, int] = SIDES) -> float:
-    """Operations a second (a multiplication and an addition are two) of the fastest product in so many seconds.
+def matrix_rate(hardware: Hardware, *, seconds: float, sides: Mapping[str, int] = MATRIX_SIDES) -> float:
+    """Operations a second of the fastest product of large matrices within `seconds`; a multiplication and an addition
+    are two.
 
-    In the precision of `hardware`, with torch's threads as they are; the random numbers of the run are left alone.
+    sides: of the square matrices, by accelerator. In the precision of `hardware`, with torch's threads as they are;
+    the random numbers of the run are left alone.
     """
     side = sides[hardware.accelerator]
     device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")

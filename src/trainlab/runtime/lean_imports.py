@@ -22,7 +22,9 @@ import torch
 
 
 def import_lightning() -> None:
-    """Import it; what is left out comes when it is first asked for. Does nothing where it was imported before."""
+    """Import Lightning without the parts that no run needs at its start; they are imported when they are first asked
+    for. Does nothing where Lightning was imported before.
+    """
     if "lightning" in sys.modules:
         return
     if "torchmetrics" not in sys.modules:

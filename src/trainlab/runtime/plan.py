@@ -18,7 +18,9 @@ from trainlab.survival.checkpoint import RunMetadata
 
 @dataclass(frozen=True)
 class Plan:
-    """layers: of the network, from the input on. threads: of each process. facts: what goes into its checkpoints."""
+    """What a run is going to do. layers: of the network, from the input on. threads: of each process. facts: what
+    goes into its checkpoints. profiler: times the steps, or does nothing.
+    """
 
     layers: list[LayerSummary]
     threads: int
@@ -27,7 +29,9 @@ class Plan:
 
 
 def plan_run(parts: Assembly) -> Plan:
-    """Also tells the data module how many batches to give out at a time."""
+    """The plan of a run whose parts are put together; it also tells the data module how many batches to give out at a
+    time.
+    """
     cfg, data, hardware = parts.cfg, parts.data, parts.hardware
     table = summarize(parts.net, data.input_shape)
     step = min(data.batch_size or sys.maxsize, len(data.sets.train))  # examples

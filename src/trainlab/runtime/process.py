@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next request, whatever its size. Elsewhere nothing is done.
+    """Let glibc keep freed memory for the next request, whatever its size; with other C libraries nothing happens.
 
     By default every block above 32 MB comes fresh from the kernel, which fills it with zeros page by page, and goes
     back when it is freed; in AlexNet's step of 128 images that is 600 of 2,000 ms on two cores. In return the process

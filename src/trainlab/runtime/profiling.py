@@ -19,7 +19,7 @@ NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 def untimed(part: str) -> AbstractContextManager[None]:
-    """`with untimed(part):` does nothing."""
+    """A context manager that does nothing, in the place of a profiler's."""
     return NOTHING
 
 
@@ -44,7 +44,9 @@ PARTS = {
 
 
 class NoProfiler(Profiler):
-    """Lightning asks its profiler some forty times in each step; its own idle one makes a generator each time."""
+    """A Lightning profiler that does nothing, at no cost: Lightning asks for it some forty times in each step, and
+    its own idle one makes a generator each time.
+    """
 
     def profile(self, action_name: str) -> Any:
         return untimed(action_name)
@@ -81,7 +83,7 @@ class StepProfiler(NoProfiler):
 
     @property
     def steps(self) -> int:
-        """Timed ones."""
+        """How many steps have been timed."""
         return self.done[TIMING]
 
     def next_phase(self) -> str | None:
@@ -137,7 +139,7 @@ class StepProfiler(NoProfiler):
         self.within.pop()
 
     def count(self) -> None:
-        """The time since the last change of part is the innermost part's."""
+        """Add the time since the last change of part to the innermost part."""
         if self.phase == TRACING:
             return
         self.synchronise()

@@ -67,7 +67,9 @@ def run_ranks(train: Callable[[], Any], *, devices: int, nodes: int, run_dir: Pa
 
 
 def rendezvous(nodes: int) -> tuple[str, int, int]:
-    """Address and port at which the ranks find each other, and the number of this machine."""
+    """Address and port at which the ranks find each other, and the number of this machine. Raises InputError where
+    several machines are asked for and the environment does not say how they meet.
+    """
     if nodes == 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -85,6 +87,7 @@ def rendezvous(nodes: int) -> tuple[str, int, int]:
 
 
 def rank_log(run_dir: Path, rank: int) -> Path:
+    """The file that has what a rank printed."""
     return run_dir / f"rank_{rank}.log"
 
 
@@ -129,9 +132,8 @@ def pass_on(children: Iterable[int]) -> Callable[[int, FrameType | None], None]:
 
 
 def watch(ranks: dict[int, int]) -> list[tuple[int, int]]:
-    """(rank, exit status) in the order in which they ended by themselves; −n for a rank that signal n killed.
-
-    ranks: rank by process.
+    """Wait for all ranks: (rank, exit status) in the order in which they ended by themselves, −n for a rank that
+    signal n killed. ranks: rank by process.
     """
     ended: list[tuple[int, int]] = []
     running, deadline = dict(ranks), float("inf")
@@ -155,7 +157,9 @@ def watch(ranks: dict[int, int]) -> list[tuple[int, int]]:
 
 
 def judge(ended: list[tuple[int, int]], world_size: int, run_dir: Path) -> None:
-    """Returns if all ended well."""
+    """Turn the ends of all ranks into one: returns if all ended well, else raises the error that says best what
+    happened, or SystemExit where rank 0 has said it.
+    """
     bad = [(rank, status) for rank, status in ended if status]
     if not bad:
         return

@@ -15,12 +15,14 @@ THREADS_OF_A_CORE, MOST_THREADS = 8, 1024  # the larger: a run made on a large m
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def refuse_more_than_there_is_room_for(trainer: Any) -> None:
-    """trainer: the run's options. Raises InputError, with what is possible, for more than the machine can hold."""
+    """Raises InputError, with what is possible, for more processes or threads than this machine can hold. trainer:
+    the run's options.
+    """
     if trainer.devices > 1:
         _refuse_processes(trainer.devices, trainer.accelerator)
     most = max(THREADS_OF_A_CORE * cores(), MOST_THREADS) // trainer.devices
@@ -66,7 +68,7 @@ def _refuse_processes(devices: int, accelerator: str) -> None:
 
 
 def visible_gpus() -> list[str]:
-    """Their numbers or names, as CUDA_VISIBLE_DEVICES takes them; without starting CUDA in this process."""
+    """The GPUs' numbers or names, as CUDA_VISIBLE_DEVICES takes them, without starting CUDA in this process."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
@@ -77,7 +79,7 @@ def visible_gpus() -> list[str]:
 
 
 def free_memory() -> float:
-    """Bytes that can be had without swapping; unknown counts as plenty."""
+    """How many bytes can be had without swapping; infinity where the system does not say."""
     try:
         with open("/proc/meminfo") as file:
             return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))

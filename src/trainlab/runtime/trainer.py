@@ -22,6 +22,9 @@ LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")  # Lightning's 
 def make_trainer(
     parts: Assembly, plan: Plan, run_dir: Path, callbacks: Sequence[Callback], resumed: Saved | None
 ) -> L.Trainer:
+    """Lightning's Trainer for a run. callbacks: in the order in which they are to be called. resumed: the checkpoint
+    that the run goes on from.
+    """
     quieten_lightning()
     trainer, hardware = parts.cfg.trainer, parts.hardware
     return L.Trainer(
@@ -46,7 +49,7 @@ def make_trainer(
 
 
 def make_test_trainer(hardware: Hardware) -> L.Trainer:
-    """One process that trains nothing and writes nothing."""
+    """Lightning's Trainer for a test alone: one process that trains nothing and writes nothing."""
     quieten_lightning()
     return L.Trainer(
         accelerator=hardware.accelerator,
@@ -60,7 +63,9 @@ def make_test_trainer(hardware: Hardware) -> L.Trainer:
 
 
 def quieten_lightning() -> None:
-    """Its advice on loaders, loggers and devices is about choices that are made here on purpose."""
+    """Silence Lightning's advice on loaders, loggers and devices, which is about choices that are made here on
+    purpose.
+    """
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")

@@ -137,7 +137,7 @@ def train(net: nn.Module, inputs: Tensor, labels: Tensor, epochs: int, seed: int
     for epoch in range(epochs):
         batches.set_epoch(epoch)
         for part in batches:
-            train_step(net, CrossEntropy(), optimizer, inputs[part.pairs], labels[part.pairs])
+            train_step(net, CrossEntropy(), optimizer, inputs[part.samples], labels[part.samples])
             schedule.step()  # type: ignore[union-attr, call-arg]
     net.eval()
 
@@ -335,6 +335,7 @@ def rows_of(found: Sequence[Averages], say: Say) -> list[list[str]]:
 
 
 def numbers_of(found: Sequence[Averages], exact: Exact) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     numbers = {"networks": float(len(found)), "softmax_regression/arithmetic_gap": exact.arithmetic_gap}
     kinds: list[tuple[str, int | None]] = [("scaled", None), ("plain", None)]
     kinds += [(kind, count) for kind in ("arithmetic", "geometric") for count in found[0].arithmetic]
@@ -355,6 +356,7 @@ def numbers_of(found: Sequence[Averages], exact: Exact) -> dict[str, float]:
 def oracles(
     found: Sequence[Averages], exact: Exact, hidden: Sequence[int], dropout: float, say: Say
 ) -> tuple[Oracle, ...]:
+    """What the averages are checked against: enumerations, Jensen's inequality, and limiting cases."""
     largest = say("largest difference", "mayor diferencia")
     held = [
         Oracle(
@@ -429,9 +431,9 @@ def seen(say: Say, found: Sequence[Averages], exact: Exact, dropout: float) -> l
     )
     return [
         say(
-            "The lecture reads dropout as a large ensemble, each mask a model. One mask errs in "
-            f"{100 * one[0]:.1f} % of the test digits, the mean of {most} in {100 * many[0]:.2f} %, and the network "
-            f"with scaled weights, without any averaging, in {100 * scaled[0]:.2f} % (average of {len(found)} "
+            "The lecture reads dropout as a large ensemble, each mask a model. One mask misclassifies "
+            f"{100 * one[0]:.1f} % of the test digits, the mean of {most} {100 * many[0]:.2f} %, and the network "
+            f"with scaled weights, without any averaging, {100 * scaled[0]:.2f} % (average of {len(found)} "
             f"networks). The mean draws level with it in error {en[0]}, and in log-loss {en[1]}; Srivastava et al. "
             "(2014, §7.5) needed some 50 on MNIST.",
             "La clase lee dropout como un gran ensamble: cada máscara es un modelo. Una máscara se equivoca en el "

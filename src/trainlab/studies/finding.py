@@ -1,4 +1,4 @@
-"""What a study returns: what there is to see, its numbers, and the oracles that these are held to."""
+"""What a study returns: what there is to see, its numbers, and the oracles that these are checked against."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Oracle:
 
     @property
     def holds(self) -> bool:
+        """Whether the difference is within the bound; not where it is NaN."""
         return self.difference <= self.bound  # False also for NaN
 
 
@@ -48,10 +49,12 @@ class Finding:
     """section: title, table, what was seen beside what the lecture claims, and figures, all in the study's language.
 
     numbers: what was measured, by names that do not depend on the language: flat, as in results.json. animations: by
-    the names of their files; each gives its pictures one after another when it is called, all of one size.
+    the names of their files; each gives its pictures one after another when it is called, all of one size. seeded:
+    whether chance had a part in it, so that the option `seed`, if there is one, belongs below the figures.
     """
 
     section: Section
     numbers: dict[str, float]
     oracles: tuple[Oracle, ...] = ()
     animations: dict[str, Callable[[], Iterator[Figure]]] = field(default_factory=dict)
+    seeded: bool = True

@@ -54,6 +54,7 @@ class Descents:
 
     @property
     def bound(self) -> float:
+        """2/λ_max, the learning rate from which on gradient descent diverges."""
         return float(2 / self.curvatures[-1])
 
 
@@ -131,6 +132,7 @@ def measure(
 
 
 def oracles(found: Descents, say: Say) -> tuple[Oracle, ...]:
+    """What the descents are checked against: least squares, the bound on η, and the contraction of each step."""
     excess = max(excess_contraction(path, found.curvatures, found.solution) for path in found.paths)
     return (
         Oracle(

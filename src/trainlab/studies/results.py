@@ -60,6 +60,7 @@ class Result:
         return say(self.name, self.nombre).split("_Weights")[0].replace("_", "-")
 
     def error(self, measure: str) -> float:
+        """The error of this measure, in percent."""
         return self.top1 if measure == "top1" else self.top5
 
 
@@ -172,6 +173,7 @@ def numbers(results: Sequence[Result]) -> dict[str, float]:
 
 
 def oracles(results: Sequence[Result], recorded: dict[str, tuple[float, float]], say: Say) -> tuple[Oracle, ...]:
+    """What the table is checked against: the challenge's pages, torchvision's records, and the lecture's figures."""
     by_name = {r.name: r for r in results if r.kind in (ENTRY, ALEXNET, RUNNER_UP)}
     official = max(abs(by_name[name].top5 - value) for name, value in OFFICIAL_2012.items())
     networks = {r.name: (r.top1, r.top5) for r in results if r.kind == NETWORK}
@@ -198,7 +200,8 @@ def oracles(results: Sequence[Result], recorded: dict[str, tuple[float, float]],
         Oracle("orderings", float(disorders(results)), 0, say(
             "more networks err less, five guesses less than one, ten views less than one, winners less each year: "
             "exceptions",
-            "más redes yerran menos, cinco intentos menos que uno, diez vistas menos que una, los ganadores menos cada "
+            "más redes se equivocan menos, cinco intentos menos que uno, diez vistas menos que una, los ganadores "
+            "menos cada "
             "año: excepciones")),
     )  # fmt: skip
 
@@ -234,6 +237,7 @@ def shown(error: float) -> str:
 
 
 def seen(results: Sequence[Result], say: Say) -> str:
+    """What the errors of all years show, in sentences."""
     found = numbers(results)
     first, winner = one(results, RUNNER_UP), one(results, ENTRY, "AlexNet")
     before, last = one(results, ENTRY, "NEC-UIUC"), one(results, ENTRY, "SENet")
@@ -251,6 +255,7 @@ def seen(results: Sequence[Result], say: Say) -> str:
 
 
 def slips(results: Sequence[Result], say: Say) -> str:
+    """Where the lecture's figures differ from what was published, in sentences."""
     single, seven = one(results, ALEXNET, "1 CNN"), one(results, ALEXNET, "7 CNNs, extra data")
     five, person = one(results, ALEXNET, "5 CNNs"), one(results, HUMAN)
     claimed, said_human, today = (one(results, kind) for kind in (LECTURE_2012, LECTURE_HUMAN, LECTURE_TODAY))

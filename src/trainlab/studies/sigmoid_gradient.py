@@ -61,7 +61,8 @@ class Gradients:
 class Recovery:
     """steps: int (K,), until each of `starts` (K,), pre-activations below 0, has become positive, with target 1.
     time: of the differential equation, (K,). step: h, how far one step goes along the gradient by z. bend: the most
-    that |d/dz| of that gradient is on the way. path: o after each step of the unit that starts furthest from 0, (T,).
+    that |d/dz| of that gradient is on the way. path: o after 0, 1, … steps of the unit that
+    starts furthest from 0, (T,).
     """
 
     starts: np.ndarray
@@ -85,6 +86,8 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Measured:
+    """What the study measured: gradients by the size of the weights, and how a wrong unit recovers with each loss."""
+
     gradients: list[Gradients]
     half_square: Recovery
     cross_entropy: Recovery
@@ -314,10 +317,12 @@ def time_of_cross_entropy(z: float) -> float:
 
 
 def largest(differences: np.ndarray) -> float:
+    """The largest absolute value."""
     return float(np.abs(differences).max())
 
 
 def oracles(found: Measured, say: Say) -> tuple[Oracle, ...]:
+    """What the gradients are checked against: autograd, complex steps, and the differential equation."""
     return (
         Oracle(
             "autograd",

@@ -49,11 +49,11 @@ TEST_SHARE = 0.5  # of the digits: with fewer, errors could not be told apart
 
 @dataclass(frozen=True)
 class Tested:
-    """scores: float32 (10, N, classes), of each view of the test images; labels: int64 (N,).
+    """predictions: float32 (10, N, classes), of each view of the test images; labels: int64 (N,).
     errors, losses: by the number of views averaged.
     """
 
-    scores: Tensor
+    predictions: Tensor
     labels: Tensor
     errors: dict[int, float]
     losses: dict[int, float]
@@ -76,9 +76,11 @@ class Found:
     example: tuple[np.ndarray, np.ndarray, int]
 
     def errors(self, training: tuple[int, int], views: int) -> np.ndarray:
+        """The test error of each run, a fraction."""
         return np.array([one.errors[views] for one in self.tested[training]])
 
     def losses(self, training: tuple[int, int], views: int) -> np.ndarray:
+        """The test loss of each run."""
         return np.array([one.losses[views] for one in self.tested[training]])
 
 
@@ -139,6 +141,7 @@ def words_of(data: str, model: str, train_examples: int | None, seed: int, *, re
 def measure(
     data: str, model: str, epochs: int, runs: int, train_examples: int | None, seed: int, on_progress: Progress
 ) -> Found:
+    """Train the networks, with one view and with several, and test each with one, five and ten views."""
     words = partial(words_of, data, model, train_examples)
     parts = assemble(trainlab.compose(words(seed)))
     test, augmentation = parts.data.sets.test, parts.data.augmentation
@@ -152,7 +155,7 @@ def measure(
         for views, multiple in TRAININGS:
             on_progress(done, total)
             net = train(parts, views, steps * multiple, seed + run)
-            tested[views, multiple].append(look_at_views(net, augmentation, parts.loss, test))
+            tested[views, multiple].append(evaluate_views(net, augmentation, parts.loss, test))
             if run == 0:
                 nets[views, multiple] = net
             done += share[views, multiple]
@@ -198,7 +201,7 @@ def train(parts: Assembly, views: int, steps: int, seed: int) -> nn.Module:
 
 
 @torch.no_grad()
-def look_at_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss: Loss, test: ImageSet) -> Tested:
+def evaluate_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss: Loss, test: ImageSet) -> Tested:
     """The ten views of every test image, and the errors of the average of the first few."""
     outputs = torch.cat(
         [
@@ -207,14 +210,14 @@ def look_at_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss: 
         ],
         dim=1,
     )
-    scores, labels = loss.scores(outputs), test.labels
-    means = {count: scores[chosen].mean(0) for count, chosen in VIEWS.items()}
+    predictions, labels = loss.predict(outputs), test.labels
+    means = {count: predictions[chosen].mean(0) for count, chosen in VIEWS.items()}
     of_each = -outputs.double().log_softmax(-1).gather(-1, labels.expand(10, -1)[..., None])[..., 0]
     return Tested(
-        scores,
+        predictions,
         labels,
         {count: float((mean.argmax(1) != labels).double().mean()) for count, mean in means.items()},
-        {count: float(loss.of_scores(mean, labels)) for count, mean in means.items()},
+        {count: float(loss.from_predictions(mean, labels)) for count, mean in means.items()},
         max(excess_of_mean(of_each[chosen]) for chosen in VIEWS.values()),
     )
 
@@ -252,13 +255,13 @@ def gap_to_a_run(words: Sequence[str], test: ImageSet) -> float:
             results = trainlab.run([*words, "trainer.max_epochs=1"], run_dir=Path(folder) / "run")
         network = trainlab.load(Path(folder) / "run")
     assert isinstance(network.augmentation, TenCrop)
-    return gap(results, look_at_views(network.net, network.augmentation, network.loss, test), 10)
+    return gap(results, evaluate_views(network.net, network.augmentation, network.loss, test), 10)
 
 
 def telling_example(tested: Tested, test: ImageSet, augmentation: TenCrop) -> tuple[np.ndarray, np.ndarray, int]:
     """The image to which averaging gives most: of those that the centre gets wrong and the five get right, if any."""
     truth = tested.labels
-    centre, five = tested.scores[CENTRE_VIEW], tested.scores[VIEWS[5]].mean(0)
+    centre, five = tested.predictions[CENTRE_VIEW], tested.predictions[VIEWS[5]].mean(0)
     gained = (five - centre).gather(1, truth[:, None])[:, 0]
     corrected = (centre.argmax(1) != truth) & (five.argmax(1) == truth)
     place = int(torch.where(corrected, gained + 2, gained).argmax())
@@ -270,6 +273,7 @@ def telling_example(tested: Tested, test: ImageSet, augmentation: TenCrop) -> tu
 
 
 def plus_minus(values: np.ndarray, unit: float, digits: int) -> str:
+    """Mean ± standard deviation of `values`, multiplied by `unit`."""
     deviation = values.std(ddof=1) if len(values) > 1 else 0.0
     return f"{unit * values.mean():.{digits}f} ± {unit * deviation:.{digits}f}"
 
@@ -292,6 +296,7 @@ def row(found: Found, training: tuple[int, int], say: Say) -> list[str]:
 
 
 def numbers_of(found: Found) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     numbers = {"steps": float(found.steps), "runs": float(len(found.tested[TRAININGS[0]]))}
     for views, multiple in TRAININGS:
         name = f"trained_on_{views}/steps×{multiple}"
@@ -304,6 +309,9 @@ def numbers_of(found: Found) -> dict[str, float]:
 
 
 def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
+    """What the averages over views are checked against: the test of a run, this repository's own test, and Jensen's
+    inequality.
+    """
     largest = say("largest difference", "mayor diferencia")
     excess = max(one.excess for results in found.tested.values() for one in results)
     return (
@@ -313,7 +321,7 @@ def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
             1e-6,
             say(
                 "test/… and test/…_tencrop of a run with aug=tencrop, whose checkpoint's views are averaged here: ",
-                "test/… y test/…_tencrop de una corrida con aug=tencrop, cuyo checkpoint se promedia aquí: ",
+                "test/… y test/…_tencrop de una ejecución con aug=tencrop, cuyo checkpoint se promedia aquí: ",
             )
             + largest,
         ),
@@ -350,12 +358,12 @@ def seen(say: Say, found: Found) -> list[str]:
     sentences = [
         say(
             f"The lecture counts ten crops as ten times the data. At equal steps ({steps}; means of {runs} runs) a "
-            f"network trained on the centre errs in {error(centre, 1)} of the test images with one view, one trained "
-            f"on five views in {error(five, 5)} with five, and one trained on ten in {error(ten, 10)} with ten. At "
-            f"equal epochs the centre has a tenth of these steps and errs in {error((1, 1), 1)}: to compare at equal "
-            "epochs is to compare steps as well.",
+            f"network trained on the centre misclassifies {error(centre, 1)} of the test images with one view, one "
+            f"trained on five views {error(five, 5)} with five, and one trained on ten {error(ten, 10)} with ten. At "
+            f"equal epochs the centre has a tenth of these steps and misclassifies {error((1, 1), 1)}: to compare at "
+            "equal epochs is to compare steps as well.",
             f"La clase cuenta diez recortes como diez veces los datos. A iguales pasos ({steps}; medias de {runs} "
-            f"corridas), una red entrenada con el centro se equivoca en el {error(centre, 1)} de las imágenes de "
+            f"ejecuciones), una red entrenada con el centro se equivoca en el {error(centre, 1)} de las imágenes de "
             f"prueba con una vista; otra entrenada con cinco vistas, en el {error(five, 5)} con cinco; y otra con "
             f"diez, en el {error(ten, 10)} con diez. A iguales épocas el centro tiene la décima parte de esos pasos y "
             f"se equivoca en el {error((1, 1), 1)}: comparar a iguales épocas es comparar también pasos.",
@@ -375,7 +383,7 @@ def seen(say: Say, found: Found) -> list[str]:
                 "In this data a mirrored image may be of no class, and an ordinary run leaves the five reflections "
                 f"out (data.reflections=false): with them, those trained on five go from {error(five, 5)} to "
                 f"{error(five, 10)}.",
-                "En estos datos una imagen reflejada puede no ser de ninguna clase, y una corrida normal omite las "
+                "En estos datos una imagen reflejada puede no ser de ninguna clase, y una ejecución normal omite las "
                 f"cinco reflexiones (data.reflections=false): con ellas, las entrenadas con cinco pasan del "
                 f"{error(five, 5)} al {error(five, 10)}.",
             )
@@ -398,6 +406,6 @@ def draw_views(found: Found, say: Say) -> Figure:
 
     views, whole, place = found.example
     tested = found.tested[10, 10][0]
-    means = {count: tested.scores[chosen, place].mean(0).numpy() for count, chosen in VIEWS.items()}
-    each, truth = tested.scores[:, place].numpy(), int(tested.labels[place])
+    means = {count: tested.predictions[chosen, place].mean(0).numpy() for count, chosen in VIEWS.items()}
+    each, truth = tested.predictions[:, place].numpy(), int(tested.labels[place])
     return views_of_an_example(views, whole, each, means, (found.classes, truth), say)

@@ -13,7 +13,8 @@ from trainlab.errors import RunError
 
 @contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside `path` that takes its place when the block ends well; else `path` stays what it was.
+    """A file opened beside `path`, which takes the place of `path` when the block ends well; otherwise `path` stays
+    as it was.
 
     The content is on the disk before the name is. Raises OSError.
     """
@@ -44,12 +45,13 @@ def _is_alive(process: int) -> bool:
 
 
 def atomic_write(path: Path, text: str) -> None:
+    """Write text or bytes to `path`, whole or not at all. Raises OSError."""
     with atomic_open(path) as file:
         file.write(text.encode())
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames inside it lasting."""
+    """Make renames inside the folder last, also if the machine loses its power now."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -59,7 +61,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Inside, what cannot be written is a RunError."""
+    """Inside, an OSError becomes a RunError which says that `path` cannot be written."""
     try:
         yield
     except OSError as error:

@@ -53,6 +53,7 @@ class RunMetadata:
     stored: PositiveInt | None = None
 
     def plain(self) -> dict[str, Any]:
+        """As plain containers, to be saved in a checkpoint."""
         return asdict(self)
 
 
@@ -70,6 +71,7 @@ class Progress:
     ended: bool = False
 
     def plain(self) -> dict[str, Any]:
+        """As plain containers, to be saved in a checkpoint."""
         return asdict(self)
 
 
@@ -90,10 +92,11 @@ class Saved:
 
 
 def read(path_or_run: str, prefer: str = "last") -> Saved:
-    """`path_or_run`: a checkpoint, or a run directory, whose checkpoint `prefer` (else the last) is meant.
+    """Read a checkpoint, with its tensors on the CPU.
 
-    A damaged last.ckpt gives way to the one before it. Raises InputError when there is none or it is not one of
-    this project's.
+    path_or_run: a checkpoint's path, or a run directory; `prefer` says which checkpoint of a run is meant ("best" or
+    "last"; the last where there is no best). A damaged last.ckpt gives way to the one before it. Raises InputError
+    when there is none or it is not one of this project's.
     """
     path = Path(path_or_run).expanduser()
     if path.is_dir():
@@ -129,12 +132,16 @@ Scalar = int | float | bool | str | None
 
 
 class OptimizerState(BaseModel):
+    """Any torch optimizer's: tensors and plain values by parameter, and the options of each group."""
+
     model_config = CHECKED
-    state: dict[int, dict[str, torch.Tensor | None]]
-    param_groups: list[dict[str, Scalar | list[int]]]
+    state: dict[int, dict[str, torch.Tensor | Scalar]]
+    param_groups: list[dict[str, Scalar | list[Scalar] | tuple[Scalar, ...]]]
 
 
 class WithinEpoch(BaseModel):
+    """What a checkpoint from within an epoch has: the epoch's sums so far, and the state of each rank's generators."""
+
     model_config = CHECKED
     sums: dict[str, torch.Tensor]
     streams: list[dict[str, torch.Tensor]]
@@ -203,7 +210,9 @@ def _tensors_are_in_the_file(content: Any) -> bool:
 
 
 def load_weights(net: nn.Module, saved: Saved, name: str) -> None:
-    """Load the weights into `net`. Raises InputError, naming the first difference, for another network's."""
+    """Load the weights of a checkpoint into `net`. name: what the user called the checkpoint. Raises InputError,
+    naming the first difference, for another network's.
+    """
     own = net.state_dict()
     for key in [*own, *saved.weights]:
         here, there = own.get(key), saved.weights.get(key)
@@ -221,13 +230,13 @@ def load_weights(net: nn.Module, saved: Saved, name: str) -> None:
 
 
 def name_of(saved: Saved, group: str) -> str:
-    """Which choice of a group the run had, for people to read."""
+    """Which choice of a group, such as `model`, the run had, for people to read."""
     node = saved.facts.config.get(group)
     return str(node.get("name")) if isinstance(node, dict) else "none"
 
 
 def validates(trainer: L.Trainer) -> bool:
-    """Whether this epoch has a validation."""
+    """Whether this epoch ends with a validation."""
     return (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
 
 
@@ -298,15 +307,17 @@ class SaveLast(Checkpoint):
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
-        """On all ranks."""
+        """Write last.ckpt now. A collective call: every rank has to make it."""
         trainer.save_checkpoint(self.path)
         self.step = trainer.global_step
 
     def is_of_now(self, trainer: L.Trainer) -> bool:
+        """Whether the last checkpoint was written after the last step."""
         return self.step == trainer.global_step
 
     @property
     def exists(self) -> bool:
+        """Whether there is a last.ckpt."""
         return self.path.is_file()
 
 
@@ -325,7 +336,7 @@ class SaveBest(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
     def put_back(self, net: nn.Module) -> int:
-        """Give `net` the best weights; returns after how many epochs they were that."""
+        """Load the best weights into `net`; returns after how many epochs they were saved."""
         chosen = read(self.best_model_path)
         load_weights(net, chosen, self.best_model_path)
         return chosen.progress.epochs

@@ -17,7 +17,9 @@ WAIT_SECONDS = 1.0  # for the other processes of torchrun, of which each removes
 
 
 class Footprint:
-    """A folder, which need not be there yet, as it is now."""
+    """What is in a folder now, or that it is not there, so that a command which turns out to be a mistake can be
+    undone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -29,7 +31,9 @@ class Footprint:
         return [path for pattern in BEGINNINGS for path in self.folder.glob(pattern)]
 
     def undo(self) -> None:
-        """Bring that state back; where work has been done since, or somebody else's files came, all stays."""
+        """Bring the folder back to that state; where work has been done since, or somebody else's files came, all
+        stays.
+        """
         self.restore()
         now = self._beginnings()
         if set(self.folder.glob("*")) <= self.names.union(now):
@@ -40,13 +44,13 @@ class Footprint:
         self.remove_folders()
 
     def restore(self) -> None:
-        """Write back what was there and has been written over: the configuration of a run that goes on."""
+        """Write back the files that were there and have been written over: the configuration of a run that goes on."""
         for path, content in self.before.items():
             if path.is_file() and path.read_bytes() != content:
                 path.write_bytes(content)
 
     def remove_folders(self) -> None:
-        """Those that were not there and are empty."""
+        """Remove the folders that were not there before and are empty."""
         for place in self.made:
             with contextlib.suppress(OSError):
                 place.rmdir()
@@ -56,7 +60,9 @@ MADE: list[Footprint] = []  # by this command, the folder of its run or its swee
 
 
 def undo_all() -> None:
-    """For a command that was a mistake. Of torchrun's processes the first removes files, each the folders it made."""
+    """Undo what this command made, because it was a mistake. Of torchrun's processes the first removes files, and
+    each removes the folders it made.
+    """
     for footprint in MADE:
         if is_first():
             footprint.undo()
@@ -68,7 +74,7 @@ def undo_all() -> None:
 
 
 def restore_all() -> None:
-    """For a command that came into another's folder."""
+    """Write back what this command has written over, because the directory is another command's."""
     if is_first():
         for footprint in MADE:
             footprint.restore()
@@ -76,13 +82,13 @@ def restore_all() -> None:
 
 
 def is_first() -> bool:
-    """Whether this is the process, of those that torchrun or SLURM started, that writes."""
+    """Whether this process is the one that writes, of those that torchrun or SLURM started."""
     return os.environ.get("RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 @contextmanager
 def undone_on_a_mistake(folder: Path) -> Iterator[None]:
-    """Inside, an InputError leaves `folder` as it was, and none where none was."""
+    """Inside, an InputError leaves `folder` as it was before, and leaves none where there was none."""
     footprint = Footprint(folder)
     try:
         yield

@@ -25,10 +25,10 @@ SAVE, STOP = 1, 2  # what the ranks agree on after a batch; the greater wins
 
 
 class Interruption(Checkpoint):
-    """Between two batches it saves and ends the run, on all ranks after the same batch; elsewhere it ends at once.
+    """Saves and ends the run when it is asked to stop: between two batches, on all ranks after the same batch.
 
-    A `Checkpoint` callback so that Lightning calls it after the others; give it last. `last` writes the checkpoints,
-    also every `save_minutes` within an epoch.
+    It is a `Checkpoint` callback so that Lightning calls it after the others; give it last. last: writes the
+    checkpoints, also every `save_minutes` within an epoch.
     """
 
     def __init__(self, last: SaveLast, run_dir: Path, save_minutes: float) -> None:
@@ -39,10 +39,15 @@ class Interruption(Checkpoint):
         self.group: Any = None
 
     def alone(self, trainer: L.Trainer) -> None:
-        """Lightning's own SIGTERM handler talks to the other ranks from inside a signal, where they do not listen."""
+        """Take out Lightning's own SIGTERM handler, which runs a collective call inside the signal and can so
+        deadlock the other ranks.
+        """
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
     def hear(self, number: int, frame: FrameType | None) -> None:
+        """The handler of the signals that ask the run to stop: written down between two batches, where the next batch
+        ends the run; elsewhere it raises StoppedError at once, as a second Ctrl-C does.
+        """
         again = self.asked is not None
         self.asked = number
         if not self.between_batches or (again and number == signal.SIGINT):
@@ -91,7 +96,7 @@ class Interruption(Checkpoint):
         self.between_batches = False
 
     def agreed(self) -> int:
-        """0, SAVE or STOP, the same on all ranks."""
+        """What all ranks do after this batch: 0 (go on), SAVE or STOP. A collective call."""
         late = time.monotonic() - self.saved_at > self.save_seconds
         wanted = STOP if self.asked is not None else SAVE if late else 0
         if self.group is None:

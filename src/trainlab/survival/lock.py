@@ -13,7 +13,9 @@ from trainlab.errors import TakenError
 
 @contextmanager
 def directory_lock(folder: Path, *, or_else: str, seconds: float = 0) -> Iterator[None]:
-    """Inside, no other process has this directory. Raises TakenError(or_else) when one still has it after `seconds`."""
+    """Inside, no other process has this directory. Raises TakenError(or_else) when another one still has it after
+    `seconds`.
+    """
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=seconds)

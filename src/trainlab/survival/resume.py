@@ -16,7 +16,9 @@ from trainlab.survival import checkpoint
 
 
 def find_checkpoint(cfg: DictConfig, run_dir: Path) -> checkpoint.Saved | None:
-    """The one that ckpt=… names; with ckpt=auto the run directory's own, if it has one. Raises InputError."""
+    """The checkpoint that the run goes on from: the one that ckpt=… names, or with ckpt=auto the run directory's own,
+    if it has one; otherwise None. Raises InputError.
+    """
     if cfg.ckpt is None or (cfg.ckpt == "auto" and not own_checkpoint(run_dir)):
         return None
     name = str(run_dir) if cfg.ckpt == "auto" else cfg.ckpt
@@ -37,7 +39,7 @@ def find_checkpoint(cfg: DictConfig, run_dir: Path) -> checkpoint.Saved | None:
 
 
 def finished(resumed: checkpoint.Saved | None, run_dir: Path) -> dict[str, Any] | None:
-    """The results of a run that is to go on and has nothing left to do, which is said; else None."""
+    """The results of a run that is asked to go on and has nothing left to do, which is printed; otherwise None."""
     if resumed is None or resumed.path.parent.parent != run_dir:
         return None
     results = read_results(run_dir)
@@ -48,9 +50,9 @@ def finished(resumed: checkpoint.Saved | None, run_dir: Path) -> dict[str, Any] 
 
 @contextmanager
 def going_on(resumed: checkpoint.Saved | None, name: str | None, last: checkpoint.SaveLast) -> Iterator[None]:
-    """Inside, an error that comes of a resumed state, before anything was saved anew, is an InputError.
+    """Inside, an error that a resumed state causes, before anything new was saved, is an InputError.
 
-    Lightning, the optimizer and the callbacks take over what the file says, whatever it is.
+    Lightning, the optimizer and the callbacks take over whatever the file says. name: what the user called it.
     """
     try:
         yield

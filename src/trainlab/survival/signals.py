@@ -28,7 +28,7 @@ def outlives_the_terminal() -> bool:
 
 @contextmanager
 def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Inside, `handler` gets the signals; afterwards they mean what they meant before.
+    """Inside, `handler` gets the signals that ask a run to stop; afterwards they mean what they meant before.
 
     In another thread than the first nothing is done: Python gives signals to the first one only.
     """
@@ -46,8 +46,9 @@ def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterat
 
 @contextmanager
 def noted(again: Callable[[int], None] = lambda number: None) -> Iterator[list[int]]:
-    """Inside, the signals are only written down, in the list that it gives. `again` is called, in the handler, for
-    each but the first, with the first."""
+    """Inside, the signals are only written down, in the list that the block gets. again: called in the handler for
+    every signal but the first, with the number of the first.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -75,7 +76,7 @@ class _Lasting(io.FileIO):
 
 
 def outlast_terminal() -> None:
-    """From now on this process can go on writing when its terminal has been closed.
+    """Let this process go on writing when its terminal has been closed.
 
     The terminal is gone some milliseconds before the shell passes SIGHUP on, and for good under `nohup` and `disown`.
     """
@@ -91,22 +92,25 @@ def outlast_terminal() -> None:
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:
-    """The handler for the time before there is anything to save."""
+    """The signal handler for the time before there is anything to save. Raises StoppedError."""
     raise stopped(number, " before the training began; the same command starts it again")
 
 
 def stopped(number: int, where: str) -> StoppedError:
-    """The error to raise; `where` goes on with the sentence."""
+    """The error for a run that a signal stopped. where: the end of its sentence, such as " before the training
+    began".
+    """
     name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
     return StoppedError(f"stopped by {name}{where}.", 128 + number if number == signal.SIGINT else RESUME_ME)
 
 
 def resume_hint(run_dir: Path) -> str:
+    """How to go on with a run that was stopped, as the end of a sentence."""
     return f"; to go on: the same command with ckpt={run_dir}"
 
 
 def die_with_parent(parent: int) -> None:
-    """Linux kills this process when `parent` dies, however it dies: nothing is left over."""
+    """Let Linux kill this process when `parent` dies, however that happens, so that nothing is left over."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
         ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)

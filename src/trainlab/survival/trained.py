@@ -23,7 +23,9 @@ SPARE, SPARE_VALUES = 2, 2**22  # a constructor may make a layer twice, and an e
 
 @dataclass(frozen=True)
 class Trained:
-    """net: in evaluation mode, on the CPU. augmentation: makes the views, with its mean; None for points."""
+    """A trained network, ready to be used. net: in evaluation mode, on the CPU. augmentation: makes the views, and
+    has the mean that is subtracted; None for points.
+    """
 
     saved: checkpoint.Saved
     cfg: DictConfig
@@ -33,23 +35,28 @@ class Trained:
 
     @property
     def classes(self) -> list[str]:
+        """The names of the classes, in the order of the outputs."""
         return self.saved.facts.classes
 
     @property
     def stored(self) -> int:
-        """The side of the pictures that its augmentation takes."""
+        """The side of the images that the augmentation takes, in pixels."""
         assert self.augmentation is not None
         return self.saved.facts.stored or self.augmentation.resize_to
 
-    def scores(self, images: Tensor) -> Tensor:
-        """uint8 (B, C, S, S) → float32 (B, K): averaged over the views that the run tests with."""
+    def probabilities(self, images: Tensor) -> Tensor:
+        """The probability of each class, uint8 (B, C, S, S) → float32 (B, K), averaged over the views that the run
+        tests with.
+
+        With a loss that has no probabilities, such as half_mse, these are the network's outputs.
+        """
         assert self.augmentation is not None
         with torch.inference_mode():
             views = self.augmentation.test_views(images)
-            return torch.stack([self.loss.scores(self.net(view)) for view in views]).mean(0)
+            return torch.stack([self.loss.predict(self.net(view)) for view in views]).mean(0)
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 (B, C, S, S) → float32 (B, F): what the last layer is given of the centre view; fc7 of AlexNet."""
+        """What the last layer is given of the centre view (AlexNet's fc7): uint8 (B, C, S, S) → float32 (B, F)."""
         assert self.augmentation is not None
         last = [m for m in self.net.modules() if isinstance(m, nn.Linear)][-1]
         seen: list[Tensor] = []
@@ -67,7 +74,9 @@ class Trained:
 
 
 def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
-    """The network that a checkpoint holds, with its weights, on the CPU. name: what the user called it."""
+    """The network of a checkpoint with its weights, on the CPU. name: what the user called the checkpoint. Raises
+    InputError.
+    """
     values = sum(weight.numel() for weight in saved.weights.values())
     too_large = InputError(
         f"ckpt={name} describes a larger network than it has weights for",
@@ -84,7 +93,9 @@ def network_of(saved: checkpoint.Saved, name: str) -> nn.Module:
 
 
 def read_trained(name: str) -> Trained:
-    """name: a checkpoint, or a run directory, whose best one is meant. Raises InputError."""
+    """Read a trained network. name: a checkpoint, or a run directory, whose best checkpoint is meant. Raises
+    InputError.
+    """
     saved = checkpoint.read(name, prefer="best")
     net = network_of(saved, name)
     with options_of(f"ckpt={name}"):
@@ -93,7 +104,7 @@ def read_trained(name: str) -> Trained:
 
 
 def augmentation_of(saved: checkpoint.Saved, name: str) -> Augmentation | None:
-    """As the run tested with it, with its mean; None for points. Raises InputError."""
+    """The augmentation that the run tested with, with its mean; None for points. Raises InputError."""
     cfg, shape = saved.config, saved.facts.input_shape
     if len(shape) != 3:
         return None

@@ -40,7 +40,9 @@ signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
 
 
 def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int, environment: dict[str, str]) -> None:
-    """Run it as Hydra runs a job, its output going to `log`; ends the process with the run's status."""
+    """Run one point of a sweep as Hydra runs a job, its output going to `log`; ends the process with the run's
+    status.
+    """
     status = UNEXPECTED
     try:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):

@@ -51,6 +51,7 @@ class Display:
             self.live.stop()
 
     def look(self) -> None:
+        """Show what has changed: in a terminal the table is drawn anew, elsewhere a line is printed for each change."""
         if self.live is not None:
             if time.monotonic() - self.refreshed > REFRESH_SECONDS:
                 self.refreshed = time.monotonic()
@@ -96,7 +97,9 @@ class Display:
         return table
 
     def summary(self, stopped: int | None) -> None:
-        """What came of it; each failure with its last error and its log."""
+        """Print what came of the sweep, each failure with its last error and its log. stopped: the signal that
+        stopped it.
+        """
         states = Counter(job.status.state for job in self.jobs)
         finished = f"{states[FINISHED]} of {len(self.jobs)} points are finished"
         if self.before and (old := sum(state == FINISHED for state in self.before.values())):
@@ -118,7 +121,7 @@ class Display:
 
 
 def progress(job: Job) -> tuple[int, float | None, float | None]:
-    """Epochs done, the last validation error, and the seconds that are left at the present speed."""
+    """How far a point is: epochs done, last validation error, and the seconds that are left at the present speed."""
     rows = read_rows(job.folder)
     if not rows:
         return 0, None, None

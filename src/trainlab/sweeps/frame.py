@@ -36,7 +36,7 @@ def read_runs(*folders: str | os.PathLike[str]) -> pandas.DataFrame:
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row for each run: where and how it ended, what was chosen, what it came to."""
+    """A row for each run: where it is and how it ended, what was chosen, and its results."""
     keys = [*GROUPS, *options_of(runs), SEED]
     rows = []
     for run in runs:
@@ -48,7 +48,9 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def options_of(runs: Sequence[Run]) -> list[str]:
-    """What the sweeps vary, then every other option by which the runs differ; a choice by the name of its group."""
+    """The options to show: what the sweeps vary, then every other option by which the runs differ; a choice by the
+    name of its group.
+    """
     keys = dict.fromkeys(key for run in runs for key in run.swept)
     known = [run.config for run in runs if run.config]
     for key in dict.fromkeys(key for config in known for key in config):

@@ -30,16 +30,16 @@ from trainlab.sweeps import point as points
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.names import point_name, swept_keys, task_overrides
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, NEW
-from trainlab.sweeps.pool import Job, make_room, run_jobs
+from trainlab.sweeps.pool import Job, allocate, run_jobs
 
 SWEEP = "sweep.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How jobs are to be run. at_a_time: points; threads: CPU threads of each that is not told otherwise. run: runs
-    the jobs that are not finished, calling what it is given whenever something may have changed, and returns the signal
-    that stopped it, or None.
+    """How the points of a sweep are to be run. at_a_time: how many points. threads: CPU threads of each, unless it
+    has its own number. run: runs the jobs that are not finished, calls its argument whenever something may have
+    changed, and returns the signal that stopped it, or None.
     """
 
     at_a_time: int
@@ -48,18 +48,18 @@ class Plan:
 
 
 class Settings(BaseModel):
-    """What every launcher has; the YAML files of conf/hydra/launcher explain the options."""
+    """The options that every launcher has; the YAML files of conf/hydra/launcher explain them."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     rerun: bool = False
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
-        """Raises InputError where the machine has no room for what is asked for."""
+        """How these jobs are to be run. Raises InputError where the machine cannot hold what is asked for."""
         raise NotImplementedError
 
 
 class Processes(Settings):
-    """hydra/launcher=processes: on this machine."""
+    """hydra/launcher=processes: the points are processes of this machine."""
 
     n_jobs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     gpus_per_job: Literal["auto"] | Annotated[float, Field(ge=0.01)] = "auto"
@@ -67,18 +67,19 @@ class Processes(Settings):
     def plan(self, jobs: Sequence[Job]) -> Plan:
         trainers = [job.config.trainer for job in jobs]
         asked = {trainer.accelerator for trainer in trainers}
-        room = make_room(
+        resources = allocate(
             self.n_jobs,
             self.gpus_per_job,
             points=len(jobs),
             devices=max(trainer.devices for trainer in trainers),
             accelerator=next(name for name in ("gpu", "auto", "cpu") if name in asked),
         )
-        return Plan(len(room.slots), room.threads, functools.partial(run_jobs, jobs, room.slots))
+        places = resources.environments
+        return Plan(len(places), resources.threads, functools.partial(run_jobs, jobs, places))
 
 
 class PointReturn(JobReturn):
-    """What a sweeper gets for a point: its value; for one that did not finish not-a-number, or an exception."""
+    """What a sweeper gets for a point: its value; for a point that did not finish not-a-number, or an exception."""
 
     def __init__(self, job: Job, overrides: Sequence[str], raises: bool) -> None:
         results = read_results(job.folder) if job.status.state == FINISHED else None
@@ -102,7 +103,7 @@ UNFINISHED: list[Job] = []  # points of this process's sweep that did not finish
 
 
 class Sweep:
-    """One command's sweep; a sweeper like Optuna's launches it in several batches."""
+    """The sweep of one command; a sweeper like Optuna's launches it in several batches."""
 
     def __init__(self, context: HydraContext, config: DictConfig, settings: Settings) -> None:
         """Raises InputError for values that the sweeper cannot go through."""
@@ -120,7 +121,9 @@ class Sweep:
                 )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """Run the points of `batch`. Raises InputError for a configuration that is wrong, before any is run."""
+        """Run the points of `batch`, each a list of overrides; the first has the number `first`. Raises InputError
+        for a configuration that is wrong, before any point is run.
+        """
         outlast_terminal()
         self.folder.mkdir(parents=True, exist_ok=True)
         with directory_lock(
@@ -157,7 +160,7 @@ class Sweep:
         ]
 
     def write(self) -> None:
-        """sweep.json, which says which points there are. Raises InputError where it cannot be written."""
+        """Write sweep.json, which lists the points. Raises InputError where it cannot be written."""
         described = {"overrides": task_overrides(self.config), "swept": self.keys}
         listed = {job.name: job.swept for job in self.jobs}
         try:
@@ -166,7 +169,7 @@ class Sweep:
             raise InputError(f"{self.folder / SWEEP} cannot be written ({error.strerror}).") from error
 
     def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point]:
-        """Compose and check a point. Raises InputError."""
+        """Compose and check the configuration of one point. Raises InputError."""
         config = self.context.config_loader.load_sweep_config(self.config, overrides)
         mine = list(filter_overrides(overrides))
         plain = OmegaConf.to_container(
@@ -184,8 +187,8 @@ class Sweep:
         return Job(name, self.folder / name, swept, mine, config, self.context), point
 
     def set_out(self, job: Job, point: Point, threads: int) -> None:
-        """Find out what the point's directory holds, and write down there what is to be run, as which it goes on."""
-        job.status = self.look_at(job.folder, point)
+        """Find out what the point's directory holds, and write there what is going to be run."""
+        job.status = self.inspect(job.folder, point)
         before = read_point(job.folder)
         if job.status.state in (FINISHED, INTERRUPTED) and before is not None and before.threads is not None:
             job.threads = before.threads
@@ -200,8 +203,10 @@ class Sweep:
         except OSError as error:
             raise InputError(f"{job.folder} cannot be written ({error.strerror}).") from error
 
-    def look_at(self, folder: Path, point: Point) -> points.Status:
-        """What is there already: finished, interrupted (it will go on) or new. Moves away what is to be run anew."""
+    def inspect(self, folder: Path, point: Point) -> points.Status:
+        """How far the point in `folder` is: finished, interrupted (it will go on) or new. A directory that is to be
+        run anew is moved away.
+        """
         status, before, why = points.state_of(folder), None, ""
         try:
             before = load_point(folder)

@@ -18,19 +18,19 @@ RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?![^.])", re.IGNORECASE)
 
 
 def swept_keys(config: DictConfig) -> list[str]:
-    """The options that the command, or the experiment it names, varies; in their order."""
+    """The options that the command, or the experiment that it names, varies, in their order."""
     fixed, swept = split(task_overrides(config))
     params = [str(key) for key in config.hydra.sweeper.get("params") or {}]
     return [key.lstrip("+") for key in dict.fromkeys([*params, *swept]) if key not in fixed]
 
 
 def task_overrides(config: DictConfig) -> list[str]:
-    """What was typed, as it was typed: a value that is an interpolation is left one."""
+    """The overrides as they were typed, interpolations included."""
     return list(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))  # type: ignore[arg-type]
 
 
 def split(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """What is fixed, with its value, and what is swept."""
+    """The overrides in two parts: what is fixed, with its value, and what is swept."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     fixed = {o.get_key_element(): o.get_value_element_as_str() for o in parsed if not o.is_sweep_override()}
     return fixed, [o.get_key_element() for o in parsed if o.is_sweep_override()]
@@ -72,16 +72,18 @@ def named(readable: str, words: Sequence[str], digits: int = 6) -> str:
 
 
 def clean(text: str) -> str:
+    """The text with what a file name cannot hold replaced."""
     return re.sub(r"[^\w.+-]+", "-", text).strip("-")
 
 
 def digest(words: Sequence[str], digits: int = 6) -> str:
+    """Hexadecimal digits that stand for all these words, the same on every machine."""
     lines = sorted(repr(word) if "\n" in word else word for word in words)
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:digits]
 
 
 def typed(text: str) -> str:
-    """As a value on Hydra's command line: in quotes, and no interpolation."""
+    """A text as a value on Hydra's command line: in quotes, with no interpolation in it."""
     escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # as OmegaConf reads it back
     return QuotedString(escaped, Quote.single).with_quotes()
 
@@ -91,7 +93,7 @@ OTHER = re.compile(r"null|true|false|[+-]?(?:inf|nan)", re.IGNORECASE)  # what H
 
 
 def shown(value: Any) -> str:
-    """A swept value for people, on one line: as it is typed, so that "null" is not null, nor "1" one."""
+    """A swept value for people, on one line, as it is typed: so the text "null" does not look like null."""
     if isinstance(value, str):
         if PLAIN.fullmatch(value) and not OTHER.fullmatch(value) and not _is_number(value):
             return value

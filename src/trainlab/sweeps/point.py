@@ -30,12 +30,14 @@ NEW: Literal["new"] = "new"
 
 
 def is_of_the_code(key: str) -> bool:
-    """Whether this option says where code lies, or is gone: two runs that differ in nothing else are the same."""
+    """Whether this option says where code is, or does not exist any more: two runs that differ in nothing else are
+    the same.
+    """
     return OF_THE_CODE.fullmatch(key) is not None
 
 
 def differences(point: Point, other: Point) -> list[str]:
-    """ "key: theirs → ours" for each option that `other` had differently."""
+    """The options by which two points differ, each as "key: theirs → ours"."""
     ours, theirs = flat(point.config), flat(other.config)
     keys = [key for key in ours | theirs if key.split(".")[0] not in NOT_COMPARED and not is_of_the_code(key)]
     changed = [key for key in keys if alike(ours.get(key)) != alike(theirs.get(key))]
@@ -43,7 +45,9 @@ def differences(point: Point, other: Point) -> list[str]:
 
 
 def alike(value: Any) -> str:
-    """The same text for what counts as the same value: 0 and 0.0, and what comes back from JSON as something else."""
+    """A text that is the same for values that count as the same: 0 and 0.0, or a tuple and the list that JSON makes
+    of it.
+    """
     if isinstance(value, Mapping):
         return "{" + ", ".join(sorted(f"{key}: {alike(item)}" for key, item in value.items())) + "}"
     if isinstance(value, list | tuple):
@@ -54,7 +58,7 @@ def alike(value: Any) -> str:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"reg": {"l2": 0}} → {"reg.l2": 0}."""
+    """A nested configuration as a flat one: {"reg": {"l2": 0}} → {"reg.l2": 0}."""
     values: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
@@ -66,7 +70,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Status:
-    """How the last attempt at a point ended. In its directory as status.json."""
+    """How the last attempt at a point ended, as status.json in its directory says."""
 
     __pydantic_config__ = ConfigDict(strict=True)
     state: Literal["finished", "interrupted", "failed", "new", "running"]
@@ -74,18 +78,19 @@ class Status:
     seconds: Annotated[float, Field(ge=0, lt=LARGEST)] = 0.0
 
     def write(self, folder: Path) -> None:
+        """Write status.json, whole or not at all."""
         atomic_write(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load_status(folder: Path) -> Status | None:
-    """None where no attempt has ended. Raises InputError where the file is damaged."""
+    """How the last attempt at a point ended; None where none has ended. Raises InputError where the file is damaged."""
     return read_json(folder / STATUS, TypeAdapter(Status))
 
 
 def state_of(folder: Path) -> Status:
-    """finished, failed, interrupted (it can go on) or new.
+    """How far a point is: finished, failed, interrupted (it can go on) or new.
 
-    Told from what lies there: whoever would have written it down may have been killed.
+    Told from the files themselves, since the process that would have written it down may have been killed.
     """
     if read_results(folder) is not None:
         return Status(FINISHED)

@@ -34,14 +34,14 @@ UNKNOWN = 255  # what multiprocessing says when the forkserver has died; no poin
 
 
 def run_point(*arguments: Any) -> None:
-    """What a point's process calls; by then the imports are there (this module itself must load without torch)."""
+    """Run a point; called in its process, once the imports are there (this module itself must load without torch)."""
     from trainlab.sweeps import child
 
     child.run_point(*arguments)
 
 
 def warm_up() -> None:
-    """Start the parent of all points. It imports while the sweep is being composed."""
+    """Start the process from which all points are forked. It imports torch while the sweep is being composed."""
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
@@ -49,7 +49,7 @@ def warm_up() -> None:
 
 @dataclass
 class Job:
-    """A point to run, or that need not be run."""
+    """A point of a sweep with its directory and state."""
 
     name: str
     folder: Path
@@ -66,15 +66,16 @@ class Job:
     started: float = 0.0
 
 
-def run_jobs(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
-    """Run those that are not finished, one in each slot at a time; returns the signal that stopped it, or None.
+def run_jobs(jobs: Sequence[Job], environments: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
+    """Run the jobs that are not finished, one in each environment at a time; returns the signal that stopped it, or
+    None.
 
-    slots: the environment that each gives its points (CUDA_VISIBLE_DEVICES). `look` is called whenever something
-    may have changed.
+    environments: one for each point that runs at a time (CUDA_VISIBLE_DEVICES). look: called whenever something may
+    have changed.
     """
     method = multiprocessing.get_context("forkserver")
     waiting = [job for job in jobs if job.status.state != FINISHED]
-    free = list(range(len(slots)))
+    free = list(range(len(environments)))
     running: list[Job] = []
     killed_at = float("inf")
 
@@ -83,7 +84,7 @@ def run_jobs(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], look: Call
             while waiting and free and not asked:
                 job = waiting.pop(0)
                 job.slot = free.pop(0)
-                _start(job, method, slots[job.slot])
+                _start(job, method, environments[job.slot])
                 running.append(job)
                 look()
             if asked and killed_at == float("inf"):
@@ -117,7 +118,7 @@ def _signal(jobs: Sequence[Job], number: int) -> None:
 
 
 def end(job: Job, code: int, seconds: float) -> None:
-    """Note down how a point ended. code: its exit status, or −n when signal n killed it."""
+    """Write down how a point ended. code: its exit status, or −n when signal n killed it."""
     if code == 0 and read_results(job.folder) is not None:
         job.status = Status(FINISHED, seconds=seconds)
     else:
@@ -132,7 +133,7 @@ def end(job: Job, code: int, seconds: float) -> None:
 
 
 def last_line(log: Path) -> str:
-    """The last error of a log, or what it ends with."""
+    """The last error in a log, or its last line where there is none."""
     try:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
@@ -142,19 +143,22 @@ def last_line(log: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many points at a time, with what each. slots: an environment for each place."""
+class Resources:
+    """What the points of a sweep share: as many run at a time as there are `environments`, each with one of them.
 
-    slots: list[dict[str, str]]
+    environments: variables such as CUDA_VISIBLE_DEVICES. threads: CPU threads of each point.
+    """
+
+    environments: list[dict[str, str]]
     threads: int
 
 
-def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devices: int, accelerator: str) -> Room:
-    """Deal out GPUs, cores and memory. Raises InputError for more than there is.
+def allocate(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devices: int, accelerator: str) -> Resources:
+    """Share GPUs, cores and memory out among the points. Raises InputError for more than there is.
 
-    n_jobs="auto": one for each dealt-out share of the GPUs, or, without GPUs, one for each `devices` cores, as far
-    as the memory goes. gpus_per_job="auto" is `devices`; below 1, so many points share a GPU. A number that the cores
-    or the memory cannot hold is refused whatever number of points there is.
+    n_jobs: how many points at a time; "auto": one for each share of the GPUs or, without GPUs, one for each `devices`
+    cores, as far as the memory goes. gpus_per_job: "auto" is `devices`; below 1, several points share a GPU. A number
+    that the cores or the memory cannot hold is refused, however few points there are.
     """
     cores = room.cores()
     gpus = [] if accelerator == "cpu" else room.visible_gpus()
@@ -165,7 +169,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
         jobs = most if n_jobs == "auto" else int(n_jobs)
         if n_jobs != "auto":
             refuse_more_than_there_is(jobs, devices, cores)
-        return Room([{} for _ in range(jobs)], max(1, cores // jobs))
+        return Resources([{} for _ in range(jobs)], max(1, cores // jobs))
     share = devices if gpus_per_job == "auto" else float(gpus_per_job)
     if share < 1:
         places = [[gpu] for gpu in gpus for _ in range(int(1 / share))]
@@ -181,7 +185,7 @@ def make_room(n_jobs: int | str, gpus_per_job: float | str, *, points: int, devi
         )
     if n_jobs != "auto" or gpus_per_job != "auto":
         refuse_more_than_there_is(jobs, devices, cores)
-    return Room([{"CUDA_VISIBLE_DEVICES": ",".join(place)} for place in places[:jobs]], max(1, cores // jobs))
+    return Resources([{"CUDA_VISIBLE_DEVICES": ",".join(place)} for place in places[:jobs]], max(1, cores // jobs))
 
 
 def refuse_more_than_there_is(jobs: int, devices: int, cores: int) -> None:

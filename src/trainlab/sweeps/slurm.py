@@ -27,10 +27,10 @@ SAVE_SECONDS = 90.0  # for a run that was asked to stop
 
 
 class PointJob:
-    """What a job does, on each of its machines: the point's own command, its output in the point's log.
+    """What a SLURM job runs on each of its machines: the point's own command, its output in the point's log.
 
-    nodes: machines that the point needs; on more it leaves the rest alone. threads: see `Point`.
-    submitit pickles it, and calls `checkpoint` when SLURM says that the time is up.
+    nodes: machines that the point needs; further ones do nothing. threads: see `Point`. submitit pickles it, and
+    calls `checkpoint` when SLURM says that the time is up.
     """
 
     def __init__(self, folder: Path, overrides: Sequence[str], nodes: int, threads: int) -> None:
@@ -79,7 +79,7 @@ class PointJob:
 
 
 class Cluster(Settings):
-    """hydra/launcher=slurm."""
+    """hydra/launcher=slurm: the points are jobs of an array, submitted by submitit."""
 
     cluster: Literal["slurm", "local"] = "slurm"
     n_jobs: Annotated[int, Field(ge=1)] = 64
@@ -97,7 +97,7 @@ class Cluster(Settings):
         return Plan(min(self.n_jobs, len(jobs)), self.cpus_per_task, functools.partial(self.run, jobs))
 
     def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
-        """Submit those that are not finished and wait for them; Ctrl-C cancels them, and what they saved stays."""
+        """Submit the jobs that are not finished and wait for them; Ctrl-C cancels them, and what they saved stays."""
         waiting = [job for job in jobs if job.status.state != FINISHED]
         if not waiting:
             return None
@@ -126,8 +126,8 @@ class Cluster(Settings):
         return PointJob(job.folder, job.overrides, job.config.trainer.nodes, job.threads or self.cpus_per_task)
 
     def executor(self, jobs: Sequence[Job]) -> Any:
-        """For one array of all jobs, each as large as the largest needs: in arrays of their own there would be n_jobs
-        of each size at a time. Raises InputError where submitit or SLURM is not there.
+        """submitit's executor for one array of all jobs, each as large as the largest needs: in arrays of their own
+        there would be n_jobs of each size at a time. Raises InputError where submitit or SLURM is not there.
         """
         try:
             import submitit
@@ -163,7 +163,9 @@ class Cluster(Settings):
 
 
 def has_ended(pid: int) -> bool:
-    """Of a child that `Popen.wait` is waiting for: inside a signal handler `Popen.poll` would not see its end."""
+    """Whether a child that `Popen.wait` is waiting for has ended; inside a signal handler `Popen.poll` would not see
+    it.
+    """
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -171,7 +173,7 @@ def has_ended(pid: int) -> bool:
 
 
 def exit_status(there: Any) -> int:
-    """Of a job that is over; one that left no result was killed."""
+    """The exit status of a job that is over; a job that left no result was killed."""
     try:
         statuses = there.results()
     except Exception:  # submitit has several for a job that was cancelled, timed out, or vanished

@@ -41,8 +41,9 @@ NOT_A_CHOICE = (*NOT_COMPARED, SEED)
 
 @dataclass(frozen=True)
 class Run:
-    """One run, finished or not. error: of one that failed, or what is damaged. config: flat, resolved; swept: the
-    options its sweep varies. What is in them comes from files: it is data, of any type."""
+    """One run, finished or not. error: of one that failed, or what is damaged. config: flat and resolved. swept: the
+    options that its sweep varies. The values come from files: they are data, of any type.
+    """
 
     folder: Path
     state: str
@@ -61,26 +62,27 @@ class Group:
 
     @property
     def finished(self) -> list[Run]:
+        """The runs that have results."""
         return [run for run in self.runs if run.state == FINISHED]
 
     def values(self, metric: str) -> list[float]:
-        """Of the finished runs that have it."""
+        """The metric of each finished run that has it."""
         found = [run.results.get(metric) for run in self.finished]
         return [float(value) for value in found if isinstance(value, int | float) and abs(value) < LARGEST]
 
     def mean(self, metric: str) -> float:
-        """NaN where no run has it."""
+        """The mean of a metric over the finished runs; NaN where none has it."""
         values = self.values(metric)
         return statistics.fmean(values) if values else math.nan
 
     def deviation(self, metric: str) -> float:
-        """Sample standard deviation; NaN for fewer than two."""
+        """The sample standard deviation of a metric over the finished runs; NaN for fewer than two."""
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
     @property
     def unfinished(self) -> str:
-        """ "1 failed, 2 missing", or nothing."""
+        """How many runs are not finished, in words: "1 failed, 2 missing"; empty where all are."""
         states = [run.state for run in self.runs if run.state != FINISHED]
         return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
@@ -107,7 +109,7 @@ def gather(folders: Sequence[Path]) -> list[Run]:
 
 
 class Listed(BaseModel):
-    """sweep.json, as far as it is read."""
+    """A sweep.json, as far as it is read."""
 
     model_config = ConfigDict(strict=True)
     points: dict[str, dict[str, Any]]
@@ -122,7 +124,7 @@ class Listed(BaseModel):
 
 
 def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
-    """The swept values of each point, by name. Raises InputError."""
+    """The swept values of each point of a sweep, by the point's name. Raises InputError."""
     try:
         listed = read_json(sweep, TypeAdapter(Listed))
     except InputError as error:
@@ -131,7 +133,7 @@ def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
-    """swept: what its sweep says of it, for a directory that is not there any more."""
+    """The run in a directory. swept: what its sweep says of it, for a directory that is not there any more."""
     point: Point | None = None
     config: dict[str, Any] = {}
     try:
@@ -148,13 +150,13 @@ def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
 
 
 def config_of(run_dir: Path) -> dict[str, Any]:
-    """The configuration that lies in a run's directory, resolved; {} where none lies there. Raises InputError."""
+    """The resolved configuration in a run's directory; empty where there is none. Raises InputError."""
     cfg = load_config(run_dir / CONFIG)
     return {} if cfg is None else OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
 def has_regions(run: Run) -> bool:
-    """Whether it is a finished run on points of the plane, which can be drawn."""
+    """Whether it is a finished run on points of the plane, whose decision regions can be drawn."""
     return run.config.get("data.name") in ("moons", "circles", "linear") and bool(run.results)
 
 
@@ -184,7 +186,7 @@ def _follows(key: str, chosen: str, configs: Sequence[Mapping[str, Any]]) -> boo
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
-    """In the order in which the choices first appear."""
+    """The runs in groups that differ in nothing but the seed, in the order in which the choices first appear."""
     keys = choices_of(runs)
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
@@ -195,7 +197,9 @@ def group(runs: Sequence[Run]) -> list[Group]:
 
 
 def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """Those that count, and those that repeat the configuration and seed of another, which would count it twice."""
+    """The runs in two lists: those that count, and those that repeat the configuration and seed of another, which
+    would be counted twice.
+    """
     kept: dict[str, Run] = {}
     again = []
     for run in sorted(runs, key=lambda run: run.state != FINISHED):
@@ -209,7 +213,9 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def default_metrics(groups: Sequence[Group]) -> list[str]:
-    """The validation value that chose the checkpoint, the test errors; and how soon, where there is a target."""
+    """The metrics of a table where none are named: the validation value that chose the checkpoint, the test errors,
+    and how soon a target was reached, where there is one.
+    """
     there = {name for g in groups for run in g.finished for name in run.results}
     best = sorted(name for name in there if name.startswith("best/") and not name.endswith("loss"))
     names = [*best, "test/top1_error", "test/top1_error_tencrop", "sklearn/top1_error"]
@@ -219,7 +225,9 @@ def default_metrics(groups: Sequence[Group]) -> list[str]:
 
 
 def ordered(groups: Sequence[Group], by: str) -> list[Group]:
-    """Ascending by a metric's mean or by a choice; groups without it come last. Data sets stay apart."""
+    """The groups in ascending order of a metric's mean or of a choice; groups without it come last. Data sets stay
+    apart.
+    """
     sets = list(dict.fromkeys(shown(g.choices.get("data")) for g in groups))
 
     def key(g: Group) -> tuple[int, Any]:
@@ -230,8 +238,9 @@ def ordered(groups: Sequence[Group], by: str) -> list[Group]:
 
 
 def place_of(value: Any) -> tuple[int, Any]:
-    """Where a value stands among others of any kind: numbers, lists by their first values, words, truths, null, the
-    rest, and what is not a number."""
+    """A sort key for values of any kind: numbers, lists by their first values, words, truths, null, the rest, and
+    what is not a number.
+    """
     if isinstance(value, bool):
         return 3, value
     if isinstance(value, int | float):
@@ -244,7 +253,7 @@ def place_of(value: Any) -> tuple[int, Any]:
 
 
 def show(metric: str, mean: float, deviation: float) -> str:
-    """Mean ± standard deviation: errors in percent."""
+    """A metric as people read it: mean ± standard deviation, errors in percent."""
     if math.isnan(mean):
         return "–"
     if metric.endswith("_error") or "_error_" in metric:
@@ -254,7 +263,7 @@ def show(metric: str, mean: float, deviation: float) -> str:
 
 
 def cells(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows, as people read them."""
+    """The headings and rows of a table, as people read them."""
     keys = list(groups[0].choices)
     unfinished = any(g.unfinished for g in groups)
     head = [*keys, *metrics, "n", *(["not finished"] if unfinished else [])]
@@ -268,12 +277,15 @@ def cells(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], l
 
 
 def as_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def as_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
-    """For programs: means, sample standard deviations and counts in columns of their own, fractions as they are."""
+    """The table for programs: means, sample standard deviations and counts in columns of their own, fractions as they
+    are.
+    """
     out = io.StringIO()
     names = [f"{metric}:{what}" for metric in metrics for what in ("mean", "deviation")]
     states = (FINISHED, FAILED, INTERRUPTED, MISSING, DAMAGED)

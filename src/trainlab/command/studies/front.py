@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.table import Table
@@ -17,6 +19,7 @@ from trainlab.command.studies.writing import as_plain, read_results_of, run
 from trainlab.configuration.folder import CONF
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console, duration
+from trainlab.survival.signals import handling_signals, stopped
 
 
 def study(arguments: Sequence[str]) -> None:
@@ -27,29 +30,39 @@ def study(arguments: Sequence[str]) -> None:
         return
     asked = parse(arguments)
     if asked.name == ALL:
-        run_all(asked)
+        with stopping("; the same command goes on with the studies that are not finished"):
+            run_all(asked)
         return
-    finding, _ = run(asked, Path(asked.run_dir or f"runs/studies/{asked.name}/{new_stamp()}"))
+    folder = Path(asked.run_dir or f"runs/studies/{asked.name}/{new_stamp()}")
+    with stopping(" before the study was finished; the same command starts it again"):
+        finding, _ = run(asked, folder)
     for oracle in finding.oracles:
         if not oracle.holds:
             raise RunError(
-                f"{asked.name} does not agree with what it is held to: {oracle.against}: {oracle.difference:.3g}, and "
+                f"{asked.name} does not agree with what it is checked against: {oracle.against}: "
+                f"{oracle.difference:.3g}, and "
                 f"at most {oracle.bound:.3g} is expected."
             )
 
 
+def stopping(where: str) -> AbstractContextManager[None]:
+    """Inside, a signal that asks to stop ends the command with a sentence. where: its end. Raises StoppedError."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise stopped(number, where)
+
+    return handling_signals(stop)
+
+
 def overview() -> str:
-    """All studies in the lecture's order, one line each; between them the experiments, which are training runs."""
+    """All studies in the lecture's order, one line each; then its experiments, which are training runs."""
     lines = ["The lecture's demonstrations.", "", "  python scripts/study.py NAME [option=value …]", ""]
-    there = studies()
-    for name in dict.fromkeys([*LECTURE, *there]):
-        if name in there:
-            lines.append(f"  {name:<22} {first_comment(CONF / 'study' / f'{name}.yaml')}")
-        elif experiment_file(name).exists():
-            comment = first_comment(experiment_file(name))
-            lines.append(f"  {name:<22} {comment} [python train.py -m experiment={name}]")
-    lines += ["", f"  {ALL:<22} all of them; goes on where it stopped", "", "Options of each", ""]
-    lines += [f"  {key:<22} {what}" for key, what in COMMON.items()]
+    lines += ["Studies, in the lecture's order", ""]
+    lines += [f"  {name:<22} {first_comment(CONF / 'study' / f'{name}.yaml')}" for name in studies()]
+    lines += [f"  {ALL:<22} every study above; goes on where it stopped", ""]
+    lines += ["Experiments: many training runs each, started with", "", "  python train.py -m experiment=NAME", ""]
+    lines += [f"  {name:<22} {first_comment(experiment_file(name))}" for name in experiments()]
+    lines += ["", "Options of every study", "", *(f"  {key:<22} {what}" for key, what in COMMON.items())]
     return "\n".join([*lines, "", "python scripts/study.py NAME --help lists a study's own options."])
 
 
@@ -63,6 +76,11 @@ def help_of(name: str) -> str:
     return "\n".join([*lines, "", *(f"  {key + '=…':<30} {what}" for key, what in COMMON.items())])
 
 
+def experiments() -> list[str]:
+    """Those that the lecture's order names."""
+    return [name for name in LECTURE if name not in studies() and experiment_file(name).exists()]
+
+
 def experiment_file(name: str) -> Path:
     return CONF / "experiment" / f"{name}.yaml"
 
@@ -73,7 +91,7 @@ def run_all(asked: Asked) -> None:
     folder = Path(asked.run_dir or f"runs/studies/all_{asked.lang}")
     lang = (f"lang={asked.lang}",) if asked.lang != "en" else ()
     table = Table(title=f"{len(there)} studies, in {folder}", title_justify="left")
-    for head in ("study", "is held to", "time"):
+    for head in ("study", "is checked against", "time"):
         table.add_column(head, overflow="fold")
     wrong = []
     for name in dict.fromkeys([*LECTURE, *there]):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import yaml
@@ -17,7 +19,7 @@ from trainlab.configuration.build import target
 from trainlab.configuration.folder import CONF
 from trainlab.configuration.schema import wrong_value
 from trainlab.errors import InputError
-from trainlab.recording.section import LANGUAGES
+from trainlab.recording.section import LANGUAGES, speaker
 
 ALL = "all"
 COMMON = {
@@ -75,6 +77,8 @@ def known(name: str) -> str:
     there = studies()
     if name in there:
         return name
+    if name.startswith("-"):
+        raise InputError(f"there is no option {name}", option=name, hint=nearest(name, ["--help", "-h"]))
     if (CONF / "experiment" / f"{name}.yaml").exists():
         raise InputError(f"{name} is an experiment, a set of training runs: python train.py -m experiment={name}.")
     raise InputError(f"there is no study {name}; {nearest(name, [*there, ALL])}.")
@@ -108,9 +112,9 @@ def parse(arguments: Sequence[str]) -> Asked:
             )
         given[key] = value
     common = {key: given.pop(key) for key in COMMON if key in given}
-    for key, choices in (("lang", LANGUAGES), ("logger", LOGGERS)):
-        if common.get(key, choices[0]) not in choices:
-            raise InputError(f"there is no {key}={common[key]}; use {' or '.join(choices)}.")
+    speaker(common.get("lang", LANGUAGES[0]))
+    if common.get("logger", LOGGERS[0]) not in LOGGERS:
+        raise InputError(f"there is no logger={common['logger']}; use {' or '.join(LOGGERS)}.")
     if common.get("run_dir") == "":
         raise InputError("run_dir= needs a folder.")
     if name == ALL and given:
@@ -126,10 +130,20 @@ def read_values(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     free = next((p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)  # variables of an expression
     values = {}
     for key, text in given.items():
-        if key not in options and (free is None or not key.isidentifier()):
+        variable = free is not None and key.isidentifier() and may_be_variable(key, text, {**options, **given})
+        if key not in options and not variable:
             raise InputError(f"{name} has no option {key}; {nearest(key, [*options, *COMMON])}.")
         values[key] = read_value(key, text, hints[key if key in options else str(free)])
     return values
+
+
+def may_be_variable(key: str, text: str, options: Mapping[str, Any]) -> bool:
+    """Whether `key` stands in one of the options, such as a formula; else whether it is a number under a name that no
+    option resembles. What is neither was meant as an option."""
+    if any(re.search(rf"\b{key}\b", str(value)) for other, value in options.items() if other != key):
+        return True
+    number = re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", text.strip(), re.IGNORECASE)
+    return number is not None and not get_close_matches(key, [*options.keys() - {key}, *COMMON])
 
 
 def read_value(key: str, text: str, annotation: Any) -> Any:

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from trainlab.studies.finding import Finding, Oracle
 
 SECTION, PARAGRAPH = "section.json", "paragraph.md"
+OWN = (SECTION, PARAGRAPH, "figures", "wandb", ".lock")  # and results.json
 SHOWN_AFTER = 2.0  # seconds of work before there is a progress bar
 FLAT = TypeAdapter(dict[str, float | str | bool | None])
 
 
 def run(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
     """What was found, and what results.json holds. Raises InputError, which leaves nothing behind, and RunError."""
-    if (folder / RESULTS).exists():
-        raise InputError(f"{folder} holds a study already; choose another run_dir=…")
+    refuse_occupied(folder)
     footprint = footprint_of(folder, "run_dir")
     try:
         make_writable(folder, "run_dir")
@@ -45,6 +45,18 @@ def run(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
     except InputError:
         footprint.undo()
         raise
+
+
+def refuse_occupied(folder: Path) -> None:
+    """A finished study is not written over, and other people's files are not mixed with one. Raises InputError.
+
+    A study that was stopped may have left some of its files: it is begun again there.
+    """
+    if (folder / RESULTS).exists():
+        raise InputError(f"{folder} holds a study already; choose another run_dir=…")
+    other = sorted(file.name for file in folder.glob("*") if file.name not in OWN)
+    if folder.is_dir() and other:
+        raise InputError(f"{folder} has other files in it, such as {other[0]}; choose another run_dir=…")
 
 
 def run_in(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
@@ -143,7 +155,7 @@ def draw(finding: Finding, folder: Path, asked: Asked, on_progress: Callable[[in
     from trainlab.figures.style import SLIDE_DPI, save, save_animation, sign
 
     print_below = asked.command
-    if "seed" in asked.options and not any(word.startswith("seed=") for word in asked.words):
+    if finding.seeded and "seed" in asked.options and not any(word.startswith("seed=") for word in asked.words):
         print_below += f" · seed {asked.options['seed']}"
     paths: dict[str, Path] = {}
     pictures = len(finding.section.figures) + len(finding.animations)

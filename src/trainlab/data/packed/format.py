@@ -38,7 +38,7 @@ LARGEST = 8192  # side of a picture in pixels: 200 MB
 
 
 class PartFile(BaseModel):
-    """Of one part, in set.json."""
+    """What set.json says of one part: training, validation or test."""
 
     model_config = ConfigDict(strict=True)
     count: NonNegativeInt
@@ -49,7 +49,7 @@ class PartFile(BaseModel):
 
 
 class SetFile(BaseModel):
-    """set.json, as anybody may have written it."""
+    """The content of a set.json, to be checked: anybody may have written it."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
     size: Annotated[int, Field(ge=1, le=LARGEST)]
@@ -65,7 +65,7 @@ class SetFile(BaseModel):
 
 @dataclass(frozen=True)
 class Packed:
-    """What set.json says."""
+    """A packed set as its set.json describes it, checked."""
 
     folder: Path
     size: int
@@ -80,24 +80,25 @@ class Packed:
     statistics: ChannelStatistics  # of the training set
 
     def lengths(self, name: str) -> dict[str, int]:
-        """Bytes of the files of one part."""
+        """How many bytes each file of a part should have."""
         count = self.counts[name]
         ends = {"ends": 8 * count} if self.store == "jpeg" else {}
         return {"images": self.bytes[name], "labels": 4 * count, **ends}
 
 
 def checksum_of(said: Mapping[str, Any]) -> int:
-    """CRC-32 of all that set.json says but this."""
+    """The CRC-32 of all that set.json says but the checksum itself."""
     rest = {key: value for key, value in said.items() if key != "checksum"}
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def is_packed(folder: Path) -> bool:
+    """Whether the folder holds a packed set."""
     return (folder / SET).is_file()
 
 
 def read_packed(folder: Path) -> Packed:
-    """Raises InputError for what is not a packed set, or not all of one."""
+    """Read and check the set.json of a folder. Raises InputError for what is not a packed set, or is not complete."""
     try:
         said = json.loads((folder / SET).read_text())
     except FileNotFoundError as error:
@@ -167,9 +168,10 @@ def check_lengths(packed: Packed, name: str) -> None:
 
 
 class PackedImages:
-    """The pictures of one part of a packed set, as an indexable of uint8 (N, 3, S, S) that reads what is asked for.
+    """The pictures of one part of a packed set, indexable as uint8 (N, 3, S, S); only what is asked for is read.
 
-    rows: int64, which pictures these are; None for all. workers: threads that decode JPEGs; None for one on each core.
+    rows: int64, which pictures these are; None for all. workers: threads that decode JPEGs; None for one on each
+    core.
     """
 
     dtype, ndim = torch.uint8, 4
@@ -185,7 +187,7 @@ class PackedImages:
         return self.shape[0]
 
     def take(self, indices: Tensor) -> PackedImages:
-        """The same pictures in another selection; nothing is read."""
+        """The pictures at `indices`, int64 (n,), as another such object; nothing is read."""
         return PackedImages(
             self.packed, self.name, indices if self.rows is None else self.rows[indices], workers=self.workers
         )
@@ -270,7 +272,7 @@ class PackedImages:
 
 
 def labels(packed: Packed, name: str) -> Tensor:
-    """int64 (N,). Raises InputError for one that is no class."""
+    """The labels of one part, int64 (N,). Raises InputError for a label that is not a class."""
     found = torch.from_numpy(np.fromfile(packed.folder / f"{name}.labels", dtype=np.int32).astype(np.int64))
     if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(packed.classes):
         raise InputError(

@@ -33,6 +33,7 @@ class Source:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
+        """Inside, the picture's bytes as a file that is open for reading."""
         with open(self.file, "rb") as file:
             if self.size < 0:
                 yield file

@@ -62,7 +62,7 @@ def is_passed_over(name: str) -> bool:
 
 
 def passed_over_in(folder: Path) -> int:
-    """How many names in it are; those below are not looked at."""
+    """How many hidden and system names are directly in the folder; folders below are not looked into."""
     return sum(is_passed_over(name) for name in os.listdir(folder))
 
 
@@ -149,9 +149,8 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
 
 
 def decode(source: Path | BinaryIO | Image.Image, name: str, *, size: int, channels: int = 3) -> np.ndarray:
-    """What `read_picture` says, of a file, of an open one or of Pillow's image; uint8 (channels, size, size).
-
-    Raises InputError.
+    """Decode one picture as `read_picture` describes it: uint8 (channels, size, size). source: a file, an open file
+    or one of Pillow's images. name: what errors call it. Raises InputError.
     """
     try:
         with nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:

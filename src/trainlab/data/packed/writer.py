@@ -43,7 +43,7 @@ ROOM = 1.02  # times what the set is thought to take
 
 @dataclass(frozen=True)
 class Form:
-    """How pictures are stored. size: side; store: raw or jpeg; quality: of the JPEGs."""
+    """How pictures are stored. size: pixels along a side. store: raw or jpeg. quality: of the JPEGs."""
 
     size: int = 256
     store: str = "raw"
@@ -57,8 +57,11 @@ class Form:
 
 
 @dataclass
-class Part:
-    """How far one part (train, val, test) is good. taken: of its sources; the rest is of what was stored."""
+class SplitProgress:
+    """How far one split (train, val or test) is packed.
+
+    taken: how many of its sources were read; the rest is about what was stored.
+    """
 
     taken: int = 0
     count: int = 0
@@ -70,15 +73,17 @@ class Part:
 
 @dataclass
 class State:
-    """All of it. plan: what is being packed, so that another command does not go on with it. sums, products: of the
-    training set's colours, as exact integers."""
+    """How far the packing of a set has come, as it is kept on the disk. plan: a digest of what is being packed, so
+    that another command does not go on with it. sums, products: of the training set's colours, as exact integers.
+    """
 
     plan: str
-    parts: dict[str, Part]
+    parts: dict[str, SplitProgress]
     sums: list[int] = field(default_factory=lambda: [0] * 3)
     products: list[list[int]] = field(default_factory=lambda: [[0] * 3 for _ in range(3)])
 
     def write(self, folder: Path) -> None:
+        """Write it into the folder, whole or not at all."""
         atomic_write(folder / STATE, json.dumps(asdict(self)) + "\n")
 
 
@@ -94,7 +99,9 @@ class Block:
 
 
 def bytes_needed(listing: Listing, form: Form) -> int:
-    """Of the whole set; guessed from a sample where it is JPEG. Raises InputError if no picture can be read."""
+    """How many bytes the packed set will take; guessed from a sample of the pictures where it is JPEG. Raises
+    InputError if no picture can be read.
+    """
     sources = [source for part in listing.splits.values() for source in part]
     if form.store == "raw":
         return len(sources) * 3 * form.size**2
@@ -156,17 +163,19 @@ def plan_of(listing: Listing, form: Form) -> str:
 
 
 def start(out: Path, plan: str, names: Sequence[str]) -> State:
-    """The state to go on from, with the files cut to what it knows. Raises InputError for another set's folder."""
+    """The state to go on from, with the files cut to the length that it knows. Raises InputError for another set's
+    folder.
+    """
     if (out / SET).exists():
         raise InputError(f"{out} holds a packed set already", hint="--verify checks it")
     if not (out / STATE).exists():
         if out.exists() and any(path.name != ".lock" for path in out.iterdir()):
             raise InputError(f"{out} is not empty and was not begun by this command", hint="choose another folder")
         out.mkdir(parents=True, exist_ok=True)
-        return State(plan, {name: Part() for name in names})
+        return State(plan, {name: SplitProgress() for name in names})
     try:
         said = json.loads((out / STATE).read_text())
-        state = State(**{**said, "parts": {name: Part(**part) for name, part in said["parts"].items()}})
+        state = State(**{**said, "parts": {name: SplitProgress(**part) for name, part in said["parts"].items()}})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{out / STATE} is damaged", hint=f"delete {out} and begin anew") from error
     if state.plan != plan:
@@ -224,7 +233,7 @@ def _pack_part(
             on_progress(before + part.taken)
 
 
-def _append(part: Part, block: Block, files: dict[str, Any]) -> None:
+def _append(part: SplitProgress, block: Block, files: dict[str, Any]) -> None:
     """Pictures, labels and ends to their files, and what they come to into `part`."""
     for picture, label in zip(block.pictures, block.labels, strict=True):
         part.open_checksum = zlib.crc32(picture, part.open_checksum)
@@ -260,7 +269,9 @@ def _in_order(
 
 
 def pack_block(sources: Sequence[Source], form: Form, with_colours: bool) -> Block:
-    """Decode, scale and cut: the short side to `form.size`, then the centre square. In a worker."""
+    """Decode some pictures, scale the short side to `form.size` and cut out the centre square. Runs in a worker
+    process.
+    """
     pictures, labels, skipped = [], [], []
     sums, products = np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
     for source in sources:
@@ -288,7 +299,7 @@ def _encode(pixels: np.ndarray, form: Form) -> bytes:
 
 
 def finish(out: Path, state: State, listing: Listing, form: Form) -> None:
-    """Write set.json: now it is a set."""
+    """Write set.json, which makes the folder a packed set."""
     train = state.parts["train"]
     if not train.count:
         raise InputError("none of the training pictures can be read, so there is nothing to pack.")

@@ -31,12 +31,14 @@ def load(
     split_seed: int = 0,
     pack: Callable[..., object] | None = None,
 ) -> DataSplits:
-    """uint8 (N, 3, size, size), memory-mapped. `root`: a packed set, or ILSVRC as `ilsvrc.list_images` takes it, which
-    is then packed into the folder `packed`, once, by default one inside `root`. size: None for the packed set's own,
-    and 256 where it is still to be packed. pack: what packs it, as `writer.pack` does; without, that is an error.
+    """ImageNet (ILSVRC-2012) or a packed set: uint8 (N, 3, size, size), memory-mapped.
 
-    The test set is ILSVRC's validation set, as in the paper, whose tables report it; what chooses the checkpoint and
-    the learning rate is cut from training. Raises InputError.
+    root: a packed set, or the published tree or tar files (see `listing.list_images`), which are then packed once
+    into the folder `packed`, by default one inside `root`. size: None for the packed set's own, and 256 where it is
+    still to be packed. pack: what packs, as `writer.pack` does; None: a set that is not packed is an error.
+
+    The test set is ILSVRC's validation set, as in the paper, whose tables report it; validation is cut from training.
+    Raises InputError.
     """
     folder = Path(root).expanduser()
     if not is_packed(folder):
@@ -66,11 +68,8 @@ def load(
             value=size,
             hint="leave data.size out, or pack anew",
         )
-    sets = {
-        name: ImageSet(PackedImages(found, name), labels(found, name), found.classes)
-        for name, n in found.counts.items()
-        if n
-    }
+    names = [name for name, count in found.counts.items() if count]
+    sets = {name: ImageSet(PackedImages(found, name), labels(found, name), found.classes) for name in names}
     splits = split(
         sets["train"],
         test=sets.get("val", sets.get("test")),
@@ -82,7 +81,7 @@ def load(
 
 
 def pack_once(source: Path, folder: Path, form: Form, pack: Callable[..., object]) -> None:
-    """Unless it is done. Raises InputError."""
+    """Pack `source` into `folder`, unless that is done already. Raises InputError."""
     if is_packed(folder):
         return
     listing = list_images(source)

@@ -26,7 +26,9 @@ def moons(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> DataSplits:
-    """Two interleaved half circles, float32 (N, 2). `noise` is the standard deviation added to each point."""
+    """Two interleaved half circles, float32 (N, 2), in two classes, standardised. noise: the standard deviation added
+    to each point. Source: sklearn.datasets.make_moons. Raises InputError.
+    """
     from sklearn.datasets import make_moons
 
     _check(n_samples, noise)
@@ -42,7 +44,9 @@ def circles(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> DataSplits:
-    """A circle inside another, float32 (N, 2). `noise` is the standard deviation added to each point."""
+    """A circle inside another, float32 (N, 2), in two classes, standardised. noise: the standard deviation added to
+    each point. Source: sklearn.datasets.make_circles. Raises InputError.
+    """
     from sklearn.datasets import make_circles
 
     _check(n_samples, noise)
@@ -58,7 +62,9 @@ def linear(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> DataSplits:
-    """Two classes that a line nearly separates, float32 (N, 2). `noise` · U(0, 1) is added to each point."""
+    """Two classes that a line nearly separates, float32 (N, 2), standardised. noise · U(0, 1) is added to each point.
+    Source: sklearn.datasets.make_classification. Raises InputError.
+    """
     from sklearn.datasets import make_classification
 
     _check(n_samples, noise)

@@ -82,12 +82,14 @@ def scale_of(planes: Sequence[Plane]) -> Normalize:
 
 
 def levels(scale: Normalize) -> np.ndarray:
+    """The heights of the contours, evenly spaced in the logarithm or in the loss."""
     assert scale.vmin is not None
     assert scale.vmax is not None
     return (np.geomspace if isinstance(scale, LogNorm) else np.linspace)(scale.vmin, scale.vmax, LEVELS)
 
 
 def contours(axes: Axes, plane: Plane, scale: Normalize) -> Any:
+    """Draw a surface as filled contours, with the path on it and the marked networks, if there are any."""
     loss = np.clip(np.ma.masked_invalid(plane.loss), scale.vmin, scale.vmax)
     drawn = axes.contourf(plane.x, plane.y, loss, levels=levels(scale), norm=scale, cmap=COLOURS)
     axes.contour(plane.x, plane.y, loss, levels=levels(scale), colors="white", linewidths=0.6, alpha=0.7)
@@ -111,6 +113,7 @@ def contours(axes: Axes, plane: Plane, scale: Normalize) -> Any:
 
 
 def colour_bar(figure: Figure, drawn: Any, beside: Sequence[Axes], say: Say) -> None:
+    """Draw the scale of the contours' colours."""
     bar = figure.colorbar(drawn, ax=list(beside), pad=0.03, aspect=30)
     bar.ax.set_title(say("loss J", "pérdida J"), fontsize=14, pad=14)
     chosen = levels(drawn.norm)[::3]

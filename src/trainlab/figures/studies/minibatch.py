@@ -30,7 +30,7 @@ def gradient_noise(
     figure = new_slide(
         say(
             "A batch's gradient around that of all examples",
-            "El gradiente de un lote en torno al de todos los ejemplos",
+            "El gradiente de un batch en torno al de todos los ejemplos",
         )
     )
     left, right = figure.subplots(1, 2)
@@ -40,7 +40,7 @@ def gradient_noise(
     left.axvline(0, color=GREY, linestyle="--", linewidth=1.5)
     left.set_xlabel(say("g_B along ∇J (left of 0: uphill)", "g_B según ∇J (a la izquierda de 0: sube)"))
     left.set_ylabel(say("g_B across ∇J", "g_B a través de ∇J"))
-    left.set_title(say("200 batches of each size", "200 lotes de cada tamaño"))
+    left.set_title(say("200 batches of each size", "200 batches de cada tamaño"))
     left.legend(frameon=False, loc="upper left", ncols=2, markerscale=1.6, handletextpad=0.1, columnspacing=0.8)
     bottom, top = left.get_ylim()
     left.set_ylim(bottom, top + 0.22 * (top - bottom))  # room for the legend
@@ -64,7 +64,7 @@ def gradient_noise(
     right.set_xlim(0.8, 2 * examples)
     right.xaxis.set_major_formatter(tick)
     right.yaxis.set_major_formatter(tick)
-    right.set_xlabel(say("batch size B", "tamaño de lote B"))
+    right.set_xlabel(say("batch size B", "tamaño de batch B"))
     right.set_ylabel("E‖g_B − ∇J‖²")
     right.set_title(say("Lines: S/B and S/B·(N − B)/(N − 1)", "Líneas: S/B y S/B·(N − B)/(N − 1)"))
     right.legend(frameon=False, loc="lower left")
@@ -135,7 +135,7 @@ def batch_size_cost(
         axis.yaxis.set_major_formatter(tick)
         axis.yaxis.set_minor_formatter(lambda value, _: number(value) if f"{value:.0e}"[0] in "25" else "")
         axis.tick_params(axis="y", which="minor", labelsize=14)
-        axis.set_xlabel(say("batch size B", "tamaño de lote B"))
+        axis.set_xlabel(say("batch size B", "tamaño de batch B"))
         axis.grid(axis="y")
     left.set_ylabel(say("steps", "pasos"))
     right.set_ylabel(say("seconds, one thread", "segundos, un hilo"))

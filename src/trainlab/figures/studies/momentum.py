@@ -195,6 +195,7 @@ def relief_ends(
 
 
 def fates_of(say: Say) -> tuple[str, ...]:
+    """What can become of a ball, in the study's language, in the order of the numbers of its fates."""
     return (
         say("in the sea", "en el mar"),
         say("in a pit", "en un pozo"),

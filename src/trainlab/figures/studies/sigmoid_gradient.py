@@ -59,15 +59,15 @@ def wrong_and_sure(
     losses: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     say: Say,
 ) -> Figure:
-    """losses: for each its name, the output after each step (T,) from the furthest start, the starts (K,), the steps
-    until the output is above ½ (K,), and the steps that the differential equation says (K,).
+    """losses: for each its name, the output after 0, 1, … steps (T,) from the furthest start, the starts (K,), the
+    steps until the output is above ½ (K,), and the steps that the differential equation says (K,).
     """
     figure = new_slide(
         say("Wrong and sure of it: the way to the right answer", "Errada y segura: el camino a la respuesta correcta")
     )
     left, right = figure.subplots(1, 2)
     for (name, path, starts, steps, predicted), colour in zip(losses, (BLUE, VERMILLION), strict=True):
-        left.plot(np.arange(1, len(path) + 1), path, color=colour, label=name)
+        left.plot(np.arange(1, len(path)), path[1:], color=colour, label=name)  # a logarithmic axis has no 0
         right.plot(starts, predicted, color=colour, linewidth=1.5)
         right.plot(starts, steps, color=colour, marker="o", markersize=8, linestyle="none", label=name)
     right.plot([], [], color=GREY, linewidth=1.5, label=say("differential equation", "ecuación diferencial"))

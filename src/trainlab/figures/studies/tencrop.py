@@ -63,12 +63,12 @@ def errors_by_views(
 def views_of_an_example(
     views: np.ndarray,
     whole: np.ndarray,
-    scores: np.ndarray,
+    predictions: np.ndarray,
     means: Mapping[int, np.ndarray],
     classes: tuple[tuple[str, ...], int],
     say: Say,
 ) -> Figure:
-    """views: (10, S, S, C) in [0, 1], of whole (S', S', C). scores: (10, K); means: by the number of views, (K,).
+    """views: (10, S, S, C) in [0, 1], of whole (S', S', C). predictions: (10, K); means: by the number of views, (K,).
     classes: their names, and which is right.
     """
     names, truth = classes
@@ -87,7 +87,7 @@ def views_of_an_example(
     grid[1, 0].text(0.5, 0.5, say("reflected:", "reflejadas:"), ha="center", va="center", fontsize=16)
     places = (say("top left", "arriba izq."), say("top right", "arriba der."), say("bottom left", "abajo izq."),
               say("bottom right", "abajo der."), say("centre", "centro"))  # fmt: skip
-    for k, (view, score) in enumerate(zip(views, scores, strict=True)):
+    for k, (view, score) in enumerate(zip(views, predictions, strict=True)):
         said = int(score.argmax())
         text = f"{places[k]}\n" if k < 5 else ""
         show(grid[k // 5, 1 + k % 5], view, f"{text}{shorten(names[said], 9)}: {score[said]:.2f}",
@@ -111,6 +111,7 @@ def views_of_an_example(
 
 
 def show(axis, picture: np.ndarray, title: str, colour: str) -> None:  # type: ignore[no-untyped-def]
+    """Draw one picture in these axes."""
     axis.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray_r", vmin=0, vmax=1)
     axis.set_title(title, color=colour, fontsize=14)
     axis.set_xticks([])

@@ -121,4 +121,5 @@ def sum_of_steps(target: Function, cells: int, x: np.ndarray) -> np.ndarray:
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
+    """1/(1 + e^−z) of a numpy array, without overflow."""
     return 0.5 * (1 + np.tanh(z / 2))

@@ -33,6 +33,7 @@ from trainlab.studies.approximation.measurement import (
 )
 from trainlab.studies.approximation.networks import logistic
 from trainlab.studies.finding import Finding, Oracle, Progress, check_seed, no_progress
+from trainlab.studies.typesetting import raised
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +46,8 @@ GOAL = 0.01  # an error for which the units that are enough are named
 
 @dataclass(frozen=True)
 class Found:
+    """What the study measured: the target with its bounds, the networks of each width, and the towers."""
+
     target: Expression
     shape: Shape
     widths: Widths
@@ -155,6 +158,7 @@ def table(found: Found) -> list[list[str]]:
 
 
 def numbers_of(found: Found) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     w, shape = found.widths, found.shape
     numbers = {"lipschitz": shape.lipschitz, "largest_second_derivative": shape.bend}
     numbers |= {f"units_for_{GOAL}/{kind}": float(count) for kind, count in enough_units(shape).items()}
@@ -177,6 +181,7 @@ def enough_units(shape: Shape) -> dict[str, int]:
 
 
 def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
+    """What the networks are checked against: the theorem's bounds, numpy's sums, and the slopes of the errors."""
     w = found.widths
 
     def share(kind: str) -> float:
@@ -262,6 +267,7 @@ def seen(say: Say, found: Found, train_steps: int) -> str:
 
 
 def names(say: Say) -> dict[str, str]:
+    """What each kind of network is called, in the study's language."""
     return {
         "steps": say("steps (sigmoid)", "escalones (sigmoide)"),
         "bumps": say("bumps (sigmoid)", "pulsos (sigmoide)"),
@@ -308,4 +314,4 @@ def draw_towers(found: Found, text: str, say: Say) -> Figure:
     from trainlab.figures.studies.approximation import surface_and_towers
 
     t = found.towers
-    return surface_and_towers(t.x, t.target, t.network, text, t.hidden, t.error, say)
+    return surface_and_towers(t.x, t.target, t.network, raised(text), t.hidden, t.error, say)

@@ -8,9 +8,9 @@ from itertools import groupby
 from trainlab.figures.studies.backprop.picture import Vertex, digits
 from trainlab.studies.backprop.graph import Edge, Gate, Graph, Node
 from trainlab.studies.backprop.operations import OPERATIONS
+from trainlab.studies.typesetting import SUPERSCRIPTS, raised
 
 DRAWN, FARTHEST = 60, 23  # gates in a picture and in the table, and gates from one of them to the output, at most
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Pass:
 
     @property
     def drawn(self) -> list[Gate]:
+        """The gates that are drawn and listed: those nearest to the output."""
         return nearest_to_output(self.graph, DRAWN, FARTHEST)
 
     @property
@@ -38,8 +39,8 @@ class Pass:
 
 
 def typeset(written: str, length: int) -> str:
-    """An expression as it is printed, at most so long: · and − for * and -."""
-    text = written.replace("*", "·").replace("-", "−").replace("sigmoid", "σ")
+    """An expression as it is printed, at most so long: · and − for * and -, ² for ^2."""
+    text = raised(written.replace("sigmoid", "σ")).replace("*", "·").replace("-", "−")
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

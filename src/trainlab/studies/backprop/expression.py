@@ -32,12 +32,14 @@ LANGUAGE = f"numbers, names, + - * / ^, parentheses, and {', '.join(FUNCTIONS)}"
 
 @dataclass(frozen=True)
 class Variable:
+    """A named number of the formula."""
+
     name: str
 
 
 @dataclass(frozen=True)
 class Apply:
-    """operation: a key of OPERATIONS."""
+    """An operation on its arguments. operation: a key of OPERATIONS."""
 
     operation: str
     arguments: tuple[Term, ...]
@@ -47,7 +49,9 @@ Term: TypeAlias = "float | Variable | Apply"
 
 
 def parse(text: str) -> Term:
-    """Raises InputError, one sentence, for all that is no arithmetic of named numbers, and for what is too large."""
+    """Read a typed formula as a term. Raises InputError, one sentence, for all that is no arithmetic of named
+    numbers, and for what is too large.
+    """
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"expr has {len(text):,} characters, and {MOST_CHARACTERS:,} are the most.")
     typed = " ".join(text.translate(COPIED).split())
@@ -83,6 +87,7 @@ class Reader:
         self.typed = typed
 
     def read(self, node: ast.expr) -> Term:
+        """One node of Python's syntax tree as a term. Raises InputError for one that is not on the list."""
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return self.number(node)
         if isinstance(node, ast.Name):
@@ -136,10 +141,12 @@ class Reader:
 
 
 def as_written(typed: str) -> str:
+    """Python's spelling of a formula as people type it: ^ for **."""
     return typed.replace("**", "^")
 
 
 def cut(text: str, length: int = 40) -> str:
+    """The text, with … for what is longer than `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

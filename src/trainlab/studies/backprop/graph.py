@@ -47,6 +47,7 @@ class Gate(Node):
 
     @property
     def inputs(self) -> list[Node]:
+        """The arguments that are nodes of the graph, and not constants."""
         return [argument for argument in self.arguments if isinstance(argument, Node)]
 
 
@@ -74,6 +75,7 @@ class Graph:
 
     @property
     def output(self) -> Gate:
+        """The last gate, whose value is the result."""
         return self.gates[-1]
 
     def leaf(self, name: str, value: float, shown: str = "") -> Node:

@@ -28,7 +28,7 @@ SUPERSCRIPTS, SUBSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸
 class Network:
     """net: at its start, in float64. example: float64 (F,). gradients: autograd's, by the names of the graph's leaves.
 
-    outputs: the nodes of the scores. probabilities: their softmax by torch.
+    outputs: the nodes of the logits. probabilities: their softmax by torch.
     """
 
     net: MLP
@@ -68,13 +68,13 @@ def small_network(model: str, hidden: Sequence[int], data: str, example: int, se
 
 
 def gates_of(widths: Sequence[int]) -> int:
-    """A product for each weight, a sum and an activation for each neuron; the scores have the loss instead."""
+    """A product for each weight, a sum and an activation for each neuron; the logits have the loss instead."""
     weights = sum(a * b for a, b in pairwise(widths))
     return weights + 2 * sum(widths[1:-1]) + 2 * widths[-1] + 3
 
 
 def as_graph(net: MLP, example: Tensor, label: int) -> Network:
-    """J = log Σ exp(s) − s_label of the scores s, gate by gate, and backwards.
+    """J = log Σ exp(s) − s_label of the logits s, gate by gate, and backwards.
 
     example: float64 (F,). Scores beyond ±700 overflow, for nothing is subtracted from them, to keep the graph small.
     """
@@ -133,8 +133,8 @@ def as_in_a_book(name: str) -> str:
 def by_autograd(net: MLP, example: Tensor, label: int) -> tuple[dict[str, float], list[float]]:
     """The gradients of the cross-entropy by all weights, biases and inputs, and softmax's probabilities, float64."""
     net, inputs = copy.deepcopy(net), example.clone().requires_grad_()
-    scores = net(inputs[None])
-    F.cross_entropy(scores, torch.tensor([label])).backward()  # what CrossEntropy computes, which does so in float32
+    logits = net(inputs[None])
+    F.cross_entropy(logits, torch.tensor([label])).backward()  # what CrossEntropy computes, which does so in float32
     assert inputs.grad is not None
     gradients = {f"x{i}": float(g) for i, g in enumerate(inputs.grad, start=1)}
     for layer, module in enumerate((m for m in net.layers if isinstance(m, nn.Linear)), start=1):
@@ -143,11 +143,11 @@ def by_autograd(net: MLP, example: Tensor, label: int) -> tuple[dict[str, float]
         for row, gradients_of_row in enumerate(module.weight.grad.tolist()):
             gradients |= {weight_name(layer, row, column): g for column, g in enumerate(gradients_of_row)}
         gradients |= {bias_name(layer, row): g for row, g in enumerate(module.bias.grad.tolist())}
-    return gradients, scores.softmax(-1)[0].tolist()
+    return gradients, logits.softmax(-1)[0].tolist()
 
 
 def softmax_minus_label(network: Network) -> float:
-    """The largest difference of the scores' gradients from p − y, what the lecture's softmax with cross-entropy has."""
+    """The largest difference of the logits' gradients from p − y, what the lecture's softmax with cross-entropy has."""
     return max(
         abs(node.gradient - (p - (k == network.label)))
         for k, (node, p) in enumerate(zip(network.outputs, network.probabilities, strict=True))

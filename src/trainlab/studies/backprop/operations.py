@@ -22,6 +22,7 @@ class Operation:
     needs: str = ""
 
     def derivative(self, argument: int) -> Callable[..., float]:
+        """The derivative by the argument with this number, counted from 0."""
         return self.derivatives[min(argument, len(self.derivatives) - 1)]
 
 
@@ -31,6 +32,7 @@ def sigmoid(x: float) -> float:
 
 
 def power_by_base(x: float, y: float, z: float) -> float:
+    """∂(xʸ)/∂x = y xʸ⁻¹; z is xʸ."""
     return y * x ** (y - 1) if y != 0 else 0.0
 
 

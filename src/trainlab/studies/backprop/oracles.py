@@ -129,6 +129,7 @@ def complex_power(x: complex, y: complex) -> complex:
 
 
 def complex_sigmoid(z: complex) -> complex:
+    """1/(1 + e^−z) of a complex number."""
     return 1 / (1 + cmath.exp(-z)) if complex(z).real >= 0 else cmath.exp(z) / (1 + cmath.exp(z))
 
 

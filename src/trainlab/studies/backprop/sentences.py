@@ -11,6 +11,7 @@ from trainlab.studies.backprop.network import Network
 
 
 def seen(found: Pass, say: Say) -> str:
+    """The paragraph: how many gates and edges there are, and the gradients that result."""
     f, count, edges = found.output, len(found.graph.gates), len(found.edges)
     value = digits(found.graph.output.value)
     leaves = list(found.graph.leaves.values())
@@ -44,6 +45,7 @@ def repeated(found: Pass, say: Say) -> list[str]:
 
 
 def same_leaves(found: Pass, other: Pass, heading: str, say: Say) -> str:
+    """That another grouping of the same function into gates has the same gradients."""
     here, there = len(found.graph.gates), len(other.graph.gates)
     return say(
         f"{heading}: {there} gates instead of {here}, and the same gradients of the variables; what counts as a gate "
@@ -53,15 +55,16 @@ def same_leaves(found: Pass, other: Pass, heading: str, say: Say) -> str:
     )
 
 
-def of_scores(found: Network, say: Say) -> list[str]:
-    scores = ", ".join(digits(node.gradient) for node in found.outputs)
+def of_logits(found: Network, say: Say) -> list[str]:
+    """The probabilities, and the gradient by the logits, softmax − y."""
+    gradients = ", ".join(digits(node.gradient) for node in found.outputs)
     probabilities = ", ".join(digits(p) for p in found.probabilities)
     return [
         say(
             f"Softmax gives the classes {probabilities}, and the example is of class {found.label}: the gradient of "
-            f"the scores is softmax − y = {scores}.",
+            f"the logits is softmax − y = {gradients}.",
             f"La softmax da a las clases {probabilities} y el ejemplo es de la clase {found.label}: el gradiente de "
-            f"los puntajes es softmax − y = {scores}.",
+            f"los logits es softmax − y = {gradients}.",
         )
     ]
 
@@ -111,6 +114,7 @@ def remarks(found: Pass, spread: Mapping[str, float], by_steps: bool, say: Say) 
 
 
 def caption(found: Pass, say: Say, step: int | None) -> str:
+    """The line below a picture. step: which step backwards it shows; None for the whole graph."""
     if step is None:
         return say(
             "Backwards, on each edge: local gradient × upstream gradient = gradient",
@@ -138,4 +142,5 @@ def caption(found: Pass, say: Say, step: int | None) -> str:
 
 
 def signed(value: float) -> str:
+    """A number as a factor: a negative one in parentheses."""
     return f"({digits(value)})" if value < 0 else digits(value)

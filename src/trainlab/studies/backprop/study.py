@@ -7,7 +7,7 @@ Every gate knows the derivatives of its own result only. Backwards, each edge ge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ from trainlab.studies.backprop.oracles import (
     rounding,
     worked_example,
 )
-from trainlab.studies.backprop.sentences import caption, of_scores, remarks, repeated, same_leaves, seen
+from trainlab.studies.backprop.sentences import caption, of_logits, remarks, repeated, same_leaves, seen
 from trainlab.studies.finding import Finding, Oracle
 
 if TYPE_CHECKING:
@@ -88,21 +88,21 @@ def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool
     known = check_values(term, {**LECTURE_VALUES, **values} if of_the_lecture else values, taken=OPTIONS)
     found = measure(term, known)
     spread = rounding(term, known, found.gradients)
-    held = held_to_other_means(term, known, found.gradients, spread, say)
+    held = against_other_means(term, known, found.gradients, spread, say)
     sentences = [seen(found, say), *repeated(found, say), *remarks(found, spread, len(held) > 1, say)]
     figures = {}
     if of_the_lecture:
-        held.append(held_to_the_lecture(found, known, say))
+        held.append(against_the_lecture(found, known, say))
     for other in regrouped(term, known):
         heading = say(f"The sigmoid {other.form[0]}", f"La sigmoide {other.form[1]}")
         title = f"{heading}: f = {typeset(written(other.term), 60)}"
         figures["sigmoid"] = partial(draw, other.found, title, say)
         sentences.append(same_leaves(found, other.found, heading, say))
         held.append(
-            held_to_each_other(found, other, heading, spread, rounding(other.term, known, other.found.gradients), say)
+            against_each_other(found, other, heading, spread, rounding(other.term, known, other.found.gradients), say)
         )
     title = f"Backpropagation: f = {typeset(written(term), 90)}"
-    return report(found, title, sentences, tuple(held), figures, say, steps)
+    return replace(report(found, title, sentences, tuple(held), figures, say, steps), seeded=False)
 
 
 def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Finding:
@@ -125,11 +125,11 @@ def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Find
             "softmax",
             softmax_minus_label(found),
             BOUND,
-            say("gradient of the scores = softmax − y: largest difference", "gradiente de los puntajes = softmax − y"),
+            say("gradient of the logits = softmax − y: largest difference", "gradiente de los logits = softmax − y"),
         ),
     )
     return report(
-        way, title, [seen(way, say), *of_scores(found, say), *remarks(way, {}, True, say)], held, {}, say, steps
+        way, title, [seen(way, say), *of_logits(found, say), *remarks(way, {}, True, say)], held, {}, say, steps
     )
 
 
@@ -165,7 +165,7 @@ def regrouped(term: Term, values: Mapping[str, float]) -> list[Regrouped]:
         return []
 
 
-def held_to_each_other(
+def against_each_other(
     found: Pass, other: Regrouped, heading: str, spread: Mapping[str, float], others: Mapping[str, float], say: Say
 ) -> Oracle:
     """spread, others: what rounding does to the gradients of either."""
@@ -175,9 +175,10 @@ def held_to_each_other(
     return Oracle("sigmoid_gate", difference, BOUND, f"{heading}: {against}")
 
 
-def held_to_other_means(
+def against_other_means(
     term: Term, values: Mapping[str, float], gradients: Mapping[str, float], spread: Mapping[str, float], say: Say
 ) -> list[Oracle]:
+    """The gradients checked against torch's autograd and, where they apply, complex steps."""
     largest = say("largest difference of the gradients", "mayor diferencia de los gradientes")
     by_torch = disagreement(gradients, by_autograd(term, values), spread)
     held = [
@@ -195,7 +196,7 @@ def held_to_other_means(
     return held
 
 
-def held_to_the_lecture(found: Pass, values: Mapping[str, float], say: Say) -> Oracle:
+def against_the_lecture(found: Pass, values: Mapping[str, float], say: Say) -> Oracle:
     """Every node of "Another example", value and gradient, by hand."""
     gates, leaves = worked_example(values)
     ours = [*((gate.value, gate.gradient) for gate in found.graph.gates), *((0.0, g) for g in found.gradients.values())]

@@ -43,14 +43,18 @@ class LossAt:
         return self.loss(outputs, self.labels)
 
     def hessian_at(self, theta: Tensor) -> Callable[[Tensor], Tensor]:
-        """v ↦ Hv, by deriving the gradient once more (Pearlmutter 1994); the graph of the gradient is kept for it."""
+        """The function v ↦ Hv at `theta` (P,), by deriving the gradient once more (Pearlmutter 1994); the graph of
+        the gradient is kept for it.
+        """
         theta = theta.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(self(theta), theta, create_graph=True)
         return lambda v: torch.autograd.grad(gradient, theta, v, retain_graph=True)[0].detach()
 
 
 def loss_at(net: nn.Module, loss: LossOf, inputs: Tensor, labels: Tensor) -> LossAt:
-    """`net` is not changed."""
+    """The loss of these examples as a function of the weights; `net` is not changed. inputs: (N, …); labels: int64
+    (N,).
+    """
     own = differentiable_twice(copy.deepcopy(net)).double().eval().requires_grad_(False)
     return LossAt(own, loss, inputs.double(), labels, flat(weights_of(own)))
 
@@ -69,6 +73,7 @@ class ResponseNorm(nn.Module):
 
 
 def differentiable_twice(net: nn.Module) -> nn.Module:
+    """Replace, in `net`, the layers whose hand-written gradient cannot be derived again; returns it."""
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, LocalResponseNorm) and not isinstance(module, ResponseNorm):
@@ -162,6 +167,7 @@ class Edge:
 
     @property
     def bound(self) -> float:
+        """2/η: a quadratic with a larger eigenvalue diverges."""
         return 2 / self.eta
 
 

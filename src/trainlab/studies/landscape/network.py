@@ -99,6 +99,7 @@ class Subject:
 
     @property
     def examples(self) -> tuple[Tensor, Tensor]:
+        """What the loss is a mean over: inputs (N, …) and labels, int64 (N,)."""
         return self.inputs, self.labels
 
     @property
@@ -136,7 +137,7 @@ def train_here(name: str, examples: int | None, points: int, seed: int, on_progr
         for epoch in range(EPOCHS):
             batches.set_epoch(epoch)
             for part in batches:
-                train_step(net, loss, optimizer, digits.inputs[part.pairs], labels[part.pairs])
+                train_step(net, loss, optimizer, digits.inputs[part.samples], labels[part.samples])
             kept.append(Kept(epoch + 1, flat(weights_of(net)).clone()))
             on_progress(epoch + 1, EPOCHS)
     net.eval()

@@ -1,4 +1,4 @@
-"""What the drawing and the eigenvalues are held to: closed forms, dense Hessians, and the run's own numbers."""
+"""What the drawing and the eigenvalues are checked against: closed forms, dense Hessians, and the run's own numbers."""
 
 from __future__ import annotations
 
@@ -189,6 +189,7 @@ def ellipse(drawn: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def quadratic_oracles(say: Say) -> tuple[Oracle, ...]:
+    """The surface of a linear perceptron on ½ MSE, checked against its exact paraboloid."""
     gaps = quadratic()
     return (
         Oracle("quadratic_surface", gaps.surface, 1e-4, say(
@@ -241,6 +242,7 @@ def rescaling() -> tuple[float, float]:
 
 
 def rescaling_oracles(say: Say) -> tuple[Oracle, ...]:
+    """That rescaling ReLU layers leaves the filter-normalised surface as it is, and changes the plain one."""
     normalised, plain = rescaling()
     factor = f"{RESCALED:g}"
     return (
@@ -274,6 +276,7 @@ def lanczos_gap() -> float:
 
 
 def lanczos_oracle(say: Say) -> Oracle:
+    """Lanczos's eigenvalues checked against those of a dense Hessian."""
     return Oracle("lanczos", lanczos_gap(), 1e-6, say(
         "eigenvalues by Lanczos = the dense Hessian of a 203-weight MLP: relative difference",
         "valores propios según Lanczos = hessiana densa de un MLP de 203 pesos: diferencia relativa",

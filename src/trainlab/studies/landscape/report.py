@@ -169,6 +169,7 @@ def sentences(views: Sequence[View], edges: Sequence[Edge], directions: str, say
 
 
 def of_plane(view: View, directions: str, say: Say) -> str:
+    """What the surface shows, in sentences."""
     subject, share = view.subject, 100 * view.surface.downward_share
     low, high = np.nanmin(view.surface.loss), np.nanmax(view.surface.loss)
     seen, there, name = f"{len(subject.labels):,}", f"{subject.there:,}", name_of(view)
@@ -238,6 +239,7 @@ def of_barrier(view: View, say: Say) -> str:
 
 
 def of_curvature(view: View, say: Say) -> str:
+    """What the Hessian's eigenvalues show, in sentences."""
     name, spectrum = name_of(view), view.spectrum
     if spectrum is None:
         return say(
@@ -267,6 +269,7 @@ def of_curvature(view: View, say: Say) -> str:
 
 
 def signed(value: float) -> str:
+    """A number with a typographical minus."""
     return f"{value:.2g}".replace("-", "−")
 
 
@@ -275,6 +278,7 @@ def share(value: float) -> str:
 
 
 def of_path(view: View, say: Say) -> str:
+    """What the training path shows, in sentences."""
     assert view.path is not None
     path, principal = view.path, view.path.principal
     both, first = (100 * float(principal.explained[:count].sum()) for count in (2, 1))
@@ -303,6 +307,7 @@ def of_path(view: View, say: Say) -> str:
 
 
 def of_edges(edges: Sequence[Edge], say: Say) -> str:
+    """What full-batch descent at the edge of stability shows, in sentences."""
     each = "; ".join(
         say(
             f"η = {edge.eta:g}: up to {edge.sharpness.max():.3g}, {late(edge):.3g} in the second half, and 2/η = "
@@ -314,8 +319,8 @@ def of_edges(edges: Sequence[Edge], say: Say) -> str:
     )
     met = [f"{edge.eta:g}" for edge in edges if edge.sharpness.max() > edge.bound and np.isfinite(edge.loss[-1])]
     text = say(
-        f"Full-batch descent on ½ MSE from a small start, the largest eigenvalue λ₁: {each}. ",
-        f"Descenso con todos los datos en ½ ECM desde un inicio pequeño, el mayor valor propio λ₁: {each}. ",
+        f"Full-batch descent on ½ MSE from a small initialisation, the largest eigenvalue λ₁: {each}. ",
+        f"Descenso con todos los datos en ½ ECM desde una inicialización pequeña, el mayor valor propio λ₁: {each}. ",
     )
     if met:
         text += say(
@@ -333,6 +338,7 @@ def late(edge: Edge) -> float:
 
 
 def of_two(views: Sequence[View], say: Say) -> str:
+    """How two networks compare, in sentences."""
     (first, first_by), (second, second_by) = (view.rays.rise(view.middle) for view in views)
     a, b = (name_of(view) for view in views)
     text = say(
@@ -357,6 +363,7 @@ def of_two(views: Sequence[View], say: Say) -> str:
 def figures(
     views: Sequence[View], edges: Sequence[Edge], directions: str, say: Say
 ) -> dict[str, Callable[[], Figure | None]]:
+    """The study's figures by name."""
     drawn: dict[str, Callable[[], Figure | None]] = {"landscape": partial(draw_planes, views, directions, say, False)}
     if len(views) == 2:
         drawn["relief"] = partial(draw_planes, views, directions, say, True)
@@ -399,6 +406,7 @@ def plane_of(view: View, directions: str, title: str, say: Say) -> Plane:
 
 
 def draw_planes(views: Sequence[View], directions: str, say: Say, as_relief: bool) -> Figure:
+    """Draw the surfaces around one network or two."""
     from trainlab.figures.studies.landscape import beside, contours_and_relief
 
     if len(views) == 1:
@@ -411,6 +419,7 @@ def draw_planes(views: Sequence[View], directions: str, say: Say, as_relief: boo
 
 
 def draw_path(view: View, say: Say) -> Figure:
+    """Draw the training path on the surface of its principal plane."""
     from trainlab.figures.studies.landscape import Plane, path_on_its_plane
 
     assert view.path is not None
@@ -432,6 +441,7 @@ def draw_path(view: View, say: Say) -> Figure:
 
 
 def draw_curvature(views: Sequence[View], say: Say) -> Figure:
+    """Draw the eigenvalues of the Hessian and the loss along single directions."""
     from trainlab.figures.studies.landscape import Around, rays_and_eigenvalues
 
     every: list[Around] = [
@@ -449,6 +459,7 @@ def draw_curvature(views: Sequence[View], say: Say) -> Figure:
 
 
 def draw_edges(edges: Sequence[Edge], say: Say) -> Figure:
+    """Draw loss and largest eigenvalue over the steps of full-batch descent."""
     from trainlab.figures.studies.landscape import edge_of_stability
 
     return edge_of_stability([(edge.eta, edge.loss, edge.at, edge.sharpness) for edge in edges], say)

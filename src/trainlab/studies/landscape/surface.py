@@ -171,7 +171,7 @@ def stacked(
 def one_by_one(
     net: nn.Module, loss: LossOf, inputs: Tensor, labels: Tensor, directions: Sequence[Weights], places: np.ndarray
 ) -> np.ndarray:
-    """The same for any network: as many passes as there are settings."""
+    """The losses, float64 (M,), for any kind of network: one pass for each setting of the weights."""
     base, found = weights_of(net), []
     for place in places:
         moved = {

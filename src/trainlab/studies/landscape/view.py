@@ -187,6 +187,9 @@ def way_of(subject: Subject, kind: str) -> PrincipalPlane | None:
 def path_of(
     subject: Subject, way: PrincipalPlane, points: int, span: float, on_progress: Progress = no_progress
 ) -> Path:
+    """The training path on its principal plane, and the loss on that plane. way: the plane. points: along each side.
+    span: in extents of the path.
+    """
     net, loss, examples = subject.net, subject.loss, subject.examples
     base = weights_of(net)
     plane = [like(row, base) for row in way.directions]
@@ -280,7 +283,7 @@ def rays_of(
 
 
 def share_in(plane: Sequence[Weights], row: torch.Tensor) -> float:
-    """Of the squared length of `row` (P,), what its projection on the plane keeps."""
+    """The share of the squared length of `row` (P,) that its projection on the plane keeps."""
     basis = torch.linalg.qr(torch.stack([flat(direction).double() for direction in plane]).T).Q
     row = row.double()
     return float((row @ basis).square().sum() / row.square().sum())

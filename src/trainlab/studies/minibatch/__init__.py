@@ -126,7 +126,7 @@ def study(
             "Mini-batches: how good the average of a few is", "Mini-batches: qué tan bueno es el promedio de unos pocos"
         ),
         head=[
-            say("batch B", "lote B"),
+            say("batch B", "batch B"),
             say("strays by, ‖g_B − g‖/‖g‖", "se desvía, ‖g_B − g‖/‖g‖"),
             say("uphill", "cuesta arriba"),
             say("best η", "mejor η"),
@@ -224,10 +224,12 @@ def measure_noise(task: Task, sizes: Sequence[int], seed: int) -> Noise:
 
 
 def relative_difference(pairs: Sequence[tuple[float, float]]) -> float:
+    """The largest relative difference in pairs of (found, expected)."""
     return max(abs(found - expected) / expected for found, expected in pairs)
 
 
 def numbers_of(found: Found) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     noise, balls = found.noise, found.balls
     numbers = {
         "spread_of_examples": noise.exact.trace,
@@ -271,6 +273,7 @@ def row(found: Found, cost: Cost) -> list[str]:
 
 
 def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
+    """What gradient noise and SGD's variance are checked against: enumerations and exact formulas."""
     noise = found.noise
     two = max(
         abs(noise.estimated.trace - noise.exact.trace) / noise.estimated.trace_error,
@@ -284,20 +287,21 @@ def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
             noise.epoch_gap,
             1e-12,
             say("the gradient of all examples, against the mean of an epoch's batches: ", "gradiente de todos los "
-                "ejemplos, frente a la media de los lotes de una época: ") + relative,
+                "ejemplos, frente a la media de los batches de una época: ") + relative,
         ),
         Oracle(
             "spread_without_replacement",
             noise.enumerated[0],
             1e-12,
-            say(f"{formula} over every batch of {FEW} examples: ", f"{formula} sobre todo lote de {FEW} ejemplos: ")
+            say(f"{formula} over every batch of {FEW} examples: ", f"{formula} sobre todo batch de {FEW} ejemplos: ")
             + relative,
         ),
         Oracle(
             "spread_with_replacement",
             noise.enumerated[1],
             1e-12,
-            say(f"S/B over every batch of {FEWER} examples: ", f"S/B sobre todo lote de {FEWER} ejemplos: ") + relative,
+            say(f"S/B over every batch of {FEWER} examples: ", f"S/B sobre todo batch de {FEWER} ejemplos: ")
+            + relative,
         ),
         Oracle(
             "spread_sampled",
@@ -312,7 +316,7 @@ def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
             5.0,
             say(
                 "S and ‖g‖² from the gradients of all examples, against those from pairs of batches, ",
-                "S y ‖g‖² de los gradientes de todos los ejemplos, frente a los de pares de lotes, ",
+                "S y ‖g‖² de los gradientes de todos los ejemplos, frente a los de pares de batches, ",
             )
             + errors,
         ),
@@ -346,10 +350,10 @@ def seen(say: Say, found: Found, target: float) -> list[str]:
             "batches average to it up to rounding. The mean square of how far one strays is S/B·(N − B)/(N − 1): with "
             f"B = {first.batch_size} a small first step would go uphill in {uphill:.1%} of the cases; with B = N "
             "nothing is left, which the usual S/B does not see.",
-            "La clase llama al gradiente de un lote estimador insesgado del total. Lo es, exactamente: la media de los "
-            "lotes de una época es el gradiente total, salvo redondeo. El de un lote se desvía, en media cuadrática, "
-            f"S/B·(N − B)/(N − 1): con B = {first.batch_size} un primer paso pequeño iría cuesta arriba en el "
-            f"{uphill:.1%} de los casos; con B = N no queda nada, lo que el habitual S/B no ve.",
+            "La clase llama al gradiente de un batch estimador insesgado del total. Lo es, exactamente: la media de "
+            "los batches de una época es el gradiente total, salvo redondeo. El de un batch se desvía, en media "
+            f"cuadrática, S/B·(N − B)/(N − 1): con B = {first.batch_size} un primer paso pequeño iría cuesta arriba "
+            f"en el {uphill:.1%} de los casos; con B = N no queda nada, lo que el habitual S/B no ve.",
         ),
         say(
             f"To a training loss of {target:g}, each size with its best η, batches of {first.batch_size} take "
@@ -358,7 +362,7 @@ def seen(say: Say, found: Found, target: float) -> list[str]:
             f"B = {fastest.batch_size} was fastest (the lecture: 32 to 256 are common). Steps and examples balance at "
             f"a critical batch size of {found.critical:.0f}; the noise scale S/‖g‖² is {noise.exact.ratio:.0f} before "
             f"training and {found.at_target.ratio:,.0f} at the end.",
-            f"Hasta una pérdida de entrenamiento de {target:g}, cada tamaño con su mejor η, los lotes de "
+            f"Hasta una pérdida de entrenamiento de {target:g}, cada tamaño con su mejor η, los batches de "
             f"{first.batch_size} necesitan {first.steps.mean():,.0f} pasos y los {last.batch_size:,} ejemplos juntos, "
             f"{last.steps.mean():,.0f}; aquellos ven {seen_by(first):,.0f} ejemplos y estos, {seen_by(last):,.0f}. En "
             f"tiempo de procesador ganó B = {fastest.batch_size} (la clase: lo común es de 32 a 256). Pasos y ejemplos "
@@ -370,9 +374,9 @@ def seen(say: Say, found: Found, target: float) -> list[str]:
             "variance, and γ = 0.9 makes it some 19 times as large at the same small η. This holds for batches drawn "
             f"independently; dealt out by shuffled epochs, as in training, they end closer (at ηλ = {ETAS[0]:g}, with "
             f"{kept:.0%} of the variance).",
-            "Con η constante SGD no llega a detenerse: termina en una bola. La mitad de η o el doble de lote reducen "
+            "Con η constante SGD no llega a detenerse: termina en una bola. La mitad de η o el doble de batch reducen "
             "su varianza a la mitad, y γ = 0.9 la hace unas 19 veces mayor con la misma η pequeña. Esto vale para "
-            "lotes sorteados de forma independiente; repartidos por épocas barajadas, como al entrenar, terminan más "
+            "batches sorteados de forma independiente; repartidos por épocas barajadas, como al entrenar, terminan más "
             f"cerca (con ηλ = {ETAS[0]:g}, el {kept:.0%} de la varianza).",
         ),
     ]

@@ -134,7 +134,7 @@ def epoch_mean_gap(net: nn.Module, inputs: Tensor, labels: Tensor, batch_size: i
     whole = gradient(net, inputs, labels)
     total = torch.zeros_like(whole)
     for part in GlobalBatchSampler(len(labels), batch_size, seed=seed, shuffle=True):
-        total += gradient(net, inputs[part.pairs], labels[part.pairs]) * len(part.pairs)
+        total += gradient(net, inputs[part.samples], labels[part.samples]) * len(part.samples)
     return float((total / len(labels) - whole).norm() / whole.norm())
 
 

@@ -60,10 +60,12 @@ class Cost:
 
     @property
     def steps(self) -> np.ndarray:
+        """Steps to the target of each run."""
         return np.array([d.steps for d in self.descents], dtype=float)
 
     @property
     def seconds(self) -> np.ndarray:
+        """Seconds of processor time to the target of each run."""
         return np.array([d.curve[-1, 1] for d in self.descents])
 
 
@@ -114,8 +116,8 @@ def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int)
     while steps < most_steps:
         batches.set_epoch(epoch)
         for part in batches:
-            train_step(net, loss, optimizer, task.inputs[part.pairs], task.labels[part.pairs])
-            steps, examples = steps + 1, examples + len(part.pairs)
+            train_step(net, loss, optimizer, task.inputs[part.samples], task.labels[part.samples])
+            steps, examples = steps + 1, examples + len(part.samples)
             if steps % look_after:
                 continue
             seconds += time.thread_time() - started
@@ -130,6 +132,7 @@ def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int)
 
 @torch.no_grad()
 def loss_of_all(net: MLP, task: Task) -> float:
+    """The mean loss of all examples."""
     return float(CrossEntropy()(net(task.inputs), task.labels))
 
 

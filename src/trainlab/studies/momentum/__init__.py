@@ -28,6 +28,8 @@ RAVINE, NETWORK = 30, 10  # of a hundred parts of the work
 
 @dataclass(frozen=True)
 class Measured:
+    """What the study measured: the ravines, the balls on the relief, and the networks."""
+
     tuned: list[Tuned]
     stable: Stability
     journeys: Journeys
@@ -161,6 +163,7 @@ FATES = {"sea": SEA, "pit": PIT, "left_map": LEFT, "under_way": UNDER_WAY}
 
 
 def oracles(found: Measured, say: Say) -> tuple[Oracle, ...]:
+    """What the study is checked against: Polyak's rates, finite differences, running water, and torch's SGD."""
     stable, told, tuned = found.stable, found.journeys, found.tuned
     bounds = [abs(b / (2 * (1 + g)) - 1) for b, g in zip(stable.bounds, stable.gammas, strict=True)]
     steps = [abs(steps_to(t.gd_errors) - t.gd_predicted) + abs(steps_to(t.errors) - t.predicted) for t in tuned]

@@ -79,6 +79,7 @@ def train(images: Tensor, labels: Tensor, setup: Setup, gamma: float, eta: float
 
 
 def mlp(seed: int) -> MLP:
+    """A new network of the study, with weights by `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MLP((1, 8, 8), 10, hidden=HIDDEN)

@@ -21,7 +21,7 @@ from trainlab.optim import GradientDescent, Momentum
 PRECISION = 1e-6  # of the start's error: what "there" means
 FAR = 460.0  # −log of the error up to which the late slope is followed: 1e-200
 BOUND_STEPS, HALVINGS = 1000, 14  # of each trial of the bisection, and how many trials
-SIDES = 0.01  # of ηλ: how near to the ends of the complex range the spectral radius is still asked for
+MARGIN = 0.01  # of ηλ: how near to the ends of the complex range the spectral radius is still asked for
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def stability(gammas: Sequence[float]) -> Stability:
     off = 0.0
     for gamma, found in zip(gammas, radius, strict=True):
         low, high = complex_range(gamma)
-        inside = (etas > low + SIDES) & (etas < high - SIDES)
+        inside = (etas > low + MARGIN) & (etas < high - MARGIN)
         off = max(off, float(np.abs(found[inside] - math.sqrt(gamma)).max(initial=0.0)))
     return Stability(tuple(gammas), etas, radius, measured_bounds(gammas), off)
 

@@ -37,14 +37,16 @@ class Relief:
     latitude: Tensor
 
     def at(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Heights (N,), metres, and slopes (N, 2), metres per metre to the east and to the north. Exact: in a cell,
-        h = a + bu + cv + duv. Outside, the nearest cell goes on.
+        """Height and slope at places, float64 (N, 2): metres (N,), and metres per metre to the east and to the north
+        (N, 2).
+
+        They are exact: in a cell, h = a + bu + cv + duv. Beyond the map's edge the nearest cell goes on.
         """
         height, to_east, to_north, _ = self.ground(*places.T.contiguous())
         return height, torch.stack([to_east, to_north], dim=1)
 
     def ground(self, east: Tensor, north: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Heights, slopes to the east and to the north, and cos φ, each (N,)."""
+        """Heights, slopes to the east and to the north, and cos φ of the latitude, each (N,), at these degrees."""
         row, column = self.rows(north), self.columns(east)
         wide, high = self.widths[column], self.tall[row]
         u, v = (east - self.longitude[column]) / wide, (north - self.latitude[row]) / high
@@ -60,19 +62,19 @@ class Relief:
         return south_west + b * u + upwards * v, to_east, upwards / (high * METRES_PER_DEGREE), shrunk
 
     def columns(self, east: Tensor) -> Tensor:
-        """int64 (N,): of the western corners."""
+        """The columns of the western corners of the cells at these longitudes: int64 (N,)."""
         return torch.bucketize(east.detach(), self.longitude[1:-1], right=True)
 
     def rows(self, north: Tensor) -> Tensor:
-        """int64 (N,): of the southern corners."""
+        """The rows of the southern corners of the cells at these latitudes: int64 (N,)."""
         return torch.bucketize(north.detach(), self.latitude[1:-1], right=True)
 
     def cells(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 (N,), (N,): row and column of the south-western corner."""
+        """Row and column of the south-western corner of the cells at these places: int64 (N,) twice."""
         return self.rows(places[:, 1].contiguous()), self.columns(places[:, 0].contiguous())
 
     def outside(self, east: Tensor, north: Tensor) -> Tensor:
-        """bool (N,): off the map."""
+        """Which places are off the map: bool (N,)."""
         west_east = (east < self.longitude[0]) | (east > self.longitude[-1])
         return west_east | (north < self.latitude[0]) | (north > self.latitude[-1])
 
@@ -86,15 +88,17 @@ class Relief:
 
     @cached_property
     def cell(self) -> float:
-        """Metres: the side of a square as large as a cell in the middle of the map."""
+        """The side in metres of a square as large as a cell in the middle of the map."""
         middle = self.latitude.mean()
         square = self.widths.mean() * self.tall.mean() * torch.cos(torch.deg2rad(middle))
         return float(square.sqrt()) * METRES_PER_DEGREE
 
     @cached_property
     def pits(self) -> np.ndarray:
-        """bool (H, W): what lies lower than its four neighbours, above the sea and not on the map's edge. On a bilinear
-        surface these are the only places from where all ways lead up; level ground is none of them.
+        """Which points of the map are pits: bool (H, W).
+
+        A pit is lower than its four neighbours, above the sea and not on the map's edge. On a bilinear surface these
+        are the only places from where all ways lead up; level ground is none of them.
         """
         h = self.heights.numpy()
         middle = h[1:-1, 1:-1]
@@ -102,7 +106,9 @@ class Relief:
         return np.pad((middle < lowest) & (middle > 0), 1)
 
     def starts(self, number: int, seed: int) -> Tensor:
-        """float64 (number, 2): uniform over the land (more than 0 m), every km² alike. Raises InputError."""
+        """Random places on the land (above 0 m), float64 (number, 2), every km² alike. Raises InputError for a map
+        without land.
+        """
         if not (self.heights > 0).any():
             raise InputError(f"relief={self.name} has no land (no height above 0 m) to start from.")
         random = np.random.default_rng(seed)
@@ -118,13 +124,13 @@ class Relief:
 
 
 def metres_per_degree(places: Tensor) -> Tensor:
-    """float64 (N, 2): of longitude and of latitude."""
+    """Metres in a degree of longitude and of latitude at these places: float64 (N, 2)."""
     east = torch.cos(torch.deg2rad(places[:, 1])) * METRES_PER_DEGREE
     return torch.stack([east, torch.full_like(east, METRES_PER_DEGREE)], dim=1)
 
 
 def distance(here: Tensor, there: Tensor) -> Tensor:
-    """Metres between places (N, 2) that are near each other."""
+    """Metres between places (N, 2) that are near each other, float64 (N,)."""
     return torch.hypot(*((there - here) * metres_per_degree(here)).T)
 
 

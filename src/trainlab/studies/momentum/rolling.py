@@ -73,7 +73,9 @@ class Journeys:
 def journeys(
     relief: Relief, gammas: Sequence[float], eta: float, starts: int, seed: int, on_progress: Progress = no_progress
 ) -> Journeys:
-    """gammas: ascending. eta: metres that a ball at rest walks in a step on a slope of 1 m/m."""
+    """Let balls roll over a relief for each γ, with all that the study compares them with. gammas: ascending. eta:
+    metres that a ball at rest walks in a step on a slope of 1 m/m.
+    """
     begun = relief.starts(starts, seed)
     settings = [(gamma, eta) for gamma in gammas] + [(0.0, eta / (1 - gammas[-1]))]
     total = STEPS + SLOW_STEPS // 3  # a slow step moves fewer
@@ -200,7 +202,7 @@ def slow_descent(relief: Relief, starts: Tensor, on_progress: Progress = no_prog
 
 
 def near_a_pit(relief: Relief, places: Tensor) -> Tensor:
-    """bool (N,): within a fifth of a cell of a pit."""
+    """Which places are within a fifth of a cell of a pit: bool (N,)."""
     row, column = relief.cells(places)
     row += (places[:, 1] - relief.latitude[row] > relief.tall[row] / 2).long()
     column += (places[:, 0] - relief.longitude[column] > relief.widths[column] / 2).long()

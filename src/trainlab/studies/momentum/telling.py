@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def percent(share: float) -> str:
+    """A share in percent."""
     return f"{100 * share:.1f} %"
 
 
@@ -57,6 +58,7 @@ def rows(told: Journeys, say: Say) -> list[list[str]]:
 
 
 def of_ravines(tuned: Sequence[Tuned], stable: Stability, say: Say) -> str:
+    """What the ravines show, in sentences."""
     needed = [(f"κ = {t.kappa:,.6g}", steps_to(t.gd_errors), steps_to(t.errors), t.by_rate_alone) for t in tuned]
     counts = "; ".join(
         say(f"{name}: {slow:,} and {fast:,} (ρᵏ alone: {alone:,})", f"{name}: {slow:,} y {fast:,} (solo ρᵏ: {alone:,})")
@@ -76,6 +78,7 @@ def of_ravines(tuned: Sequence[Tuned], stable: Stability, say: Say) -> str:
 
 
 def of_relief(told: Journeys, say: Say) -> str:
+    """What the balls on the relief show, in sentences."""
     cell, pits = told.relief.cell, int(told.relief.pits.sum())
     balls = to_the_sea(told, say) if told.by_sea else to_the_pits(told, say)
     return say(
@@ -95,6 +98,7 @@ def of_relief(told: Journeys, say: Say) -> str:
 
 
 def to_the_sea(told: Journeys, say: Say) -> str:
+    """How many balls reach the sea, in sentences."""
     first, last, control = told.rolled[0], told.rolled[-1], told.control
     km, climbed, most = typical(last, told)
     walked = say(
@@ -118,6 +122,7 @@ def to_the_sea(told: Journeys, say: Say) -> str:
 
 
 def to_the_pits(told: Journeys, say: Say) -> str:
+    """How many balls end in a pit, on a map without sea, in sentences."""
     first, last = told.rolled[0], told.rolled[-1]
     _, climbed, most = typical(last, told)
     shares = [percent(one.share(PIT)) for one in (first, last)]
@@ -132,6 +137,7 @@ def to_the_pits(told: Journeys, say: Say) -> str:
 
 
 def of_networks(curves: Sequence[Curves], say: Say) -> str:
+    """What the networks show, in sentences."""
     plain, fast, larger, batch_plain, batch_fast, batch_larger = (f"{c.losses[:, -1].mean():.3g}" for c in curves)
     times = f"{1 / (1 - GAMMA):.3g}"
     return say(

@@ -77,7 +77,7 @@ class Sample:
 
 
 def variance(init: str, fan_in: int, fan_out: int) -> float:
-    """Var[w] of each initialisation; a uniform U(±r) has r²/3."""
+    """Var[w] of each initialisation; a uniform U(±r) has r²/3. fan_in, fan_out: units before and after the layer."""
     return {
         "paper": 0.01**2,  # Krizhevsky et al. 2012, §5
         "kaiming": 2 / fan_in,  # He et al. 2015, §2.2
@@ -88,7 +88,9 @@ def variance(init: str, fan_in: int, fan_out: int) -> float:
 
 
 def recursion(activation: str, init: str, widths: Sequence[int]) -> Moments:
-    """widths: n_0 … n_L. With inputs of mean square 1, and gradients of mean square 1 at the top."""
+    """What the recursions predict for a network of these widths, n_0 … n_L, with inputs of mean square 1 and
+    gradients of mean square 1 at the top.
+    """
     a = PASSES[activation]
     sigma2 = [variance(init, *layer) for layer in pairwise(widths)]
     last = len(sigma2) - 1
@@ -122,7 +124,9 @@ def relative_variance(activation: str, widths: Sequence[int]) -> Moments:
 def draw_networks(
     activation: str, init: str, widths: Sequence[int], inputs: Tensor, seed: int, networks: int
 ) -> Sample:
-    """So many networks, each with one example of `inputs` (N, n_0), one gradient at the top, and its own weights."""
+    """Many networks, each with one example of `inputs` (N, n_0), one gradient at the top, and its own weights, and
+    what the recursions say of them.
+    """
     inputs = inputs.double()
     predicted, rows = recursion(activation, init, widths), []
     size = AROUND_ZERO / max(1.0, np.sqrt(predicted.values.max())) if activation == "tanh" else 1.0

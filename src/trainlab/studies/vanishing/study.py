@@ -140,7 +140,7 @@ def head(depths: Sequence[int], say: Say) -> list[str]:
     deepest, ends = depths[-1], dict.fromkeys((depths[0], depths[-1]))
     return [
         say("activation", "activación"),
-        say("start", "inicio"),
+        say("initialisation", "inicialización"),
         say("factor per layer, theory", "factor por capa, teoría"),
         say("measured", "medido"),
         *(say(f"‖∂J/∂W₁‖, {depth} layers", f"‖∂J/∂W₁‖, {depth} capas") for depth in ends),
@@ -170,6 +170,7 @@ def first_layer(norms: np.ndarray) -> float:
 
 
 def numbers_of(cells: Cells) -> dict[str, float]:
+    """The measured values by name, for results.json."""
     numbers = {}
     for (activation, init, depth), cell in cells.items():
         name = f"{activation}/{init}/{depth}_layers"
@@ -182,6 +183,10 @@ def numbers_of(cells: Cells) -> dict[str, float]:
 
 
 def oracles(samples: Sequence[Sample], linear: float, say: Say) -> tuple[Oracle, ...]:
+    """What the gradients are checked against: products of Jacobians, and the recursions of Glorot and Bengio and of
+    He et al.
+    """
+
     def worst(activation: str) -> float:
         mine = [sample for sample in samples if sample.activation == activation]
         return float(max(s.deviations(name).max() for s in mine for name in ("values", "gradients", "weights")))
@@ -231,24 +236,26 @@ def seen(say: Say, cells: Cells, depths: Sequence[int]) -> str:
     tanh, relu = norm("tanh", "torch"), norm("relu", "torch")
     xavier, kaiming = norm("tanh", "xavier"), norm("relu", "kaiming")
     return say(
-        "The lecture says that backpropagation in theory trains networks of any depth, and that an MLP soon shows the "
-        "difficulties. Here they are as numbers. With sigmoids and the start of torch's own layers the gradient in the "
-        f"first layer is {shallow} with {depths[0]} layers and {deep} with {deepest}: each layer multiplies it by "
-        "√(n Var[w]) σ', and σ' is ¼ at most. With tanh and ReLU it is of about the same size in all layers, since the "
-        "values fade on their way forward as the gradient does on its way back: it is the whole network that stands "
-        f"still ({tanh} and {relu}). A start made for the activation prevents that: xavier for tanh ({xavier}), "
-        f"kaiming for ReLU ({kaiming}). After one epoch these have {right('tanh', 'xavier')} and "
-        f"{right('relu', 'kaiming')} of the test digits right; sigmoids have {right('sigmoid', 'xavier')}, and ReLU "
-        f"with torch's start has {right('relu', 'torch')}. Zero weights send back exactly nothing.",
+        "The lecture says that backpropagation in theory trains networks of any depth, and that an MLP soon shows "
+        "the difficulties. Here they are as numbers. With sigmoids and the initialisation of torch's own layers the "
+        f"gradient in the first layer is {shallow} with {depths[0]} layers and {deep} with {deepest}: each layer "
+        "multiplies it by √(n Var[w]) σ', and σ' is ¼ at most. With tanh and ReLU it is of about the same size in "
+        "all layers, since the values fade on their way forward as the gradient does on its way back: it is the "
+        f"whole network that stands still ({tanh} and {relu}). An initialisation made for the activation prevents "
+        f"that: xavier for tanh ({xavier}), kaiming for ReLU ({kaiming}). After one epoch these have "
+        f"{right('tanh', 'xavier')} and {right('relu', 'kaiming')} of the test digits right; sigmoids have "
+        f"{right('sigmoid', 'xavier')}, and ReLU with torch's initialisation has {right('relu', 'torch')}. Zero "
+        "weights send back exactly nothing.",
         "La clase dice que backpropagation permite en teoría entrenar redes de cualquier profundidad, y que un MLP "
-        "pronto muestra las dificultades. Aquí están en números. Con sigmoides y el inicio propio de torch, el "
+        "pronto muestra las dificultades. Aquí están en números. Con sigmoides y la inicialización de torch, el "
         f"gradiente de la primera capa es {shallow} con {depths[0]} capas y {deep} con {deepest}: cada capa lo "
         "multiplica por √(n Var[w]) σ', y σ' vale a lo más ¼. Con tanh y ReLU es de tamaño parecido en todas las "
-        "capas, porque los valores se apagan hacia adelante tal como el gradiente hacia atrás: es la red entera la que "
-        f"no se mueve ({tanh} y {relu}). Un inicio hecho para la activación lo evita: xavier para tanh ({xavier}), "
-        f"kaiming para ReLU ({kaiming}). Tras una época, estas aciertan el {right('tanh', 'xavier')} y el "
-        f"{right('relu', 'kaiming')} de los dígitos de test; las sigmoides, el {right('sigmoid', 'xavier')}, y ReLU "
-        f"con el inicio de torch, el {right('relu', 'torch')}. Con pesos nulos no vuelve absolutamente nada.",
+        "capas, porque los valores se apagan hacia adelante tal como el gradiente hacia atrás: es la red entera la "
+        f"que no se mueve ({tanh} y {relu}). Una inicialización hecha para la activación lo evita: xavier para tanh "
+        f"({xavier}), kaiming para ReLU ({kaiming}). Tras una época, estas aciertan el {right('tanh', 'xavier')} y "
+        f"el {right('relu', 'kaiming')} de los dígitos de test; las sigmoides, el {right('sigmoid', 'xavier')}, y "
+        f"ReLU con la inicialización de torch, el {right('relu', 'torch')}. Con pesos nulos no vuelve absolutamente "
+        "nada.",
     )
 
 

@@ -128,6 +128,7 @@ def fitting(vertices: tuple[Vertex, ...], width: float) -> tuple[int, Layout]:
 
 
 def label_width(value: float, gradient: float, significant: int) -> float:
+    """The width of the wider of the two numbers at an edge, in the units of the picture."""
     return max(text_width(digits(n, significant), SIZE) for n in (value, gradient))
 
 
@@ -199,6 +200,7 @@ class Pen:
         return self.step is None or vertex.step <= self.step
 
     def edge(self, route: Route, gradient: float) -> None:
+        """Draw one edge: its value above, and its gradient below once the way back has come so far."""
         places = [self.layout.places[i] for i in route.through]
         source, target, label = self.vertices[route.source], self.vertices[route.target], places[1]
         active = self.active(target)
@@ -221,6 +223,7 @@ class Pen:
         self.axes.add_patch(Polygon(corners_of_head, color=colour, zorder=2))
 
     def vertex(self, index: int) -> None:
+        """Draw one gate, variable or output."""
         vertex, place = self.vertices[index], self.layout.places[index]
         x, y = place.x, place.y
         if vertex.kind == "gate":

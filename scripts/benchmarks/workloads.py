@@ -8,11 +8,11 @@ OURS, LIMIT = "trainlab", "limit"
 
 
 @dataclass(frozen=True)
-class Work:
-    """sides: this project first. steps, rounds: of a block, and blocks, in the quick benchmark and in the whole one.
-    left_out: sides that the quick one has no time for.
+class Workload:
+    """One training that is timed. sides: the implementations that do it, this project first.
 
-    targets: by side, the least ratio of this project's images/s to that side's.
+    steps, rounds: of a block, and blocks, in the quick benchmark and in the whole one. left_out: sides that the quick
+    one has no time for. targets: by side, the least ratio of this project's images/s to that side's.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Work:
     left_out: tuple[str, ...] = ()
 
 
-SIDES = {
+IMPLEMENTATIONS = {
     OURS: ("benchmarks.this_project", "python train.py, metrics, bar, W&B offline"),
     LIMIT: ("benchmarks.bare_loop", "bare PyTorch loop, data on the device: the limit"),
     "usual": ("benchmarks.usual_stack", "usual stack as it comes: Lightning, DataLoader, float32"),
@@ -34,13 +34,13 @@ SIDES = {
     "scikit-learn": ("benchmarks.scikit_learn", "scikit-learn's MLPClassifier"),
 }
 OF_THE_LOOP = ("one_batch_at_a_time", "no_shortcut", "lightnings_profiler", "each_batch_counted")
-SIDES |= {
+IMPLEMENTATIONS |= {
     trick: (f"benchmarks.without:{trick}", f"without: {trick.replace('_', ' ')}")
     for trick in (*OF_THE_LOOP, "plain_crop", "default_allocator")
 }
 
-WORKS = (
-    Work(
+WORKLOADS = (
+    Workload(
         "mlp",
         "MLP 784-256-256-10 on Fashion-MNIST, batch 128",
         ("model=mlp", "data=fashion_mnist"),
@@ -48,7 +48,7 @@ WORKS = (
         (100, 400),
         {LIMIT: 1 / 1.4, "usual": 6.0},
     ),
-    Work(
+    Workload(
         "convnet",
         "convnet on CIFAR-10, aug=crop_flip, batch 128",
         ("model=convnet", "data=cifar10"),
@@ -57,7 +57,7 @@ WORKS = (
         {LIMIT: 0.95, "usual": 3.5},
         left_out=("usual-same",),
     ),
-    Work(
+    Workload(
         "alexnet",
         "AlexNet at 224 pixels from a packed set, aug=alexnet, batch 128",
         ("model=alexnet", "data=imagenet", "aug=alexnet", "data.batch_size=128"),
@@ -70,7 +70,7 @@ WORKS = (
 
 # Each trick against this project without it: `--only tricks`
 TRICKS = (
-    replace(WORKS[0], sides=(OURS, *OF_THE_LOOP), targets={}, steps=(200, 400)),
-    replace(WORKS[1], sides=(OURS, "plain_crop"), targets={}),
-    replace(WORKS[2], sides=(OURS, "default_allocator"), targets={}, steps=(1, 2)),
+    replace(WORKLOADS[0], sides=(OURS, *OF_THE_LOOP), targets={}, steps=(200, 400)),
+    replace(WORKLOADS[1], sides=(OURS, "plain_crop"), targets={}),
+    replace(WORKLOADS[2], sides=(OURS, "default_allocator"), targets={}, steps=(1, 2)),
 )

@@ -32,28 +32,28 @@ def machine(monkeypatch, tmp_path):
     return make
 
 
-def room(n_jobs="auto", gpus_per_job="auto", *, points=100, devices=1, accelerator="auto"):
-    return pool.make_room(n_jobs, gpus_per_job, points=points, devices=devices, accelerator=accelerator)
+def resources(n_jobs="auto", gpus_per_job="auto", *, points=100, devices=1, accelerator="auto"):
+    return pool.allocate(n_jobs, gpus_per_job, points=points, devices=devices, accelerator=accelerator)
 
 
 def test_each_point_gets_gpus_of_its_own(machine):
     machine(gpus=4)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in room().slots] == ["0", "1", "2", "3"]
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in room(devices=2).slots] == ["0,1", "2,3"]
-    assert room().threads == 2
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in resources().environments] == ["0", "1", "2", "3"]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in resources(devices=2).environments] == ["0,1", "2,3"]
+    assert resources().threads == 2
 
 
 def test_points_can_share_a_gpu(machine):
     machine(gpus=2)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in room(gpus_per_job=0.5).slots] == ["0", "0", "1", "1"]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in resources(gpus_per_job=0.5).environments] == ["0", "0", "1", "1"]
 
 
 def test_only_the_visible_gpus_are_dealt_out(machine, monkeypatch):
     machine(gpus=4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in room().slots] == ["3", "1"]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in resources().environments] == ["3", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert room(n_jobs=1).slots == [{}]
+    assert resources(n_jobs=1).environments == [{}]
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_only_the_visible_gpus_are_dealt_out(machine, monkeypatch):
 )
 def test_cores_and_memory_are_shared_out(machine, points, devices, memory, jobs, threads):
     machine(gpus=0, memory=memory)
-    dealt = room(points=points, devices=devices)
-    assert (len(dealt.slots), dealt.threads) == (jobs, threads)
-    assert all(slot == {} for slot in dealt.slots)
+    dealt = resources(points=points, devices=devices)
+    assert (len(dealt.environments), dealt.threads) == (jobs, threads)
+    assert all(environment == {} for environment in dealt.environments)
 
 
 def test_the_cpu_leaves_the_gpus_alone(machine):
     machine(gpus=4)
-    assert room(accelerator="cpu", points=2).slots == [{}, {}]
+    assert resources(accelerator="cpu", points=2).environments == [{}, {}]
 
 
 @pytest.mark.parametrize(
@@ -91,21 +91,21 @@ def test_the_cpu_leaves_the_gpus_alone(machine):
 def test_more_points_than_cores_or_memory_can_hold_are_refused(machine, n_jobs, devices, cores, memory, sentence):
     machine(gpus=0, cores=cores, memory=memory)
     with pytest.raises(InputError, match=sentence):
-        room(n_jobs=n_jobs, devices=devices)
+        resources(n_jobs=n_jobs, devices=devices)
 
 
 def test_some_more_points_than_cores_are_allowed(machine):
     machine(gpus=0, cores=2)
-    dealt = room(n_jobs=4)
-    assert (len(dealt.slots), dealt.threads) == (4, 1)
+    dealt = resources(n_jobs=4)
+    assert (len(dealt.environments), dealt.threads) == (4, 1)
     machine(gpus=0, cores=2, memory=float("inf"))
-    assert len(room(n_jobs=8).slots) == 8
+    assert len(resources(n_jobs=8).environments) == 8
 
 
 def test_a_gpu_is_not_shared_by_more_points_than_the_cores_can_hold(machine):
     machine(gpus=1, cores=2)
     with pytest.raises(InputError, match="100 points at a time are more than"):
-        room(gpus_per_job=0.01)
+        resources(gpus_per_job=0.01)
 
 
 def test_nothing_is_begun_where_there_is_no_room(machine, composed, tmp_path):
@@ -188,10 +188,10 @@ def test_a_machine_that_a_point_does_not_need_leaves_it_alone(tmp_path, monkeypa
 def test_more_than_there_is_ends_in_a_sentence(machine):
     machine(gpus=2)
     with pytest.raises(InputError, match=r"n_jobs=3 .* more than the 2 GPUs"):
-        room(n_jobs=3)
+        resources(n_jobs=3)
     machine(gpus=0)
     with pytest.raises(InputError, match="no CUDA device"):
-        room(accelerator="gpu")
+        resources(accelerator="gpu")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.works import SIDES, Work
+from benchmarks.workloads import IMPLEMENTATIONS, Workload
 from trainlab.errors import RunError
 
 
@@ -41,8 +41,8 @@ def ratios(ours: Timed, other: Timed) -> list[float]:
     return [a / b for a, b in zip(ours.rates, other.rates, strict=True)]
 
 
-def race(
-    work: Work,
+def time_interleaved(
+    workload: Workload,
     overrides: Sequence[str],
     *,
     steps: int,
@@ -51,15 +51,16 @@ def race(
     on_progress: Callable[[str], None],
     cold: bool = True,
 ) -> list[Timed]:
-    """Time every side of `work`. on_progress: is given what has been done, once for each start and each block.
+    """Time every implementation of `workload`.
 
+    on_progress: is given what has been done, once for each start and each block.
     cold: each process imports for itself, and its start is timed; else it is forked from one that has the imports.
     Raises RunError when a side fails; what it printed is in `folder`.
     """
     runners: list[tuple[Timed, Runner]] = []
     try:
-        for side in work.sides:  # one after the other: each start is timed alone
-            runner = Runner(side, list(overrides), folder / work.name / side, cold)
+        for side in workload.sides:  # one after the other: each start is timed alone
+            runner = Runner(side, list(overrides), folder / workload.name / side, cold)
             timed = Timed(side)
             runners.append((timed, runner))
             began = time.perf_counter()
@@ -95,7 +96,7 @@ class Runner:
             context.set_forkserver_preload(IMPORTS)
         self.connection, self.theirs = context.Pipe()
         folder.mkdir(parents=True, exist_ok=True)
-        module = SIDES[side][0]
+        module = IMPLEMENTATIONS[side][0]
         self.process = context.Process(target=_run, args=(module, overrides, self.theirs, folder), name=side)
 
     def start(self) -> None:
