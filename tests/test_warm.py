@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -224,3 +225,76 @@ time.sleep({600 if how == "is killed" else 0})
     while any(Path(f"/proc/{pid}").exists() for pid in (script, parent)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not [pid for pid in (script, parent) if Path(f"/proc/{pid}").exists()]
+
+
+# A point of a sweep, and the parent that it comes from, as they look to the script that starts them.
+FORKSERVER = """
+import json, multiprocessing, os, signal, sys, threading
+
+def look(answers):
+    parent = os.getppid()
+    with open(f"/proc/{parent}/stat") as file:
+        group = int(file.read().rpartition(")")[2].split()[2])
+    answers.send({
+        "group of the launcher": group == int(os.environ["GROUP"]),
+        "folder": os.getcwd(), "argv": sys.argv, "later": os.environ["LATER"],
+        "path": [entry for entry in sys.path if entry.startswith(os.getcwd())],
+        "files of the parent": len(os.listdir(f"/proc/{parent}/fd")),
+        "input": os.readlink(f"/proc/{parent}/fd/0"), "output": os.fstat(1).st_ino == int(os.environ["OUTPUT"]),
+        "threads": [thread.name for thread in threading.enumerate()],
+        "signals": [str(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGHUP)],
+    })
+
+if __name__ == "__main__":
+    os.environ |= {"LATER": "said by the script", "GROUP": str(os.getpgrp()), "OUTPUT": str(os.fstat(1).st_ino)}
+    method = multiprocessing.get_context("forkserver")
+    for _ in range(2):
+        here, there = method.Pipe()
+        process = method.Process(target=look, args=(there,))
+        process.start()
+        print(json.dumps(here.recv()))
+        process.join()
+    from multiprocessing.forkserver import _forkserver
+    print(_forkserver._forkserver_pid, flush=True)
+    if "die" in sys.argv:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["ends", "die"])
+def test_the_parent_of_a_sweeps_points_is_as_it_would_be_in_a_new_interpreter(tmp_path, end):
+    seen = []
+    for kind in ("cold", "warm"):
+        process = start(kind, tmp_path, FORKSERVER, "-m", end)
+        out, err = process.communicate(timeout=60)
+        assert err == ""
+        *looks, pid = out.splitlines()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
+            if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                break
+            time.sleep(0.01)
+        else:
+            assert not Path(f"/proc/{pid}").exists(), "it outlives the script"
+        seen.append([json.loads(look) for look in looks])
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 2
+    assert seen[0][0]["group of the launcher"]
+
+
+def test_what_stands_by_ends_with_a_script_that_does_not_need_it(tmp_path):
+    process = start("warm", tmp_path, "print('done')", "-m")
+    assert process.communicate(timeout=60)[0] == "done\n"
+    deadline = time.monotonic() + 20
+    while processes_of_the_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not processes_of_the_group(process.pid)
+
+
+def processes_of_the_group(group: int) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, its, *_ = (process / "stat").read_text().rpartition(")")[2].split()
+            found += [process.name] * (int(its) == group and state != "Z")
+    return found

@@ -2,12 +2,15 @@
 
 from trainlab.command.main import main
 from trainlab.recording import run_figures
+from trainlab.sweeps import pool
 
 
 def draw_none(*shown: object, **how: object) -> dict[str, object]:
     return {}
 
 
+run_figures.draw_figures = draw_none
+pool.PRELOADED = [*pool.PRELOADED, "undrawn"]  # the parent of a sweep's points is another process
+
 if __name__ == "__main__":
-    run_figures.draw_figures = draw_none
     main()

@@ -15,6 +15,9 @@ Start a script cold, with sys.executable, where the test is about
 - independence of what the scripts of one parent share, such as the seed of Python's hashes: "the same numbers again"
   says more where one of the two was cold;
 - the command line that ps shows: here it is the parent's.
+
+A sweep's points come from a parent of their own (multiprocessing's forkserver), which the sweep starts as a new
+interpreter. For a script that is started warm with -m a fork stands by and becomes it (`ForkserverStandingBy`).
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import fcntl
 import gc
 import json
 import multiprocessing.process
+import multiprocessing.util
 import os
 import select
 import signal
@@ -196,6 +201,59 @@ def become(reports: socket.socket, streams: list[int]) -> str:
     return words[0]
 
 
+class ForkserverStandingBy:
+    """A fork from before the script's first line that becomes the forkserver once the script asks for one.
+
+    It stands for the interpreter that multiprocessing.util.spawnv_passfds would start, with the files that are passed
+    to that and no others. Where the script never asks, it ends with the script.
+    """
+
+    def __init__(self) -> None:
+        self.requests, there = socket.socketpair()
+        self.spawn = multiprocessing.util.spawnv_passfds
+        self.pid = fork()
+        if not self.pid:
+            self.requests.close()
+            self.be_it(there)
+        there.close()
+        multiprocessing.util.spawnv_passfds = self.start  # type: ignore[attr-defined]
+
+    def start(self, path: str, arguments: Sequence[Any], files: Sequence[int]) -> int:
+        code = str(arguments[-1])
+        if "multiprocessing.forkserver" not in code:  # the tracker of shared memory
+            return self.spawn(path, arguments, files)
+        multiprocessing.util.spawnv_passfds = self.spawn  # type: ignore[attr-defined]
+        asked = [code, list(files), dict(os.environ)]
+        with self.requests:
+            socket.send_fds(self.requests, [len(text := json.dumps(asked).encode()).to_bytes(4, "big")], list(files))
+            self.requests.sendall(text)
+        return self.pid
+
+    def be_it(self, requests: socket.socket) -> None:
+        size, files, *_ = socket.recv_fds(requests, 4, 8)
+        if not files:  # the script has ended, or become another
+            os._exit(0)
+        with requests, requests.makefile() as asked:
+            code, numbers, environment = json.loads(asked.read(int.from_bytes(size, "big")))
+        beyond = [fcntl.fcntl(file, fcntl.F_DUPFD, 1000) for file in files]
+        os.closerange(3, 1000)
+        for file, number in zip(beyond, numbers, strict=True):
+            os.dup2(file, number)
+            os.close(file)
+        os.environ.clear()
+        os.environ.update(environment)
+        with open(os.devnull) as nothing:  # as spawnv_passfds gives it
+            os.dup2(nothing.fileno(), 0)
+        sys.argv = ["-c"]
+        status = 0
+        try:
+            exec(code, {"__name__": "__main__"})
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        finally:
+            os._exit(status)
+
+
 def run(script: str) -> None:
     """Be its `__main__`. runpy.run_path would take `__main__` away again at the end, and gives relative names."""
     loader = SourceFileLoader("__main__", os.path.abspath(script))
@@ -208,4 +266,7 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         import_module(name)
     gc.freeze()
-    run(serve(socket.socket(fileno=int(sys.argv[1]))))
+    script = serve(socket.socket(fileno=int(sys.argv[1])))
+    if "-m" in sys.argv[1:]:
+        ForkserverStandingBy()
+    run(script)

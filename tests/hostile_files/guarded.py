@@ -72,11 +72,21 @@ def call(command: str, words: list[str]) -> str:
 
 
 def train(words: list[str]) -> None:
-    """A run in this process. words: the run directory, then overrides."""
-    from trainlab.command.main import compose_run, without_hydra
+    """A run in this process. words: the run directory, then overrides, with the checkpoint's last."""
     from trainlab.training import train
 
-    train(without_hydra(compose_run(words[1:])), Path(words[0]))
+    overrides, ckpt = (words[1:-1], words[-1]) if words[-1].startswith("ckpt=") else (words[1:], None)
+    cfg = composed(*overrides).copy()
+    cfg.ckpt = ckpt and ckpt.removeprefix("ckpt=")
+    train(cfg, Path(words[0]))
+
+
+@cache
+def composed(*overrides: str) -> Any:
+    """What is composed takes as long as a run, and of a hostile checkpoint it says the name alone."""
+    from trainlab.command.main import compose_run, without_hydra
+
+    return without_hydra(compose_run(list(overrides)))
 
 
 def train_undrawn(words: list[str]) -> None:
@@ -91,18 +101,10 @@ def packed(folder: str) -> None:
     """All of a packed set, read."""
     from trainlab.runtime.assembly import source
 
-    cfg = of_packed_sets().copy()
+    cfg = composed("data=imagenet", "model=perceptron", "data.root=there").copy()
     cfg.data.root = folder
     sets = source(cfg, may_fetch=False)()
     assert sets.train.all_images.numel()
-
-
-@cache
-def of_packed_sets() -> Any:
-    """The configuration, composed once for all of them."""
-    from trainlab.command.main import compose_run
-
-    return compose_run(["data=imagenet", "model=perceptron", "data.root=there"])
 
 
 def main() -> None:
@@ -112,7 +114,8 @@ def main() -> None:
     import trainlab.recording.results
 
     trainlab.recording.results.commit = lambda: None  # which asks git, whatever the file says
-    for command, words in cases["warm"]:  # what is only imported or cached when it is first used
+    trainlab.recording.results.MATRIX_SECONDS = 0.0
+    for command, words in cases["well"]:  # what is only imported or cached when it is first used
         came = call(command, words)
         assert came == "done", came
     forbid(folder)

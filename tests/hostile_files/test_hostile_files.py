@@ -12,7 +12,6 @@ import pkgutil
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import types
 import zipfile
@@ -23,9 +22,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
+from whole_runs import INHERITED
 
 import trainlab
 from trainlab.configuration import build
@@ -209,16 +210,16 @@ def good(train, folder, pictures):
     return {name: run.folder for name, run in runs.items()}
 
 
-def guarded(folder: Path, warm: list, hostile: list) -> list[dict[str, Any]]:
+def guarded(folder: Path, well: list, hostile: list) -> list[dict[str, Any]]:
     """What came of each case. Fails where something forbidden was done."""
     cases = folder / "cases.json"
-    cases.write_text(json.dumps({"warm": warm, "hostile": hostile}, default=str))
-    words = [sys.executable, Path(__file__).with_name("guarded.py"), cases, folder]
-    done = subprocess.run(
-        words, capture_output=True, text=True, cwd=folder, timeout=500, env=os.environ | {"NETRC": os.devnull}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    came = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"command"')]
+    cases.write_text(json.dumps({"well": well, "hostile": hostile}, default=str))
+    words = [str(Path(__file__).with_name("guarded.py")), str(cases), str(folder)]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with warm.Popen(words, cwd=folder, env=INHERITED | {"NETRC": os.devnull}, **pipes) as process:
+        out, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err[-3000:]
+    came = [json.loads(line) for line in out.splitlines() if line.startswith('{"command"')]
     assert len(came) == len(hostile)
     return came
 
@@ -493,7 +494,7 @@ def test_no_description_of_a_packed_set_ends_in_a_traceback(good, folder, pictur
             one["checksum"] = checksum_of(one) if number % 2 else one["checksum"]
             (there / "set.json").write_text(json.dumps(one))
             hostile.append(["packed", [there]])
-        warm = ["packed", [whole]]
-    came = guarded(folder, [warm], hostile)
+        well = ["packed", [whole]]
+    came = guarded(folder, [well], hostile)
     assert not tracebacks(came)
     assert sum(case["came"].startswith("error: ") for case in came) > len(came) // 3

@@ -85,7 +85,7 @@ def test_config_layers_figures_and_results_are_in_it(run, record):
 def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(tmp_path):
     folder = tmp_path / "rates"
     typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
-    done = command("train.py", "-m", f"hydra.sweep.dir={folder}", *typed, cold=True)
+    done = command(UNDRAWN, "-m", f"hydra.sweep.dir={folder}", *typed)
     assert done.returncode == 1, done.stderr
     assert "wandb sync" in done.stdout
     good, bad = (read_back(next(folder.glob(f"optim.lr-{lr}_*"))) for lr in ("0.01", "2"))
@@ -112,7 +112,7 @@ def test_swept_values_of_any_kind_are_in_it(tmp_path):
     values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
     typed = ("+note={a:[1,null]},'año, 中文 😀 $x',null,[[8],[]]", "model=mlp", "model.hidden=[8]", "data=moons")
     typed += ("trainer.max_epochs=1",)
-    done = command("train.py", "-m", f"hydra.sweep.dir='{folder}'", *typed, "trainer=cpu")
+    done = command(UNDRAWN, "-m", f"hydra.sweep.dir='{folder}'", *typed, "trainer=cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     found = []
     for file in folder.glob("*/point.json"):

@@ -35,7 +35,7 @@ def nielsen(x):
 
 @pytest.mark.run
 def test_all_oracles_hold():
-    finding = study()
+    finding = study(train_steps=20)  # no oracle is about the trained networks
     assert [o.name for o in finding.oracles] == [
         "steps_bound",
         "relu_bound",

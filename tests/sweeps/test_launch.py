@@ -13,16 +13,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from whole_runs import REPOSITORY, Run, command, processes_in
+from whole_runs import DRAWN, REPOSITORY, UNDRAWN, Run, command, processes_in, start_command
 
 pytestmark = pytest.mark.process
 
 QUICK = ("logger=csv", "trainer=cpu", "trainer.max_epochs=3")
 
 
-def sweep(folder: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Cold: nothing that a warm parent has is imported by the command itself, and its points have their own."""
-    return command("train.py", "-m", f"hydra.sweep.dir={folder}", *overrides, cold=True, **environment)
+def sweep(folder: Path, *overrides: str, cold: bool = False) -> subprocess.CompletedProcess[str]:
+    """cold: all of it, and with figures."""
+    return command(DRAWN if cold else UNDRAWN, "-m", f"hydra.sweep.dir={folder}", *overrides, cold=cold)
+
+
+def start_sweep(folder: Path, *overrides: str) -> subprocess.Popen:
+    return start_command(UNDRAWN, "-m", f"hydra.sweep.dir={folder}", *overrides, stderr=None)
 
 
 def points(folder: Path) -> dict[str, Path]:
@@ -33,7 +37,7 @@ def points(folder: Path) -> dict[str, Path]:
 def failing(tmp_path_factory):
     """Four points, of which two diverge."""
     folder = tmp_path_factory.mktemp("sweep")
-    return folder, sweep(folder, "loss=half_mse", "optim.lr=0.01,2", "seed=0,1", *QUICK)
+    return folder, sweep(folder, "loss=half_mse", "optim.lr=0.01,2", "seed=0,1", *QUICK, cold=True)
 
 
 def test_a_failing_point_is_listed_and_the_rest_go_on(failing):
@@ -54,7 +58,7 @@ def test_a_failing_point_is_listed_and_the_rest_go_on(failing):
 def test_a_point_is_the_run_of_the_single_command(failing, tmp_path):
     folder, _ = failing
     (path,) = folder.glob("optim.lr-0.01_seed-1_*/results.json")
-    alone = command("train.py", f"hydra.run.dir={tmp_path / 'run'}", "loss=half_mse", "optim.lr=0.01", "seed=1", *QUICK)
+    alone = command(UNDRAWN, f"hydra.run.dir={tmp_path / 'run'}", "loss=half_mse", "optim.lr=0.01", "seed=1", *QUICK)
     assert alone.returncode == 0
     assert Run(0, "", "", path.parent).numbers == Run(0, "", "", tmp_path / "run").numbers
 
@@ -87,10 +91,10 @@ def test_the_same_command_skips_what_is_finished_and_runs_failures_and_what_has_
 def test_killed_and_interrupted_it_goes_on_and_ends_with_the_same_bits(tmp_path):
     typed = ("model=mlp", "model.hidden=[32]", "reg=l2_dropout", "seed=0,1", "logger=csv", "trainer=cpu")
     typed += ("trainer.max_epochs=30", "trainer.threads=1")  # a sum over two threads has other last bits
-    folder, words = tmp_path / "sweep", [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    folder = tmp_path / "sweep"
     statuses = []
     for number in (signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen([*words, *typed], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        process = start_sweep(folder, *typed)
         known = len(list(folder.glob("*/checkpoints/last.ckpt")))
         rows = sum(path.read_text().count("\n") for path in folder.glob("*/metrics.csv"))
         deadline = time.monotonic() + 90
@@ -111,7 +115,7 @@ def test_killed_and_interrupted_it_goes_on_and_ends_with_the_same_bits(tmp_path)
     last = sweep(folder, *typed)
     assert last.returncode == 0, last.stdout
     assert "interrupted before, to be resumed" in last.stdout
-    alone = command("train.py", f"hydra.run.dir={tmp_path / 'one'}", *[o.replace("0,1", "1") for o in typed])
+    alone = command(UNDRAWN, f"hydra.run.dir={tmp_path / 'one'}", *[o.replace("0,1", "1") for o in typed])
     assert alone.returncode == 0
     ours, theirs = (
         torch.load(path / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -128,8 +132,7 @@ def test_a_point_that_is_named_twice_runs_once(tmp_path):
 
 @pytest.mark.parametrize("after", [0.0, 1.0])
 def test_stopped_while_the_points_are_being_made_it_ends_at_once(tmp_path, after):
-    words = [sys.executable, "train.py", "-m", f"hydra.sweep.dir={tmp_path}", "seed=0,1", "logger=csv", "trainer=cpu"]
-    process = subprocess.Popen([*words, "trainer.max_epochs=500"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    process = start_sweep(tmp_path, "seed=0,1", "logger=csv", "trainer=cpu", "trainer.max_epochs=500")
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("*/log.txt"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -213,10 +216,7 @@ def test_optuna_gets_the_values(tmp_path):
 def test_slurms_jobs_on_this_machine_are_requeued_after_a_signal(tmp_path):
     pytest.importorskip("submitit")
     typed = ("hydra/launcher=slurm", "hydra.launcher.cluster=local", "model=mlp", "logger=csv", "trainer=cpu")
-    typed += ("trainer.max_epochs=40", "seed=0", f"hydra.sweep.dir={tmp_path}")
-    process = subprocess.Popen(
-        [sys.executable, "train.py", "-m", *typed], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-    )
+    process = start_sweep(tmp_path, *typed, "trainer.max_epochs=40", "seed=0")
     deadline = time.monotonic() + 90
     while not list(tmp_path.glob("*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from whole_runs import command
+from whole_runs import UNDRAWN, command
 
 from trainlab.errors import InputError
 from trainlab.recording.point import load_point
@@ -155,7 +155,7 @@ def test_the_overrides_typed_for_a_machine_of_a_cluster_are_read_as_they_were_me
 @pytest.mark.run
 def test_a_real_sweep_of_odd_values_runs_goes_on_and_is_reported(tmp_path):
     folder = tmp_path / "a b,c"
-    words = ("train.py", "-m", f"hydra.sweep.dir='{folder}'", "model=mlp", "data=moons", "logger=csv", "trainer=cpu")
+    words = (UNDRAWN, "-m", f"hydra.sweep.dir='{folder}'", "model=mlp", "data=moons", "logger=csv", "trainer=cpu")
     words += ("trainer.max_epochs=1", "model.hidden=[4,4],[]", "+note='año, 中文 😀 \"$x$\"',null")
     done = command(*words)
     assert done.returncode == 0, done.stdout + done.stderr

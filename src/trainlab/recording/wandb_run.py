@@ -20,7 +20,10 @@ from wandb import Run
 from trainlab.errors import RESUME_ME
 from trainlab.models.layers import LayerSummary
 from trainlab.recording.point import Point
+from trainlab.runtime.lean_imports import wandb_without_launch
 from trainlab.survival.atomic import atomic_write
+
+wandb.util.pd_available = False  # a data frame is told by its type's name, without the import of pandas to compare it
 
 REACH_SECONDS = 3.0  # how long to try for W&B's server before recording offline
 LONGEST_GROUP = 128  # characters that W&B takes
@@ -54,19 +57,20 @@ def start(
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
-            run = wandb.init(
-                project=project,
-                id=identity(run_dir),
-                resume="allow" if attempt == "online" else None,  # offline records of one id are one run once uploaded
-                name=f"{run_dir.parent.name}/{run_dir.name}" if sweep is None else run_dir.name,
-                group=sweep.sweep[:LONGEST_GROUP] if sweep else None,
-                job_type="sweep" if sweep else job_type,
-                dir=str(run_dir),
-                mode=attempt,  # type: ignore[arg-type]
-                tags=list(dict.fromkeys(tags)),
-                config=(sweep.swept if sweep else {}) | dict(config),  # model=… leaves model.hidden there
-                settings=wandb.Settings(silent=True, console="off", init_timeout=30),
-            )
+            with wandb_without_launch():
+                run = wandb.init(
+                    project=project,
+                    id=identity(run_dir),
+                    resume="allow" if attempt == "online" else None,  # offline records of one id become one run
+                    name=f"{run_dir.parent.name}/{run_dir.name}" if sweep is None else run_dir.name,
+                    group=sweep.sweep[:LONGEST_GROUP] if sweep else None,
+                    job_type="sweep" if sweep else job_type,
+                    dir=str(run_dir),
+                    mode=attempt,  # type: ignore[arg-type]
+                    tags=list(dict.fromkeys(tags)),
+                    config=(sweep.swept if sweep else {}) | dict(config),  # model=… leaves model.hidden there
+                    settings=wandb.Settings(silent=True, console="off", init_timeout=30),
+                )
             for axis in ("epoch", "images_seen"):
                 run.define_metric(axis)
             run.define_metric("*", step_metric="epoch")

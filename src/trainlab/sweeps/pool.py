@@ -29,6 +29,7 @@ GRACE_SECONDS = 60.0  # for points to save when the sweep is stopped
 LOOK_SECONDS = 0.25
 MEMORY_OF_A_RUN = 2e9  # bytes, a generous guess
 RUNNING: Literal["running"] = "running"
+PRELOADED = ["trainlab.sweeps.child"]  # by the parent of all points
 UNKNOWN = 255  # what multiprocessing says when the forkserver has died; no point ends so by itself
 
 
@@ -42,7 +43,7 @@ def run_point(*arguments: Any) -> None:
 def warm_up() -> None:
     """Start the process from which all points are forked. It imports torch while the sweep is being composed."""
     method = multiprocessing.get_context("forkserver")
-    method.set_forkserver_preload(["trainlab.sweeps.child"])
+    method.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
 
 
