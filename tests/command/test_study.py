@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from trainlab.command.studies import front
-from trainlab.command.studies.options import CONF, LECTURE, options_of, parse, read_study, studies
+from trainlab.command.studies.options import CONF, options_of, parse, read_study, studies
 from trainlab.command.studies.writing import run
+from trainlab.configuration.lecture import order
 from trainlab.errors import InputError, RunError
 from trainlab.studies.finding import Oracle
 
@@ -24,14 +25,14 @@ def test_each_file_of_conf_study_says_what_it_claims_and_gives_its_function_what
     assert all(evidence.values())
     asked = parse([name])
     assert asked.options == options_of(name)
-    assert name in LECTURE
+    assert name in order()
     assert name in front.overview()
     for option in options_of(name):
         assert f"  {option}=" in front.help_of(name)
 
 
 def test_the_lecture_names_only_studies_and_experiments():
-    assert all((CONF / "experiment" / f"{name}.yaml").exists() for name in set(LECTURE).difference(studies()))
+    assert all((CONF / "experiment" / f"{name}.yaml").exists() for name in set(order()).difference(studies()))
 
 
 def test_values_are_read_as_what_the_study_takes():

@@ -47,10 +47,13 @@ LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of 
 def report(arguments: Sequence[str]) -> None:
     """Write table.csv, table.md and figures/*.png into --out (the first folder), and print the table.
 
-    Raises InputError.
+    With --lecture, the page of the lecture instead. Raises InputError.
     """
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
+    if options.lecture:
+        tell_lecture(Path(options.lecture), folders)
+        return
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
     runs = [with_reference(run) for run in runs]
@@ -106,14 +109,28 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python scripts/report.py",
         description="The results of runs and sweeps in one table, grouped over seeds, and their figures.",
     )
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="run directories, sweeps, or folders of either")
+    parser.add_argument("folders", nargs="*", metavar="DIR", help="run directories, sweeps, or folders of either")
     parser.add_argument(
         "--table", nargs="?", const="text", choices=("text", "csv", "markdown"), help="how to print it (text)"
     )
     parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
     parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
     parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
-    return parser.parse_args(list(arguments))
+    parser.add_argument("--lecture", metavar="FILE", help="a page of the lecture, from all in the DIRs (runs)")
+    options = parser.parse_args(list(arguments))
+    if not options.folders and not options.lecture:
+        parser.error("the following arguments are required: DIR")
+    return options
+
+
+def tell_lecture(file: Path, folders: Sequence[Path]) -> None:
+    """Write the page, and say what was damaged."""
+    from trainlab.pages.lecture import write_lecture
+
+    damaged = write_lecture(file, folders)
+    for problem in damaged:
+        console().print(printable(problem), soft_wrap=True, markup=False)
+    console().print(f"written: {os.path.relpath(file)} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
 
 
 def with_reference(run: Run) -> Run:

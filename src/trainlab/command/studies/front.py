@@ -12,9 +12,10 @@ from rich.table import Table
 
 from trainlab.command.help import first_comment, study_options
 from trainlab.command.main import new_stamp
-from trainlab.command.studies.options import ALL, COMMON, LECTURE, Asked, known, options_of, parse, read_study, studies
+from trainlab.command.studies.options import ALL, COMMON, Asked, known, options_of, parse, read_study, studies
 from trainlab.command.studies.writing import as_plain, read_results_of, run
 from trainlab.configuration.folder import CONF
+from trainlab.configuration.lecture import command_of_experiment, order
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console, duration
 
@@ -42,12 +43,12 @@ def overview() -> str:
     """All studies in the lecture's order, one line each; between them the experiments, which are training runs."""
     lines = ["The lecture's demonstrations.", "", "  python scripts/study.py NAME [option=value …]", ""]
     there = studies()
-    for name in dict.fromkeys([*LECTURE, *there]):
+    for name in dict.fromkeys([*order(), *there]):
         if name in there:
             lines.append(f"  {name:<22} {first_comment(CONF / 'study' / f'{name}.yaml')}")
         elif experiment_file(name).exists():
             comment = first_comment(experiment_file(name))
-            lines.append(f"  {name:<22} {comment} [python train.py -m experiment={name}]")
+            lines.append(f"  {name:<22} {comment} [{command_of_experiment(name)}]")
     lines += ["", f"  {ALL:<22} all of them; goes on where it stopped", "", "Options of each", ""]
     lines += [f"  {key:<22} {what}" for key, what in COMMON.items()]
     return "\n".join([*lines, "", "python scripts/study.py NAME --help lists a study's own options."])
@@ -76,7 +77,7 @@ def run_all(asked: Asked) -> None:
     for head in ("study", "is held to", "time"):
         table.add_column(head, overflow="fold")
     wrong = []
-    for name in dict.fromkeys([*LECTURE, *there]):
+    for name in dict.fromkeys([*order(), *there]):
         if name not in there:
             if experiment_file(name).exists():
                 table.add_row(name, f"experiment: {state_of_experiment(name)}", "")
@@ -120,6 +121,6 @@ def state_of_experiment(name: str) -> str:
     """Its figures, where it has been run and reported; else the command that is next."""
     runs = sorted(Path("runs/sweeps").glob(f"{name}*/sweep.json"))
     if not runs:
-        return f"python train.py -m experiment={name}"
+        return command_of_experiment(name)
     figures = sorted((runs[-1].parent / "figures").glob("*.png"))
     return ", ".join(map(str, figures)) or f"python scripts/report.py {runs[-1].parent} --table"
