@@ -1,4 +1,4 @@
-"""conf/lecture.yaml: the lecture's headings in their order, and the studies, experiments and commands that show each."""
+"""conf/lecture.yaml: the lecture's headings in order, and the studies, experiments and commands that show each."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def read_lecture() -> Lecture:
     headings = tuple(
         Heading(
             heading["id"],
-            *(both(heading[key]) for key in ("short", "heading", "idea")),
+            both(heading["short"]),
+            both(heading["heading"]),
+            both(heading["idea"]),
             tuple(shown(item) for item in heading["shown_by"]),
         )
         for heading in found["headings"]
@@ -101,10 +103,11 @@ def shown(item: Mapping[str, Any]) -> Shown:
     """A study's claim and cost stand in its own file."""
     kind = next(key for key in ("study", "experiment", "command") if key in item)
     name = "" if kind == "command" else str(item[kind])
-    claim, cost = item.get("claim"), item.get("cost")
     if kind == "study":
         evidence = load(CONF / "study" / f"{name}.yaml")["evidence"]
         claim, cost = evidence["claim"], evidence["cost"].partition(" on ")[0]
+    else:
+        claim, cost = item["claim"], item["cost"]
     commands = {"study": f"python scripts/study.py {name}", "command": item.get("command", "")}
     return Shown(
         kind,
@@ -129,7 +132,7 @@ def number(row: Mapping[str, Any]) -> Number:
         spec_of(row),
         None if beside else both(published),
         beside.get("here"),
-        spec_of(row | beside) if beside else "",
+        spec_of({**row, **beside}) if beside else "",
         both(row.get("source", "")),
     )
 

@@ -232,5 +232,5 @@ def what_was_seen(shown: Shown, record: Record) -> str:
     if not parts:
         return ""
     name = tell("The whole finding", "El resultado completo")
-    is_open = " open" if shown.table_open else ""
-    return f'<details class="seen"{is_open}><summary>{name}</summary><div lang="{record.lang}">{"".join(parts)}</div></details>'
+    inside = f'<summary>{name}</summary><div lang="{record.lang}">{"".join(parts)}</div>'
+    return f'<details class="seen"{" open" if shown.table_open else ""}>{inside}</details>'

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from trainlab.configuration.lecture import Shown, order
+from trainlab.configuration.lecture import LANGUAGES, Shown, order
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import CONFIG, LARGEST, RESULTS, load_results, read_json
 
@@ -138,8 +138,8 @@ def read_study(folder: Path) -> Record:
     try:
         section, results = read_json(folder / SECTION, SECTIONS), read_json(folder / RESULTS, FLAT)
         assert section is not None
-        numbers = {name: float(value) for name, value in (results or {}).items() if is_number(value)}
-        return record_of(folder, script, words_of(shlex.split(section.command)[2:]), section, numbers)
+        words = words_of(shlex.split(section.command)[2:])
+        return record_of(folder, script, words, section, numbers_among(results or {}))
     except (InputError, ValueError) as error:  # ValueError: a quote in the command that is not closed
         name = folder.name if folder.name in order() else folder.parent.name
         return Record(folder, script, frozenset({name}), problem=str(error))
@@ -168,19 +168,18 @@ def read_run(folder: Path) -> Record:
     except Exception as error:  # whatever YAML and OmegaConf raise for a file that is none of theirs
         return Record(folder, script, words, problem=f"{folder / OVERRIDES} is damaged ({type(error).__name__}).")
     figures = {file.stem: file for file in sorted((folder / "figures").glob("*.png"))}
-    numbers = {name: float(value) for name, value in results.items() if is_number(value)}
-    return Record(folder, script, words, title=folder.parent.name, figures=figures, numbers=numbers)
+    return Record(folder, script, words, title=folder.parent.name, figures=figures, numbers=numbers_among(results))
 
 
 def record_of(
-    folder: Path, script: str, words: frozenset[str], section: SectionFile, numbers: dict[str, float]
+    folder: Path, script: str, words: frozenset[str], section: SectionFile, numbers: Mapping[str, float]
 ) -> Record:
     """Raises InputError for figures that are none of its own."""
     return Record(
         folder,
         script,
         words,
-        section.lang if section.lang in ("en", "es") else "en",
+        section.lang if section.lang in LANGUAGES else LANGUAGES[0],
         section.title,
         section.head,
         section.rows,
@@ -192,7 +191,7 @@ def record_of(
             for s in section.series
             if s.figures and len(s.values) == len(s.figures)
         ],
-        {name: value for name, value in numbers.items() if is_number(value)},
+        numbers_among(numbers),
     )
 
 
@@ -204,8 +203,12 @@ def own_picture(folder: Path, name: str) -> Path:
     return file
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+def numbers_among(values: Mapping[str, object]) -> dict[str, float]:
+    """Those that are finite numbers."""
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return {
+        name: float(value) for name, value in numbers.items() if not isinstance(value, bool) and abs(value) < LARGEST
+    }
 
 
 def words_of(words: Iterable[str]) -> frozenset[str]:

@@ -16,13 +16,14 @@ from trainlab.command.arguments import Arguments
 from trainlab.errors import InputError
 from trainlab.experiments import ablation, time_to_target
 from trainlab.figures import sweep as figures
-from trainlab.figures.style import save, shorten
+from trainlab.figures.style import save, save_series, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
 from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
+from trainlab.sweeps.section import write_section
 from trainlab.sweeps.table import (
     DAMAGED,
     Group,
@@ -156,7 +157,9 @@ def sections_of(groups: Sequence[Group]) -> list[Section]:
 
 
 def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> list[Path]:
-    """The figures that these runs can have, those of their experiments among them; returns what was written."""
+    """The figures that these runs can have, those of their experiments among them, and section.json, which lists them;
+    returns the figures.
+    """
     groups = [g for g in groups if g.finished]
     if not groups:
         return []
@@ -171,6 +174,8 @@ def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> 
     for name, drawing in drawn.items():
         paths.append(folder / f"{name}.png")
         save(drawing, paths[-1])
+    series = [listed for section in sections for listed in save_series(section.series, folder)]
+    write_section(folder.parent, groups, sections, paths, series)
     return paths
 
 
