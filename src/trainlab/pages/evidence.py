@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from trainlab.configuration.lecture import LANGUAGES, Number, Shown
 from trainlab.pages.bilingual import in_one, inline, tell
 from trainlab.pages.document import picture_uri
-from trainlab.pages.records import MOST_BYTES, Record, Series, those_of
+from trainlab.pages.records import MOST_BYTES, Record, Series, those_of, words_of
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-OTHER_LANGUAGE = {"en": ("in English", "en inglés"), "es": ("in Spanish", "en español")}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def run(shown: Shown, records: Sequence[Record]) -> str:
             f'<p class="claim">{inline(shown.claim)}</p>',
             *filter(None, parts),
             table_of_numbers(shown, some),
-            command(some.command if shown.kind == "study" else shown.command, shown, done=True),
+            command(shown.command if some.words == words_of(shown.words) else some.command, shown, done=True),
             seen,
             "</article>",
         ]
@@ -93,13 +94,12 @@ def identifier(shown: Shown) -> str:
 
 def remark(shown: Shown, record: Record) -> str:
     """A note for whoever reads the other language."""
-    if not (record.figures or record.series) or shown.kind != "study":
+    if not (record.figures or record.series):
         return ""
     other = next(lang for lang in LANGUAGES if lang != record.lang)
-    english, spanish = OTHER_LANGUAGE[record.lang]
     says = {
-        "en": f"Its figures have been drawn {english} only; lang=en draws them in English.",
-        "es": f"Sus figuras se han dibujado solo {spanish}; lang=es las dibuja en español.",
+        "en": "Its figures have been drawn in Spanish only; lang=en draws them in English.",
+        "es": "Sus figuras están solo en inglés" + "; lang=es las dibuja en español" * (shown.kind == "study") + ".",
     }
     return in_one(other, escape(says[other]), "p").replace(f'class="{other}"', f'class="{other} remark"')
 
@@ -121,15 +121,29 @@ def figure(record: Record, name: str) -> str:
     return f"<figure>{image(file, alt)}</figure>"
 
 
-def image(file: object, alt: str) -> str:
+def image(file: Path, alt: str) -> str:
     """The picture itself, or why it is not here."""
     try:
-        if file.stat().st_size > MOST_BYTES:  # type: ignore[attr-defined]
-            return f'<p class="why">{tell("Too large for this page", "Demasiado grande para esta página")}: {alt}</p>'
-        uri = picture_uri(file)  # type: ignore[arg-type]
+        if file.stat().st_size > MOST_BYTES:
+            why = tell("Too large for this page", "Demasiado grande para esta página")
+            return f'<p class="why">{why}: {escape(alt)}</p>'
+        uri, size = picture_uri(file), size_of(file)
     except OSError:
         return f'<p class="why">{tell("The picture is gone", "La figura ya no está")}: {escape(alt)}</p>'
-    return f'<img src="{uri}" alt="{escape(alt)}" loading="lazy">'
+    return f'<img src="{uri}" alt="{escape(alt)}"{size}>'
+
+
+def size_of(file: Path) -> str:
+    """Width and height as attributes, so that nothing moves when the picture is there; "" for what is no picture."""
+    with file.open("rb") as opened:
+        head = opened.read(24)
+    if head.startswith(b"\x89PNG") and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:24])
+    elif head.startswith(b"GIF8") and len(head) == 24:
+        width, height = struct.unpack("<HH", head[6:10])
+    else:
+        return ""
+    return f' width="{width}" height="{height}"'
 
 
 def sliders(shown: Shown, series: Series, lang: str = "en") -> str:

@@ -100,7 +100,7 @@ def contents(headings: Sequence[Heading], found: dict[str, list[Evidence]]) -> s
         }[state]
         lines.append(
             f'<li class="{state}"><a href="#{heading.id}">{inline(heading.short)}</a>'
-            + (f'<span class="state">{says}</span>' if says else "")
+            + (' <span class="state"><span>' + says + "</span></span>" if says else "")
             + "</li>"
         )
     name = tell("Contents", "Contenido")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -91,14 +91,15 @@ class Record:
     series: Sequence[Series] = ()
     numbers: dict[str, float] = field(default_factory=dict)
     problem: str = ""
+    is_sweep: bool = False
     unreported: bool = False
 
     @property
     def command(self) -> str:
-        """As it is typed; the words of a study are in no order but that its name comes first."""
-        first = [word for word in sorted(self.words) if "=" not in word]
-        rest = [word for word in sorted(self.words) if "=" in word]
-        return shlex.join(["python", self.script, *first, *rest])
+        """As it is typed: a study or an experiment first, then the options in the order of their names."""
+        first = sorted(word for word in self.words if "=" not in word or word.startswith("experiment="))
+        sweep = ["-m"] if self.is_sweep else []
+        return shlex.join(["python", self.script, *sweep, *first, *sorted(self.words.difference(first))])
 
 
 def find_records(folders: Iterable[Path]) -> list[Record]:
@@ -152,8 +153,8 @@ def read_sweep(folder: Path) -> Record:
         words = words_of(sweep.overrides if sweep else [])
         section = read_json(folder / SECTION, SECTIONS)
         if section is None:
-            return Record(folder, script, words, unreported=True)
-        return record_of(folder, script, words, section, section.numbers)
+            return Record(folder, script, words, is_sweep=True, unreported=True)
+        return replace(record_of(folder, script, words, section, section.numbers), is_sweep=True)
     except InputError as error:
         return Record(folder, script, words, problem=str(error))
 
@@ -206,9 +207,8 @@ def own_picture(folder: Path, name: str) -> Path:
 def numbers_among(values: Mapping[str, object]) -> dict[str, float]:
     """Those that are finite numbers."""
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
-    return {
-        name: float(value) for name, value in numbers.items() if not isinstance(value, bool) and abs(value) < LARGEST
-    }
+    finite = {name: value for name, value in numbers.items() if abs(value) < LARGEST}
+    return {name: float(value) for name, value in finite.items() if not isinstance(value, bool)}
 
 
 def words_of(words: Iterable[str]) -> frozenset[str]:

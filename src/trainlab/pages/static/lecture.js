@@ -74,14 +74,13 @@ for (const series of document.querySelectorAll(".series")) {
   });
 }
 
-for (const others of document.querySelectorAll(".others")) {
-  others.classList.add("can-zoom");
-  for (const figure of others.querySelectorAll("figure")) {
-    figure.tabIndex = 0;
-    const zoom = () => figure.classList.toggle("large");
-    figure.addEventListener("click", zoom);
-    figure.addEventListener("keydown", (event) => { if (event.key === "Enter") zoom(); });
-  }
+for (const image of document.querySelectorAll(".others img")) {
+  const zoom = document.createElement("button");
+  zoom.type = "button";
+  zoom.className = "zoom";
+  image.replaceWith(zoom);
+  zoom.append(image);
+  zoom.addEventListener("click", () => zoom.setAttribute("aria-pressed", zoom.parentElement.classList.toggle("large")));
 }
 
 for (const button of document.querySelectorAll("button.copy")) {
@@ -109,10 +108,10 @@ for (const link of document.querySelectorAll(".contents a")) {
   });
 }
 
-function go(place) {
+function go(place, behavior = "auto") {
   const heading = document.getElementById(place);
   if (!heading) return;
-  heading.scrollIntoView();
+  heading.scrollIntoView({ behavior });
   heading.tabIndex = -1;
   heading.focus({ preventScroll: true });
 }
@@ -136,4 +135,4 @@ addEventListener("afterprint", () => { for (const details of closed) details.ope
 const wanted = state.get("lang") ?? (navigator.language.startsWith("es") ? "es" : "en");
 chooseLanguage(wanted === "es" ? "es" : "en", state.has("lang"));
 if (["light", "dark"].includes(state.get("theme"))) document.documentElement.dataset.theme = state.get("theme");
-if (state.has("at")) go(state.get("at"));
+if (state.has("at")) go(state.get("at"), "instant");
