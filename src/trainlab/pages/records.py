@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from omegaconf import OmegaConf
+import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from trainlab.configuration.lecture import LANGUAGES, Shown, order
+from trainlab.configuration.lecture import LANGUAGES, Shown, load, order
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import CONFIG, LARGEST, RESULTS, load_results, read_json
 
@@ -162,14 +162,23 @@ def read_sweep(folder: Path) -> Record:
 def read_run(folder: Path) -> Record:
     script, words = "train.py", frozenset[str]()
     try:
-        words = words_of([str(word) for word in OmegaConf.load(folder / OVERRIDES)])
+        words = words_of(overrides_of(folder / OVERRIDES))
         results = load_results(folder) or {}
-    except (InputError, OSError, ValueError) as error:
+    except InputError as error:
         return Record(folder, script, words, problem=str(error))
-    except Exception as error:  # whatever YAML and OmegaConf raise for a file that is none of theirs
-        return Record(folder, script, words, problem=f"{folder / OVERRIDES} is damaged ({type(error).__name__}).")
     figures = {file.stem: file for file in sorted((folder / "figures").glob("*.png"))}
     return Record(folder, script, words, title=folder.parent.name, figures=figures, numbers=numbers_among(results))
+
+
+def overrides_of(file: Path) -> list[str]:
+    """What was typed, as it was typed: an interpolation stays one. Raises InputError."""
+    try:
+        words = load(file)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{file} is damaged ({type(error).__name__}).") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{file} is damaged (it is no list of words).")
+    return words
 
 
 def record_of(
