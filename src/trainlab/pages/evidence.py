@@ -224,7 +224,10 @@ def command(text: str, shown: Shown, *, done: bool) -> str:
         else (f'<p class="cost">{tell("Cost on 2 cores", "Costo en 2 núcleos")}: {inline(shown.cost)}</p>')
     )
     copy = f'<button type="button" class="copy no-print" hidden>{tell("Copy", "Copiar")}</button>'
-    return f'<div class="command"><pre><code>{escape(text)}</code></pre>{copy}{cost}</div>'
+    typed = escape(text)
+    if text.startswith("python scripts/study.py "):  # which can speak both
+        typed = tell(text, f"{text} lang=es")
+    return f'<div class="command"><pre><code>{typed}</code></pre>{copy}{cost}</div>'
 
 
 def what_was_seen(shown: Shown, record: Record) -> str:

@@ -89,7 +89,7 @@ for (const button of document.querySelectorAll("button.copy")) {
     const code = button.parentElement.querySelector("code");
     getSelection().selectAllChildren(code);
     try {
-      await navigator.clipboard.writeText(code.textContent);
+      await navigator.clipboard.writeText(code.innerText); // what is shown: one language
       button.classList.add("copied");
     } catch {
       // What is selected can be copied by hand.
