@@ -19,8 +19,8 @@ from test_docs import check_run, check_script
 
 from trainlab.configuration.lecture import CONF, LANGUAGES, command_of_experiment, read_lecture
 from trainlab.errors import InputError
-from trainlab.pages.lecture import page, write_lecture
-from trainlab.pages.records import find_records
+from trainlab.pages.lecture.page import page, write_lecture
+from trainlab.pages.lecture.records import find_records
 from trainlab.sweeps.report import parse, report
 from trainlab.sweeps.section import numbers_of
 from trainlab.sweeps.table import Group, Run
@@ -298,7 +298,7 @@ def test_the_page_needs_neither_torch_nor_lightning(tmp_path):
     code = f"from trainlab.sweeps.report import report; report({words}); import sys; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
-    assert "'trainlab.pages.lecture'" in loaded
+    assert "'trainlab.pages.lecture.page'" in loaded
     assert "'torch'" not in loaded
     assert "'lightning'" not in loaded
 

@@ -126,7 +126,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def tell_lecture(file: Path, folders: Sequence[Path]) -> None:
     """Write the page, and say what was damaged."""
-    from trainlab.pages.lecture import write_lecture
+    from trainlab.pages.lecture.page import write_lecture
 
     damaged = write_lecture(file, folders)
     for problem in damaged:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from trainlab.configuration.lecture import Heading, Lecture, read_lecture
 from trainlab.errors import InputError
-from trainlab.pages.bilingual import block, inline, tell
 from trainlab.pages.document import document, static
-from trainlab.pages.evidence import Evidence, evidence_of
-from trainlab.pages.records import Record, find_records
+from trainlab.pages.lecture.bilingual import block, inline, tell
+from trainlab.pages.lecture.evidence import Evidence, evidence_of
+from trainlab.pages.lecture.records import Record, find_records
 from trainlab.survival.atomic import atomic_write
 
 RUNS = Path("runs")

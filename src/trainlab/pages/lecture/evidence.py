@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 
 from trainlab.configuration.lecture import LANGUAGES, Number, Shown
-from trainlab.pages.bilingual import in_one, inline, tell
 from trainlab.pages.document import picture_uri
-from trainlab.pages.records import MOST_BYTES, Record, Series, those_of, words_of
+from trainlab.pages.lecture.bilingual import in_one, inline, tell
+from trainlab.pages.lecture.records import MOST_BYTES, Record, Series, those_of, words_of
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
