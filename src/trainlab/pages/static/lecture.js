@@ -52,7 +52,8 @@ for (const series of document.querySelectorAll(".series")) {
   slider.min = 0;
   slider.max = figures.length - 1;
   const output = document.createElement("output");
-  const box = document.createElement("label");
+  slider.setAttribute("aria-label", names[0].split(" = ")[0]);
+  const box = document.createElement("div");
   box.className = "slider";
   box.append(output, slider);
   series.append(box);
