@@ -14,6 +14,7 @@ from trainlab.pages.document import picture_uri
 from trainlab.pages.lecture.bilingual import in_one, inline, tell
 from trainlab.pages.lecture.records import MOST_BYTES, Record, Series, those_of, words_of
 
+COLUMNS = (("here", "aquí"), ("published or expected", "publicado o esperado"), ("source", "fuente"))
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -49,7 +50,7 @@ def run(shown: Shown, records: Sequence[Record]) -> str:
     return "\n".join(
         [
             f'<article class="evidence run" id="{identifier(shown)}">',
-            f'<p class="claim">{inline(shown.claim)}</p>',
+            claim(shown),
             *filter(None, parts),
             table_of_numbers(shown, some),
             command(shown.command if some.words == words_of(shown.words) else some.command, shown, done=True),
@@ -78,13 +79,19 @@ def not_run(shown: Shown, found: Sequence[Record], can_be_shown: bool) -> str:
     return "\n".join(
         [
             f'<article class="evidence todo" id="{identifier(shown)}">',
-            f'<p class="claim">{inline(shown.claim)}</p>',
+            claim(shown),
             f'<p class="why">{why}</p>',
             table_of_numbers(shown, None),
             command(what, shown, done=False),
             "</article>",
         ]
     )
+
+
+def claim(shown: Shown) -> str:
+    """What is to be seen; a study's is what the lecture says."""
+    who = f'<span class="who">{tell("The lecture: ", "La clase: ")}</span>' if shown.kind == "study" else ""
+    return f'<p class="claim">{who}{inline(shown.claim)}</p>'
 
 
 def identifier(shown: Shown) -> str:
@@ -161,20 +168,19 @@ def table_of_numbers(shown: Shown, record: Record | None) -> str:
     """Each value beside the published one; without a record its place is empty."""
     if not shown.numbers:
         return ""
-    rows = "".join(
-        f'<tr><th scope="row">{inline(number.what)}</th><td class="here">{here(number, record)}</td>'
-        f"<td>{published(number, record)}</td><td>{inline(number.source)}</td></tr>"
-        for number in shown.numbers
-    )
-    head = (
-        ("", ""),
-        ("here", "aquí"),
-        ("published or expected", "publicado o esperado"),
-        ("source", "fuente"),
-    )
-    cells = "".join(f'<th scope="col">{tell(*text)}</th>' for text in head)
+    head = [tell(*text) for text in COLUMNS]
+    rows = []
+    for number in shown.numbers:
+        cells = (here(number, record), published(number, record), inline(number.source))
+        labelled = (
+            f'<td{kind}><span class="label">{name}: </span>{cell}</td>' if cell else "<td></td>"
+            for kind, name, cell in zip((' class="here"', "", ""), head, cells, strict=True)
+        )
+        rows.append(f'<tr><th scope="row">{inline(number.what)}</th>{"".join(labelled)}</tr>')
+    columns = "".join(f'<th scope="col">{name}</th>' for name in head)
     return (
-        f'<div class="scroll"><table class="numbers"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+        '<div class="scroll"><table class="numbers"><thead><tr><td></td>'
+        f"{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
