@@ -76,6 +76,11 @@ def test_a_study_leaves_figures_numbers_and_a_paragraph(tmp_path, capsys):
     assert section["command"] == "python scripts/study.py gradient_descent lang=es steps=10"
     with Image.open(folder / section["figures"]["gradient_descent"]) as picture:
         assert picture.size == (1280, 720)
+    (series,) = section["series"]
+    assert series["symbol"] == "η"
+    assert (
+        len(series["values"]) == len(series["figures"]) == len({(folder / f).read_bytes() for f in series["figures"]})
+    )
     text = (folder / "paragraph.md").read_text()
     assert "La clase" in text
     assert section["sentences"][0] in text

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from trainlab.experiments import decision_regions
+from trainlab.figures.regions import Panel
 from trainlab.figures.studies.approximation import one_steepness_each, one_width_each
 from trainlab.figures.studies.dropout_ensemble import one_count_each
 from trainlab.figures.studies.gradient_descent import one_path_each
 from trainlab.figures.studies.minibatch import one_size_each
 from trainlab.figures.style import save_series
 from trainlab.recording.section import Series, speaker
+from trainlab.sweeps.table import Run
 
 SAY = speaker("es")
 X = np.linspace(0, 1, 50)
@@ -80,3 +85,25 @@ def test_a_series_is_written_as_it_is_listed(tmp_path):
 def test_where_there_is_nothing_to_draw_nothing_is_listed(tmp_path):
     (listed,) = save_series({"eta": Series("η", ["1", "2"], lambda: iter(()))}, tmp_path)
     assert listed["values"] == listed["figures"] == []
+
+
+def test_the_strengths_of_a_sweep_are_a_series_whose_panels_are_computed_once(monkeypatch):
+    computed = []
+
+    def panel(run):
+        computed.append(run.swept)
+        half = torch.full((5, 5), run.swept["reg.l2"])
+        points = torch.zeros(2, 2)
+        return Panel(half, (0, 1, 0, 1), points, torch.tensor([0, 1]), points, torch.tensor([0, 1]), "5 %")
+
+    monkeypatch.setattr(decision_regions, "_panel", panel)
+    points = [{"data": data, "reg.l2": l2} for data in ("moons", "circles") for l2 in (1.0, 0.1, 0.32)]
+    runs = [Run(Path(), "finished", "", {"seed": 0}, point, {"a": 1}) for point in points]
+    section = decision_regions.section(runs, "data", "reg.l2")
+    whole = section.figures["decision_regions"]()
+    series = section.series["reg.l2"]
+    assert (series.symbol, series.values) == ("λ", ["0.1", "0.32", "1"])
+    titles = [[ax.get_title() for ax in figure.axes] for figure in series.draw()]
+    assert titles == [["moons", "circles"]] * 3
+    assert [ax.get_title() for ax in whole.axes[:3]] == ["λ = 0.1", "λ = 0.32", "λ = 1"]
+    assert len(computed) == len(points)

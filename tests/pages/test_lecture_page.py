@@ -34,12 +34,16 @@ Si incorporamos una función de activación no lineal, la situación no cambia m
 Movámonos ahora a un MLP, que rápidamente expondrá las dificultades al entrenar redes neuronales
 Podemos tomar prestados conceptos de los SVM
 Backpropagation permite entrenar MLPs al propagar la señal del error a todos los nodos
+Ahora cambiaremos un poco de perspectiva sobre las redes, y comenzaremos a hablar de programación diferenciable
 Un grafo de cómputo representa todas las operaciones
 Descenso de gradiente puede ser demasiado demandante computacionalmente
 Stochastic Gradient Descent (SGD) aprovecha la fuerza de los promedios
 Debido a la estructura de las redes, función objetivo es no convexa
+La realidad es mucho peor
 Momentum permite aminorar riesgo de quedar pegado en puntos críticos
+Un ejemplo muy “bonito” puede construirse utilizando datos geográficos de elevación
 ¿Hasta dónde podemos llegar con un MLP?
+MLP son teóricamente todopoderosos
 ImageNet Classification with Deep Convolutional Neural Networks
 Comencemos con los datos
 Un aspecto central de su éxito fue el uso la función de activación ReLU
