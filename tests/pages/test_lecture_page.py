@@ -284,6 +284,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
         (["--lecture", "."], "is a folder; name a file"),
         (["--lecture", "taken/lecture.html"], "cannot be written"),
         (["--lecture", "lecture.html", "nowhere"], "nowhere is no folder"),
+        (["--lecture", "lecture.html", "--table"], "--table means nothing"),
         ([], "required: DIR"),
     ],
 )

@@ -121,6 +121,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(arguments))
     if not options.folders and not options.lecture:
         parser.error("the following arguments are required: DIR")
+    useless = [f"--{name}" for name in ("table", "metric", "sort", "out") if getattr(options, name)]
+    if options.lecture and useless:
+        parser.error(f"--lecture writes the page and nothing else, so {useless[0]} means nothing")
     return options
 
 
