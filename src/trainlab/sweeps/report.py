@@ -46,7 +46,7 @@ LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of 
 
 
 def report(arguments: Sequence[str]) -> None:
-    """Write table.csv, table.md and figures/*.png into --out (the first folder), and print the table.
+    """Write table.csv, table.md, section.json and figures/ into --out (the first folder), and print the table.
 
     With --lecture, the page of the lecture instead. Raises InputError.
     """

@@ -62,7 +62,7 @@ def one_path_each(
         (against_steps,) = right.plot([], [], color=BLUE)
         name(left, right, say)
         right.axhline(least, color=GREY, linestyle="--", linewidth=1.5)
-        highest = max(float(loss.max()) for _, _, loss in paths)
+        highest = max(float(np.nanmax(loss)) for _, _, loss in paths)  # one that diverges may end in no number
         right.set_xlim(0, max(len(loss) for _, _, loss in paths) - 1)
         right.set_ylim(0.8 * least if least > 0 else None, 1.25 * min(highest, 1e3 * paths[0][2][0]))
     for eta, weights, loss in paths:
