@@ -27,6 +27,7 @@ MOST_PATHS = 6  # colours that can be told apart
 SLOW, TOO_LARGE = 0.04, 1.02  # of the largest η that converges
 BOUND_STEPS = 2000  # after which descent below and above the bound are told apart
 TO_THE_END = 20_000  # steps at most, to the closed form
+SWEPT_STEPS = 200  # at most, of each
 SWEPT = (0.04, 0.2, 0.5, 0.8, 0.95, 0.99, 1.02)  # of the largest η that converges: a figure of each
 
 
@@ -276,7 +277,7 @@ def sweep(
     def draw_each() -> Iterator[Figure]:
         from trainlab.figures.studies.gradient_descent import one_path_each
 
-        paths = [descend(inputs, targets, eta, start, steps) for eta in etas]
+        paths = [descend(inputs, targets, eta, start, min(steps, SWEPT_STEPS)) for eta in etas]
         drawn = [(path.eta, path.weights, path.loss) for path in paths]
         return one_path_each(drawn, found.hessian, found.solution, found.least, say)
 
