@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from trainlab.command.studies import front
-from trainlab.command.studies.options import ALL, CONF, LECTURE, function_of, options_of, parse, read_study, studies
+from trainlab.command.studies.options import ALL, CONF, function_of, options_of, parse, read_study, studies
 from trainlab.command.studies.writing import draw, run
+from trainlab.configuration.lecture import order
 from trainlab.errors import InputError, RunError, StoppedError
 from trainlab.studies.finding import Oracle
 
@@ -25,14 +26,14 @@ def test_each_file_of_conf_study_says_what_it_claims_and_gives_its_function_what
     assert all(evidence.values())
     asked = parse([name])
     assert asked.options == options_of(name)
-    assert name in LECTURE
+    assert name in order()
     assert name in front.overview()
     for option in options_of(name):
         assert f"  {option}=" in front.help_of(name)
 
 
 def test_the_lecture_names_only_studies_and_experiments():
-    assert all((CONF / "experiment" / f"{name}.yaml").exists() for name in set(LECTURE).difference(studies()))
+    assert all((CONF / "experiment" / f"{name}.yaml").exists() for name in set(order()).difference(studies()))
 
 
 def test_values_are_read_as_what_the_study_takes():
@@ -82,6 +83,11 @@ def test_a_study_leaves_figures_numbers_and_a_paragraph(tmp_path, capsys):
     assert section["command"] == "python scripts/study.py gradient_descent lang=es steps=10"
     with Image.open(folder / section["figures"]["gradient_descent"]) as picture:
         assert picture.size == (1280, 720)
+    (series,) = section["series"]
+    assert series["symbol"] == "η"
+    assert (
+        len(series["values"]) == len(series["figures"]) == len({(folder / f).read_bytes() for f in series["figures"]})
+    )
     text = (folder / "paragraph.md").read_text()
     assert "La clase" in text
     assert section["sentences"][0] in text
@@ -103,9 +109,9 @@ def test_a_variable_may_resemble_an_option():
 def test_the_experiments_are_listed_apart_from_what_all_runs():
     text = front.overview()
     of_studies, of_experiments = text.split("Experiments:")
-    listed = [name for name in LECTURE if f"\n  {name} " in of_studies]
-    assert listed == [name for name in LECTURE if name in studies()]
-    assert [name for name in LECTURE if f"\n  {name} " in of_experiments] == front.experiments()
+    listed = [name for name in order() if f"\n  {name} " in of_studies]
+    assert listed == [name for name in order() if name in studies()]
+    assert [name for name in order() if f"\n  {name} " in of_experiments] == front.experiments()
     assert "python train.py -m experiment=NAME" in of_experiments
     assert f"\n  {ALL} " in of_studies
 

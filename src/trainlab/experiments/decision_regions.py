@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,11 @@ from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.figures.regions import Panel, grid_of_regions
 from trainlab.recording.run_figures import GRID, grid_extent, plane_points
-from trainlab.recording.section import Section
+from trainlab.recording.section import Section, Series
 from trainlab.runtime.assembly import read_data
 from trainlab.survival import checkpoint
 from trainlab.survival.trained import network_of
-from trainlab.sweeps.names import shown
+from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import alike
 from trainlab.sweeps.table import SEED, Run, has_regions, place_of
 
@@ -90,22 +92,65 @@ def config_of(run: Run) -> DictConfig:
     return saved.config
 
 
+@dataclass(frozen=True)
+class Grid:
+    """panels: a row for each of `rows`, a column for each of `columns`; what both are called; seed: of the runs."""
+
+    panels: list[list[Panel | None]]
+    rows: list[str]
+    columns: list[str]
+    seed: str
+
+    @property
+    def note(self) -> str:
+        return (
+            "solid points: training, translucent: test, whose error is at the lower right; dashed: scikit-learn "
+            f"(seed {self.seed})"
+        )
+
+
 def section(runs: Sequence[Run], rows: str, columns: str) -> Section:
-    """The grid of decision regions, a row for each value of option `rows` and a column for each of `columns`."""
-    return Section("decision regions", figures={"decision_regions": lambda: figure(runs, rows, columns)})
-
-
-def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure | None:
-    """A row for each value of option `rows`, a column for each of `columns`; of the runs with the lowest seed.
-
-    None where no run has a panel, or where there would be more than anybody can look at.
+    """The grid of decision regions, a row for each value of option `rows` and a column for each of `columns`; and a
+    figure for each of the columns.
     """
 
-    def chosen(run: Run, key: str) -> Any:
-        return run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name")))
+    @cache  # a panel trains scikit-learn's network
+    def grid() -> Grid | None:
+        return grid_of(runs, rows, columns)
 
-    names = [list({alike(chosen(run, key)): chosen(run, key) for run in runs}.values()) for key in (rows, columns)]
-    names[1].sort(key=place_of)
+    values = [_short(value) for value in values_of(runs, columns)]
+    series = {clean(columns): Series(symbol_of(columns), values, lambda: column_each(grid()))}
+    return Section(
+        "decision regions",
+        figures={"decision_regions": lambda: whole(grid())},
+        series=series if 1 < len(values) <= MOST_PANELS else {},
+    )
+
+
+def whole(grid: Grid | None) -> Figure | None:
+    """None where no run has a panel, or where there would be more than anybody can look at."""
+    return None if grid is None else grid_of_regions(grid.panels, grid.rows, grid.columns, note=grid.note)
+
+
+def column_each(grid: Grid | None) -> Iterator[Figure]:
+    """For each column a figure of its panels beside each other."""
+    for place, name in enumerate(grid.columns if grid else []):
+        assert grid is not None
+        yield grid_of_regions([[row[place] for row in grid.panels]], [""], grid.rows, title=name, note=grid.note)
+
+
+def chosen(run: Run, key: str) -> Any:
+    return run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name")))
+
+
+def values_of(runs: Sequence[Run], key: str) -> list[Any]:
+    """Of an option, each once, in their order."""
+    return sorted({alike(chosen(run, key)): chosen(run, key) for run in runs}.values(), key=place_of)
+
+
+def grid_of(runs: Sequence[Run], rows: str, columns: str) -> Grid | None:
+    """Of the runs with the lowest seed; None as for `whole`."""
+    names = [list({alike(chosen(run, rows)): chosen(run, rows) for run in runs}.values()), values_of(runs, columns)]
     if max(map(len, names)) > MOST_PANELS:
         return None
     seed = min((run.config.get(SEED) for run in runs), key=place_of)
@@ -117,17 +162,20 @@ def figure(runs: Sequence[Run], rows: str, columns: str) -> Figure | None:
     panels = [[_panel(found.get((alike(row), alike(column)))) for column in names[1]] for row in names[0]]
     if not any(panel for row in panels for panel in row):
         return None
-    symbol = "λ" if columns == "reg.l2" else columns
-    return grid_of_regions(
+    return Grid(
         panels,
         [shown(name).replace("$", r"\$") for name in names[0]],
-        [
-            f"{symbol} = {name:g}" if isinstance(name, float) else f"{symbol} = {shown(name)}".replace("$", r"\$")
-            for name in names[1]
-        ],
-        note="solid points: training, translucent: test, whose error is at the lower right; dashed: scikit-learn "
-        f"(seed {shown(seed)})",
+        [f"{symbol_of(columns)} = {_short(name)}".replace("$", r"\$") for name in names[1]],
+        shown(seed),
     )
+
+
+def symbol_of(option: str) -> str:
+    return "λ" if option == "reg.l2" else option
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else shown(value)
 
 
 def _panel(run: Run | None) -> Panel | None:

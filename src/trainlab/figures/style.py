@@ -7,16 +7,19 @@ import os
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from PIL import Image
+
+if TYPE_CHECKING:
+    from trainlab.recording.section import Series
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every common form of colour blindness.
 BLUE = "#0072B2"
@@ -32,6 +35,7 @@ SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)  # curves beside each ot
 
 SLIDE = (12.8, 7.2)  # inches: at SLIDE_DPI 1280×720 pixels
 SLIDE_DPI = 100
+FRAME = (9.6, 5.4)  # inches, of the figures that a slider goes through
 
 # An odd number of steps, so that the middle step, where zero falls, is exactly white.
 DIVERGING = LinearSegmentedColormap.from_list("trainlab", [BLUE, "white", VERMILLION], N=257)
@@ -123,6 +127,25 @@ def save_animation(frames: Iterable[Figure], path: str | os.PathLike[str], secon
     milliseconds = [round(1000 * seconds)] * len(rest) + [round(2000 * seconds)]
     with whole(Path(path)) as unfinished:
         first.save(unfinished, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
+
+
+def save_series(series: Mapping[str, Series], folder: Path, small_print: str = "") -> list[dict[str, Any]]:
+    """Writes folder/NAME/1.png, 2.png, … of each, and returns what section.json says of them. Fewer where there
+    turns out to be nothing to draw.
+    """
+    listed = []
+    for name, one in series.items():
+        values: list[str] = []
+        files: list[Path] = []
+        for value, figure in zip(one.values, one.draw(), strict=False):
+            if small_print:
+                sign(figure, small_print)
+            files.append(folder / name / f"{len(files) + 1}.png")
+            values.append(value)
+            save(figure, files[-1], dpi=SLIDE_DPI)
+        named = [f"{folder.name}/{name}/{file.name}" for file in files]
+        listed.append({"name": name, "symbol": one.symbol, "values": values, "figures": named})
+    return listed
 
 
 def _write_png(figure: Figure, file: Path | io.BytesIO, dpi: int) -> None:

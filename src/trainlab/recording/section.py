@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,23 @@ if TYPE_CHECKING:  # a table need not wait for matplotlib
 
 
 @dataclass(frozen=True)
+class Series:
+    """One figure for each value of what is swept, all with the same axes, so that a slider can go through them.
+
+    symbol, values: as people write them: "η", ["0.1", "1"]. draw: gives the figures one after another, in the order of
+    the values; it may give one figure again and again, each time redrawn.
+    """
+
+    symbol: str
+    values: Sequence[str]
+    draw: Callable[[], Iterator[Figure]]
+
+
+@dataclass(frozen=True)
 class Section:
     """What there is to report. title: its heading. head, rows: of a table, as people read it; no rows: no table.
     sentences: what it comes to. figures: by the names of their files; each is drawn when it is called, None where
-    there turns out to be nothing to draw.
+    there turns out to be nothing to draw. series: by the names of their folders.
     """
 
     title: str
@@ -24,6 +37,7 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     sentences: Sequence[str] = ()
     figures: dict[str, Callable[[], Figure | None]] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=dict)
 
 
 # English, and Spanish, the language of the lecture

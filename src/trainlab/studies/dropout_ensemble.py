@@ -8,7 +8,7 @@ Srivastava et al. 2014, §7.5, needed some 50 masks on MNIST until their average
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -25,7 +25,7 @@ from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.objective import CrossEntropy
 from trainlab.optim import Momentum, Schedule, make_optimizer, train_step
-from trainlab.recording.section import Say, Section, speaker
+from trainlab.recording.section import Say, Section, Series, speaker
 from trainlab.runtime.hardware import torch_threads
 from trainlab.studies.digits import Examples, digits_as_seen
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
@@ -40,6 +40,7 @@ AT_ONCE = 2**24  # values of a layer, all masks together
 MOST_MASKS = 5000
 ENUMERATED = (3, 4)  # the 12 inputs of softmax regression: means of the image's parts
 SHOWN = 200  # test examples of the enumeration
+SWEPT = (1, 2, 5, 10, 20, 50, 100, 500)  # K, a figure of each
 EXHAUSTED = 3  # inputs of which every K-tuple of masks is looked at, K up to 3
 
 
@@ -110,6 +111,7 @@ def study(
             "dropout_ensemble": partial(draw_curves, found, say),
             "dropout_members": partial(draw_members, found, say),
         },
+        series={"masks": sweep(found[0], say)},
     )
     return Finding(section, numbers_of(found, exact), oracles(found, exact, hidden, dropout, say))
 
@@ -478,3 +480,15 @@ def draw_members(found: Sequence[Averages], say: Say) -> Figure:
     first, most = found[0], list(found[0].arithmetic)[-1]
     errors = {"arithmetic": float(first.arithmetic[most][0].mean()), "scaled": first.scaled[0]}
     return members_and_variance(first.members, errors, most, first.variance, say)
+
+
+def sweep(first: Averages, say: Say) -> Series:
+    """Of one network: the averages of K masks, each a point, for several K."""
+    counts = [count for count in SWEPT if count in first.arithmetic]
+
+    def draw_each() -> Iterator[Figure]:
+        from trainlab.figures.studies.dropout_ensemble import one_count_each
+
+        return one_count_each({count: first.arithmetic[count] for count in counts}, first.scaled, say)
+
+    return Series("K", [str(count) for count in counts], draw_each)

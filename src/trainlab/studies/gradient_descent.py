@@ -6,7 +6,7 @@ e ← (I − ηH) e, so that gradient descent converges exactly for η < 2/λ_ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainlab.errors import InputError
 from trainlab.optim import GradientDescent, train_step
-from trainlab.recording.section import Say, Section, speaker
+from trainlab.recording.section import Say, Section, Series, speaker
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ MOST_PATHS = 6  # colours that can be told apart
 SLOW, TOO_LARGE = 0.04, 1.02  # of the largest η that converges
 BOUND_STEPS = 2000  # after which descent below and above the bound are told apart
 TO_THE_END = 20_000  # steps at most, to the closed form
+SWEPT_STEPS = 200  # at most, of each
+SWEPT = (0.04, 0.2, 0.5, 0.8, 0.95, 0.99, 1.02)  # of the largest η that converges: a figure of each
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def study(
         ],
         sentences=[seen(say, found, steps)],
         figures={"gradient_descent": partial(draw, found, say)},
+        series={"eta": sweep(inputs, targets, start, steps, found, say)},
     )
     return Finding(section, numbers, oracles(found, say))
 
@@ -265,3 +268,19 @@ def draw(found: Descents, say: Say) -> Figure:
 
     paths = [(path.eta, path.weights, path.loss) for path in found.paths]
     return paths_on_contours(paths, found.hessian, found.solution, found.least, say)
+
+
+def sweep(
+    inputs: np.ndarray, targets: np.ndarray, start: Sequence[float], steps: int, found: Descents, say: Say
+) -> Series:
+    """A path from `start` with each of several η."""
+    etas = [share * found.bound for share in SWEPT]
+
+    def draw_each() -> Iterator[Figure]:
+        from trainlab.figures.studies.gradient_descent import one_path_each
+
+        paths = [descend(inputs, targets, eta, start, min(steps, SWEPT_STEPS)) for eta in etas]
+        drawn = [(path.eta, path.weights, path.loss) for path in paths]
+        return one_path_each(drawn, found.hessian, found.solution, found.least, say)
+
+    return Series("η", [f"{eta:.3g}" for eta in etas], draw_each)

@@ -16,13 +16,14 @@ from trainlab.command.arguments import Arguments
 from trainlab.errors import InputError
 from trainlab.experiments import ablation, time_to_target
 from trainlab.figures import sweep as figures
-from trainlab.figures.style import save, shorten
+from trainlab.figures.style import save, save_series, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console
 from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
+from trainlab.sweeps.section import write_section
 from trainlab.sweeps.table import (
     DAMAGED,
     Group,
@@ -45,12 +46,15 @@ LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of 
 
 
 def report(arguments: Sequence[str]) -> None:
-    """Write table.csv, table.md and figures/*.png into --out (the first folder), and print the table.
+    """Write table.csv, table.md, section.json and figures/ into --out (the first folder), and print the table.
 
-    Raises InputError.
+    With --lecture, the page of the lecture instead. Raises InputError.
     """
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
+    if options.lecture:
+        tell_lecture(Path(options.lecture), folders)
+        return
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
     runs = [with_reference(run) for run in runs]
@@ -106,14 +110,31 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python scripts/report.py",
         description="The results of runs and sweeps in one table, grouped over seeds, and their figures.",
     )
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="run directories, sweeps, or folders of either")
+    parser.add_argument("folders", nargs="*", metavar="DIR", help="run directories, sweeps, or folders of either")
     parser.add_argument(
         "--table", nargs="?", const="text", choices=("text", "csv", "markdown"), help="how to print it (text)"
     )
     parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
     parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
     parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
-    return parser.parse_args(list(arguments))
+    parser.add_argument("--lecture", metavar="FILE", help="a page of the lecture, from all in the DIRs (runs)")
+    options = parser.parse_args(list(arguments))
+    if not options.folders and not options.lecture:
+        parser.error("the following arguments are required: DIR")
+    useless = [f"--{name}" for name in ("table", "metric", "sort", "out") if getattr(options, name)]
+    if options.lecture and useless:
+        parser.error(f"--lecture writes the page and nothing else, so {useless[0]} means nothing")
+    return options
+
+
+def tell_lecture(file: Path, folders: Sequence[Path]) -> None:
+    """Write the page, and say what was damaged."""
+    from trainlab.pages.lecture.page import write_lecture
+
+    damaged = write_lecture(file, folders)
+    for problem in damaged:
+        console().print(printable(problem), soft_wrap=True, markup=False)
+    console().print(f"written: {os.path.relpath(file)} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
 
 
 def with_reference(run: Run) -> Run:
@@ -139,7 +160,9 @@ def sections_of(groups: Sequence[Group]) -> list[Section]:
 
 
 def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> list[Path]:
-    """The figures that these runs can have, those of their experiments among them; returns what was written."""
+    """The figures that these runs can have, those of their experiments among them, and section.json, which lists them;
+    returns the figures.
+    """
     groups = [g for g in groups if g.finished]
     if not groups:
         return []
@@ -154,6 +177,8 @@ def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> 
     for name, drawing in drawn.items():
         paths.append(folder / f"{name}.png")
         save(drawing, paths[-1])
+    series = [listed for section in sections for listed in save_series(section.series, folder)]
+    write_section(folder.parent, groups, sections, paths, series)
     return paths
 
 

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from trainlab.command.help import first_comment, study_options
 from trainlab.command.main import new_stamp
-from trainlab.command.studies.options import ALL, COMMON, LECTURE, Asked, known, options_of, parse, read_study, studies
+from trainlab.command.studies.options import ALL, COMMON, Asked, known, options_of, parse, read_study, studies
 from trainlab.command.studies.writing import as_plain, read_results_of, run
 from trainlab.configuration.folder import CONF
+from trainlab.configuration.lecture import command_of_experiment, order
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console, duration
 from trainlab.survival.signals import handling_signals, stopped
@@ -78,7 +79,7 @@ def help_of(name: str) -> str:
 
 def experiments() -> list[str]:
     """Those that the lecture's order names."""
-    return [name for name in LECTURE if name not in studies() and experiment_file(name).exists()]
+    return [name for name in order() if name not in studies() and experiment_file(name).exists()]
 
 
 def experiment_file(name: str) -> Path:
@@ -94,7 +95,7 @@ def run_all(asked: Asked) -> None:
     for head in ("study", "is checked against", "time"):
         table.add_column(head, overflow="fold")
     wrong = []
-    for name in dict.fromkeys([*LECTURE, *there]):
+    for name in dict.fromkeys([*order(), *there]):
         if name not in there:
             if experiment_file(name).exists():
                 table.add_row(name, f"experiment: {state_of_experiment(name)}", "")
@@ -138,6 +139,6 @@ def state_of_experiment(name: str) -> str:
     """Its figures, where it has been run and reported; else the command that is next."""
     runs = sorted(Path("runs/sweeps").glob(f"{name}*/sweep.json"))
     if not runs:
-        return f"python train.py -m experiment={name}"
+        return command_of_experiment(name)
     figures = sorted((runs[-1].parent / "figures").glob("*.png"))
     return ", ".join(map(str, figures)) or f"python scripts/report.py {runs[-1].parent} --table"

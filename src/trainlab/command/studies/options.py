@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from trainlab.command.main import nearest
 from trainlab.configuration.build import target
 from trainlab.configuration.folder import CONF
+from trainlab.configuration.lecture import order
 from trainlab.configuration.schema import wrong_value
 from trainlab.errors import InputError
 from trainlab.recording.section import LANGUAGES, speaker
@@ -28,24 +29,6 @@ COMMON = {
     "logger": "wandb, or none, which leaves W&B alone (wandb)",
 }
 LOGGERS = ("wandb", "none")
-# The lecture's order. Those that are no files of conf/study are experiments: training runs, named and not run.
-LECTURE = (
-    "gradient_descent",
-    "sigmoid_gradient",
-    "vanishing",
-    "l2_sweep",
-    "l2_sweep_fashion",
-    "backprop",
-    "minibatch",
-    "landscape",
-    "momentum",
-    "approximation",
-    "relu_vs_tanh",
-    "dropout_sweep_fashion",
-    "dropout_ensemble",
-    "tencrop",
-    "results",
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ class Asked:
 def studies() -> list[str]:
     """All that conf/study has, in the lecture's order."""
     there = {file.stem for file in (CONF / "study").glob("*.yaml")}
-    return [name for name in LECTURE if name in there] + sorted(there.difference(LECTURE))
+    return [name for name in order() if name in there] + sorted(there.difference(order()))
 
 
 def known(name: str) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,11 +67,11 @@ def run_in(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
         given = {"on_progress": progress} if "on_progress" in inspect.signature(function).parameters else {}
         finding = function(**asked.options, lang=asked.lang, **given)
         drawn = draw(finding, folder / "figures", asked, progress)
+        series = draw_series(finding, folder / "figures", asked)
     with written(folder):
         results = results_of(asked, finding, time.perf_counter() - started)
-        atomic_write(
-            folder / SECTION, json.dumps(as_section(asked, finding, drawn), indent=2, ensure_ascii=False) + "\n"
-        )
+        section = as_section(asked, finding, drawn, series)
+        atomic_write(folder / SECTION, json.dumps(section, indent=2, ensure_ascii=False) + "\n")
         atomic_write(folder / PARAGRAPH, as_markdown(asked, finding, drawn, say))
         sync = record(asked, folder, results, drawn)
         atomic_write(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
@@ -112,7 +112,9 @@ def as_plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
 
-def as_section(asked: Asked, finding: Finding, drawn: Mapping[str, Path]) -> dict[str, Any]:
+def as_section(
+    asked: Asked, finding: Finding, drawn: Mapping[str, Path], series: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """What a page needs, without running anything: claim, table, sentences, oracles, and the files of the figures."""
     evidence, section = read_study(asked.name)["evidence"], finding.section
     return {
@@ -127,6 +129,7 @@ def as_section(asked: Asked, finding: Finding, drawn: Mapping[str, Path]) -> dic
         "sentences": list(section.sentences),
         "oracles": [asdict(oracle) for oracle in finding.oracles],
         "figures": {name: f"figures/{path.name}" for name, path in drawn.items()},
+        "series": list(series),
     }
 
 
@@ -154,9 +157,6 @@ def draw(finding: Finding, folder: Path, asked: Asked, on_progress: Callable[[in
     """The figures and animations, signed with the command and the seed; returns the files by their names."""
     from trainlab.figures.style import SLIDE_DPI, save, save_animation, sign
 
-    print_below = asked.command
-    if finding.seeded and "seed" in asked.options and not any(word.startswith("seed=") for word in asked.words):
-        print_below += f" · seed {asked.options['seed']}"
     paths: dict[str, Path] = {}
     pictures = len(finding.section.figures) + len(finding.animations)
     with written(folder):
@@ -164,7 +164,7 @@ def draw(finding: Finding, folder: Path, asked: Asked, on_progress: Callable[[in
             on_progress(len(paths), pictures)
             figure = make()
             if figure is not None:
-                sign(figure, print_below)
+                sign(figure, small_print(asked, finding))
                 paths[name] = folder / f"{name}.png"
                 save(figure, paths[name], dpi=SLIDE_DPI)
         for name, make_all in finding.animations.items():
@@ -172,6 +172,21 @@ def draw(finding: Finding, folder: Path, asked: Asked, on_progress: Callable[[in
             paths[name] = folder / f"{name}.gif"
             save_animation(make_all(), paths[name])
     return paths
+
+
+def draw_series(finding: Finding, folder: Path, asked: Asked) -> list[dict[str, Any]]:
+    """The figures that a slider goes through; returns what section.json says of them."""
+    from trainlab.figures.style import save_series
+
+    with written(folder):
+        return save_series(finding.section.series, folder, small_print(asked, finding))
+
+
+def small_print(asked: Asked, finding: Finding) -> str:
+    """The command and, where it matters, the seed, along a figure's lower edge."""
+    if finding.seeded and "seed" in asked.options and not any(word.startswith("seed=") for word in asked.words):
+        return f"{asked.command} · seed {asked.options['seed']}"
+    return asked.command
 
 
 def record(asked: Asked, folder: Path, results: Mapping[str, Any], drawn: Mapping[str, Path]) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from trainlab.figures.style import (
     BLUE,
+    FRAME,
     GREEN,
     GREY,
     INK,
@@ -18,6 +19,7 @@ from trainlab.figures.style import (
     SKY,
     VERMILLION,
     fitting_size,
+    new_figure,
     new_slide,
     number,
     styled,
@@ -155,3 +157,56 @@ def surface_and_towers(
             axis.pane.set_facecolor("white")
             axis.pane.set_edgecolor(PALE)
     return figure
+
+
+def one_steepness_each(
+    x: np.ndarray, lines: Mapping[int, tuple[np.ndarray, np.ndarray, np.ndarray]], say: Say
+) -> Iterator[Figure]:
+    """x: (N,). lines: by w, σ(wx) and the two steps of a bump, (N,) each. One figure that is redrawn."""
+    with styled():
+        figure = new_figure(*FRAME)
+        title = figure.suptitle("w")
+        left, right = figure.subplots(1, 2, sharey=True)
+        (step,) = left.plot(x, x, color=BLUE)
+        ups = [right.plot(x, x, color=colour, linestyle="--", linewidth=1.5)[0] for colour in (BLUE, GREEN)]
+        (bump,) = right.plot(x, x, color=VERMILLION)
+        for ax, text in ((left, "σ(wx)"), (right, "σ(w(x + 1)) − σ(w(x − 1))")):
+            ax.set_title(text)
+            ax.set_xlabel("x")
+            ax.set_ylim(-0.05, 1.1)
+            ax.set_yticks([0, 0.5, 1])
+    for w, (one, *two) in lines.items():
+        title.set_text(say(f"w = {w}: a step, and a bump of two", f"w = {w}: un escalón, y un pulso de dos"))
+        step.set_ydata(one)
+        for line, values in zip(ups, two, strict=True):
+            line.set_ydata(values)
+        bump.set_ydata(two[0] - two[1])
+        yield figure
+
+
+def one_width_each(
+    x: np.ndarray, target: np.ndarray, built: Mapping[int, tuple[np.ndarray, np.ndarray]], say: Say
+) -> Iterator[Figure]:
+    """x, target: (N,). built: by hidden units, the outputs of steps and of pieces of ReLU, (N,) each. One figure that
+    is redrawn."""
+    with styled():
+        figure = new_figure(*FRAME)
+        title = figure.suptitle("n")
+        axes = figure.subplots(1, 2, sharey=True)
+        lines, labels = [], []
+        for ax, text, colour in zip(
+            axes, (say("steps", "escalones"), say("pieces of ReLU", "tramos de ReLU")), (BLUE, GREEN), strict=True
+        ):
+            ax.plot(x, target, color=INK, linewidth=1.5)
+            lines.append(ax.plot(x, target, color=colour, linewidth=2)[0])
+            labels.append(ax.text(0.03, 0.95, "", transform=ax.transAxes, va="top"))
+            ax.set_title(text)
+            ax.set_xlabel("x")
+        low, high = min(target.min(), 0.0), target.max()
+        axes[0].set_ylim(low - 0.15 * (high - low), high + 0.35 * (high - low))
+    for units, outputs in built.items():
+        title.set_text(say(f"n = {units} hidden units", f"n = {units} unidades ocultas"))
+        for line, label, values in zip(lines, labels, outputs, strict=True):
+            line.set_ydata(values)
+            label.set_text(say("off by ", "se desvía ") + number(float(f"{np.abs(values - target).max():.2g}")))
+        yield figure

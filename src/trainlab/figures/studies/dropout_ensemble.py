@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, GREEN, GREY, PALE, SKY, VERMILLION, new_slide, styled, tick
+from trainlab.figures.style import (
+    BLUE,
+    FRAME,
+    GREEN,
+    GREY,
+    PALE,
+    SKY,
+    VERMILLION,
+    new_figure,
+    new_slide,
+    styled,
+    tick,
+)
 from trainlab.recording.section import Say
 
 PUBLISHED = 50  # masks at which the average draws level (Srivastava et al. 2014, §7.5, MNIST)
@@ -90,3 +102,36 @@ def members_and_variance(
     right.set_title(say("The variance falls as 1/K", "La varianza cae como 1/K"))
     right.legend(frameon=False, loc="upper right")
     return figure
+
+
+def one_count_each(averages: Mapping[int, np.ndarray], scaled: tuple[float, float], say: Say) -> Iterator[Figure]:
+    """averages: by K, test error and log-loss (2, draws). scaled: the two with scaled weights. A figure for each K, on
+    the same axes; one figure that is redrawn.
+    """
+    with styled():
+        figure = new_figure(*FRAME)
+        title = figure.suptitle("K")
+        ax = figure.subplots()
+        (dots,) = ax.plot([], [], "o", color=BLUE, markersize=7, alpha=0.35, label=say("averages", "promedios"))
+        ax.plot(
+            100 * scaled[0],
+            scaled[1],
+            "*",
+            color=VERMILLION,
+            markersize=18,
+            label=say("scaled weights", "pesos escalados"),
+        )
+        every = np.concatenate([np.array([scaled]).T, *averages.values()], axis=1)
+        low, high = every.min(1), every.max(1)
+        room = 0.06 * (high - low) + 1e-6
+        ax.set_xlim(100 * (low - room)[0], 100 * (high + room)[0])
+        ax.set_ylim((low - room)[1], (high + room)[1])
+        ax.set_xlabel(say("test error (%)", "error de prueba (%)"))
+        ax.set_ylabel(say("log-loss on test digits (nats)", "log-loss en dígitos de prueba (nats)"))
+        ax.grid(axis="y")
+        ax.legend(frameon=False, loc="upper left")
+    for count, values in averages.items():
+        draws = values.shape[1]
+        title.set_text(say(f"{draws:,} averages of K = {count} masks", f"{draws:,} promedios de K = {count} máscaras"))
+        dots.set_data(100 * values[0], values[1])
+        yield figure

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import GREY, INK, PALE, SERIES, new_slide, styled, tick
+from trainlab.figures.style import BLUE, FRAME, GREY, INK, PALE, SERIES, new_figure, new_slide, styled, tick
 from trainlab.recording.section import Say
 
 
@@ -28,15 +29,7 @@ def paths_on_contours(
         say("Gradient descent: a slow, a good and a divergent η", "Descenso de gradiente: η lenta, buena y divergente")
     )
     left, right = figure.subplots(1, 2)
-    first = paths[0][1][0]
-    reach = 1.25 * np.abs(first - solution).max()
-    grid = np.linspace(-reach, reach, 201)
-    offsets = np.stack(np.meshgrid(grid, grid), axis=-1)
-    surface = least + 0.5 * np.einsum("...i,ij,...j->...", offsets, hessian, offsets)
-    left.contour(
-        solution[0] + grid, solution[1] + grid, surface, levels=least + surface.max() * np.linspace(0, 1, 14)[1:] ** 2,
-        colors=PALE, linewidths=1.2,
-    )  # fmt: skip
+    contours(left, paths[0][1][0], hessian, solution, least)
     for number_of_path, ((eta, weights, loss), colour) in enumerate(zip(paths, cycle(SERIES), strict=False)):
         label = f"η = {eta:.3g}"
         above = 3 - 0.1 * number_of_path  # a divergent path crosses all others
@@ -45,17 +38,62 @@ def paths_on_contours(
     left.plot(
         *solution, marker="*", color=INK, markersize=16, linestyle="none", label=say("closed form", "forma cerrada")
     )
-    left.set_xlim(solution[0] - reach, solution[0] + reach)
-    left.set_ylim(solution[1] - reach, solution[1] + reach)
+    name(left, right, say)
+    right.axhline(least, color=GREY, linestyle="--", linewidth=1.5, label=say("least J", "J mínimo"))
+    left.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def one_path_each(
+    paths: Sequence[tuple[float, np.ndarray, np.ndarray]],
+    hessian: np.ndarray,
+    solution: np.ndarray,
+    least: float,
+    say: Say,
+) -> Iterator[Figure]:
+    """The same with one path at a time, in one figure that is redrawn."""
+    with styled():
+        figure = new_figure(*FRAME)
+        title = figure.suptitle("η")
+        left, right = figure.subplots(1, 2)
+        contours(left, paths[0][1][0], hessian, solution, least)
+        left.plot(*solution, marker="*", color=INK, markersize=16, linestyle="none")
+        (on_surface,) = left.plot([], [], color=BLUE, marker="o", markersize=4, linewidth=1.2)
+        (against_steps,) = right.plot([], [], color=BLUE)
+        name(left, right, say)
+        right.axhline(least, color=GREY, linestyle="--", linewidth=1.5)
+        highest = max(float(np.nanmax(loss)) for _, _, loss in paths)  # one that diverges may end in no number
+        right.set_xlim(0, max(len(loss) for _, _, loss in paths) - 1)
+        right.set_ylim(0.8 * least if least > 0 else None, 1.25 * min(highest, 1e3 * paths[0][2][0]))
+    for eta, weights, loss in paths:
+        title.set_text(f"η = {eta:.3g}")
+        on_surface.set_data(*weights.T)
+        against_steps.set_data(range(len(loss)), loss)
+        yield figure
+
+
+def contours(ax: Axes, first: np.ndarray, hessian: np.ndarray, solution: np.ndarray, least: float) -> None:
+    """Of the paraboloid, so far that `first`, (2,), is inside."""
+    reach = 1.25 * np.abs(first - solution).max()
+    grid = np.linspace(-reach, reach, 201)
+    offsets = np.stack(np.meshgrid(grid, grid), axis=-1)
+    surface = least + 0.5 * np.einsum("...i,ij,...j->...", offsets, hessian, offsets)
+    ax.contour(
+        solution[0] + grid, solution[1] + grid, surface, levels=least + surface.max() * np.linspace(0, 1, 14)[1:] ** 2,
+        colors=PALE, linewidths=1.2,
+    )  # fmt: skip
+    ax.set_xlim(solution[0] - reach, solution[0] + reach)
+    ax.set_ylim(solution[1] - reach, solution[1] + reach)
+
+
+def name(left: Axes, right: Axes, say: Say) -> None:
+    """What both halves show."""
     left.set_xlabel(say("slope", "pendiente"))
     left.set_ylabel(say("intercept", "intercepto"))
     left.set_title(say("w on the contours of J", "w sobre las curvas de nivel de J"))
     right.set_yscale("log")
     right.yaxis.set_major_formatter(tick)
-    right.axhline(least, color=GREY, linestyle="--", linewidth=1.5, label=say("least J", "J mínimo"))
     right.set_xlabel(say("steps", "pasos"))
     right.set_ylabel("J(w)")
     right.set_title(say("J against the steps", "J según los pasos"))
     right.grid(axis="y")
-    left.legend(frameon=False, loc="upper right")
-    return figure

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from trainlab.figures.style import BLUE, GREY, INK, PALE, SERIES, SKY, VERMILLION, new_slide, number, styled, tick
+from trainlab.figures.style import (
+    BLUE,
+    FRAME,
+    GREY,
+    INK,
+    PALE,
+    SERIES,
+    SKY,
+    VERMILLION,
+    new_figure,
+    new_slide,
+    number,
+    styled,
+    tick,
+)
 from trainlab.recording.section import Say
 
 CLOUD_COLOURS = (SKY, BLUE, VERMILLION)
@@ -197,3 +211,44 @@ def noise_ball(
     top = right.get_ylim()[1]
     right.set_ylim(top=top * 12)
     return figure
+
+
+def one_size_each(
+    curves: Sequence[tuple[int, float, np.ndarray]],
+    clouds: Mapping[int, np.ndarray],
+    length: float,
+    examples: int,
+    target: float,
+    say: Say,
+) -> Iterator[Figure]:
+    """For each batch size its gradients, and its descent before those of the others; one figure that is redrawn."""
+    with styled():
+        figure = new_figure(*FRAME)
+        title = figure.suptitle("B")
+        left, right = figure.subplots(1, 2)
+        (dots,) = left.plot([], [], ".", color=BLUE, markersize=7, alpha=0.8)
+        left.plot(length, 0, marker="*", color=INK, markersize=13, linestyle="none")
+        left.axvline(0, color=GREY, linestyle="--", linewidth=1.5)
+        reach = 1.05 * np.abs(np.concatenate([clouds[size] for size, _, _ in curves])).max(0)
+        left.set_xlim(-reach[0], reach[0])
+        left.set_ylim(-reach[1], reach[1])
+        left.set_xlabel(say("g_B along ∇J", "g_B según ∇J"))
+        left.set_ylabel(say("g_B across ∇J", "g_B a través de ∇J"))
+        left.set_title(say("200 batches", "200 lotes"))
+        for _, _, curve in curves:
+            right.plot(curve[1:, 0] / examples, curve[1:, 2], color=PALE)
+        (line,) = right.plot([1], [1], color=BLUE)
+        right.axhline(target, color=GREY, linestyle="--", linewidth=1.5)
+        right.set_xscale("log")
+        right.set_yscale("log")
+        right.xaxis.set_major_formatter(tick)
+        right.yaxis.set_major_formatter(tick)
+        right.yaxis.set_minor_formatter(lambda value, _: "")
+        right.set_xlabel(say("examples seen (epochs)", "ejemplos vistos (épocas)"))
+        right.set_ylabel(say("training loss (nats)", "pérdida de entrenamiento (nats)"))
+        right.set_title(say("One descent", "Un descenso"))
+    for size, eta, curve in curves:
+        title.set_text(f"B = {size:,}, η = {eta:g}")
+        dots.set_data(*clouds[size].T)
+        line.set_data(curve[1:, 0] / examples, curve[1:, 2])
+        yield figure

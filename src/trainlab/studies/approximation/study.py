@@ -8,7 +8,7 @@ on n × n cells by max‖∇f‖ √2/(2n), half the diagonal of a cell.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainlab.errors import InputError
-from trainlab.recording.section import Say, Section, speaker
+from trainlab.recording.section import Say, Section, Series, speaker
 from trainlab.studies.approximation.expression import Expression, read, slopes
 from trainlab.studies.approximation.measurement import (
     BUILT,
@@ -31,7 +31,7 @@ from trainlab.studies.approximation.measurement import (
     shape_of,
     slope,
 )
-from trainlab.studies.approximation.networks import logistic
+from trainlab.studies.approximation.networks import logistic, outputs_of, polygon, steps
 from trainlab.studies.finding import Finding, Oracle, Progress, check_seed, no_progress
 from trainlab.studies.typesetting import raised
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 TARGET = "0.2+0.4*x^2+0.3*x*sin(15*x)+0.05*cos(50*x)"  # Nielsen, "Neural Networks and Deep Learning", ch. 4
 SURFACE = "exp(-8*((x-0.4)^2+(y-0.6)^2))+0.3*x"
 WIDTHS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
+SWEPT_W, SWEPT_N = (1, 2, 5, 10, 20, 50, 100), (2, 5, 10, 20, 50, 100, 200)  # a figure of each
 GOAL = 0.01  # an error for which the units that are enough are named
 
 
@@ -112,6 +113,7 @@ def study(
         rows=table(found),
         sentences=[seen(say, found, train_steps)],
         figures=figures,
+        series={"w": sweep_steepness(say), "n": sweep_units(line, say)},
     )
     return Finding(section, numbers_of(found), oracles(found, say))
 
@@ -315,3 +317,29 @@ def draw_towers(found: Found, text: str, say: Say) -> Figure:
 
     t = found.towers
     return surface_and_towers(t.x, t.target, t.network, raised(text), t.hidden, t.error, say)
+
+
+def sweep_steepness(say: Say) -> Series:
+    """σ(wx) and the bump of two of them, for several w."""
+
+    def draw_each() -> Iterator[Figure]:
+        from trainlab.figures.studies.approximation import one_steepness_each
+
+        x = np.linspace(-3, 3, 3001)
+        lines = {w: (logistic(w * x), logistic(w * (x + 1)), logistic(w * (x - 1))) for w in SWEPT_W}
+        return one_steepness_each(x, lines, say)
+
+    return Series("w", [str(w) for w in SWEPT_W], draw_each)
+
+
+def sweep_units(target: Expression, say: Say) -> Series:
+    """The built networks on the target, for several numbers of hidden units."""
+
+    def draw_each() -> Iterator[Figure]:
+        from trainlab.figures.studies.approximation import one_width_each
+
+        x = np.linspace(0, 1, 2001)
+        built = {n: (outputs_of(steps(target, n), x), outputs_of(polygon(target, n), x)) for n in SWEPT_N}
+        return one_width_each(x, target(x), built, say)
+
+    return Series("n", [str(n) for n in SWEPT_N], draw_each)

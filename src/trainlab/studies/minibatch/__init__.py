@@ -7,7 +7,7 @@ The gradient noise scale is McCandlish et al. 2018 (arXiv 1812.06162). Each file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from trainlab.errors import InputError
-from trainlab.recording.section import Say, Section, speaker
+from trainlab.recording.section import Say, Section, Series, speaker
 from trainlab.runtime.hardware import torch_threads
 from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
@@ -142,6 +142,7 @@ def study(
             "batch_size_cost": partial(draw_cost, found, target, say),
             "noise_ball": partial(draw_ball, found, say),
         },
+        series={"batch": sweep(found, target, say)},
     )
     return Finding(section, numbers_of(found), oracles(found, say))
 
@@ -219,7 +220,7 @@ def measure_noise(task: Task, sizes: Sequence[int], seed: int) -> Noise:
         (relative_difference(few[0]), relative_difference(few[1])),
         max(epoch_mean_gap(net, inputs, labels, size, seed) for size in {64, *sizes} if size >= 16),
         {size: uphill_share(each, size, generator) for size in sizes},
-        clouds(each, CLOUDS, generator),
+        clouds(each, dict.fromkeys([*CLOUDS, *sizes]), generator),
     )
 
 
@@ -390,7 +391,8 @@ def draw_noise(found: Found, say: Say) -> Figure:
         replacement: [(s.batch_size, s.mean) for s in noise.spreads if s.replacement is replacement]
         for replacement in (False, True)
     }
-    return gradient_noise(noise.clouds, noise.exact.square**0.5, noise.exact.trace, noise.examples, measured, say)
+    drawn = {size: noise.clouds[size] for size in CLOUDS}
+    return gradient_noise(drawn, noise.exact.square**0.5, noise.exact.trace, noise.examples, measured, say)
 
 
 def draw_loss(found: Found, target: float, say: Say) -> Figure:
@@ -416,3 +418,16 @@ def draw_ball(found: Found, say: Say) -> Figure:
     kinds = [(kind.momentum, kind.batch_size, kind.epochs) for kind in balls.kinds]
     bowl = {eta: (balls.paths[eta], balls.radii[eta]) for eta in balls.paths}
     return noise_ball(bowl, PATH_CURVATURES, kinds, ETAS, balls.variance, say)
+
+
+def sweep(found: Found, target: float, say: Say) -> Series:
+    """The gradients of each batch size, and the descent that it makes."""
+
+    def draw_each() -> Iterator[Figure]:
+        from trainlab.figures.studies.minibatch import one_size_each
+
+        curves = [(cost.batch_size, cost.eta, cost.descents[0].curve) for cost in found.costs]
+        noise = found.noise
+        return one_size_each(curves, noise.clouds, noise.exact.square**0.5, noise.examples, target, say)
+
+    return Series("B", [f"{cost.batch_size:,}" for cost in found.costs], draw_each)

@@ -1,0 +1,160 @@
+"""conf/lecture.yaml: the lecture's headings in order, and the studies, experiments and commands that show each."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainlab.configuration.folder import CONF
+
+Text = Mapping[str, str]  # by language: "en", "es"
+LANGUAGES = ("en", "es")
+
+
+@dataclass(frozen=True)
+class Number:
+    """One value beside the published one. what: what it is. here, over: names of values; the second divides the first.
+    published: a text, or the name of a value. spec: how numbers are written, as in format().
+    """
+
+    what: Text
+    here: str
+    over: str | None
+    spec: str
+    published: Text | None
+    beside: str | None
+    beside_spec: str
+    source: Text
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What shows an idea. kind: "study", "experiment" or "command". name: of the first two. words: of its command,
+    after the script. figures: their names, None for all. first: the one that is shown large.
+    """
+
+    kind: str
+    name: str
+    command: str
+    claim: Text
+    cost: Text
+    figures: tuple[str, ...] | None
+    first: str | None
+    table_open: bool
+    numbers: tuple[Number, ...]
+
+    @property
+    def words(self) -> frozenset[str]:
+        return frozenset(shlex.split(self.command)[2:]) - {"-m"}
+
+
+@dataclass(frozen=True)
+class Heading:
+    id: str
+    short: Text
+    heading: Text
+    idea: Text
+    shown_by: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Lecture:
+    title: Text
+    course: str
+    motto: Text
+    headings: tuple[Heading, ...]
+
+
+def both(text: str | Mapping[str, str]) -> Text:
+    """A text in both languages, also where it is the same in both."""
+    return dict.fromkeys(LANGUAGES, text) if isinstance(text, str) else {lang: text[lang] for lang in LANGUAGES}
+
+
+@cache
+def read_lecture() -> Lecture:
+    found = load(CONF / "lecture.yaml")
+    headings = tuple(
+        Heading(
+            heading["id"],
+            both(heading["short"]),
+            both(heading["heading"]),
+            both(heading["idea"]),
+            tuple(shown(item) for item in heading["shown_by"]),
+        )
+        for heading in found["headings"]
+    )
+    return Lecture(both(found["title"]), found["course"], both(found["motto"]), headings)
+
+
+@cache
+def order() -> tuple[str, ...]:
+    """The names of its studies and experiments, in the lecture's order."""
+    return tuple(dict.fromkeys(s.name for h in read_lecture().headings for s in h.shown_by if s.name))
+
+
+def shown(item: Mapping[str, Any]) -> Shown:
+    """A study's claim and cost stand in its own file."""
+    kind = next(key for key in ("study", "experiment", "command") if key in item)
+    name = "" if kind == "command" else str(item[kind])
+    if kind == "study":
+        evidence = load(CONF / "study" / f"{name}.yaml")["evidence"]
+        claim, cost = evidence["claim"], evidence["cost"].partition(" on ")[0]
+    else:
+        claim, cost = item["claim"], item["cost"]
+    commands = {"study": f"python scripts/study.py {name}", "command": item.get("command", "")}
+    return Shown(
+        kind,
+        name,
+        commands[kind] if kind in commands else command_of_experiment(name),
+        both(claim),
+        both(cost),
+        tuple(item["figures"]) if "figures" in item else None,
+        item.get("first"),
+        item.get("table") == "open",
+        tuple(number(row) for row in item.get("numbers", ())),
+    )
+
+
+def number(row: Mapping[str, Any]) -> Number:
+    published = row.get("published", "–")
+    beside = published if isinstance(published, Mapping) and "here" in published else {}
+    return Number(
+        both(row),
+        row["here"],
+        row.get("over"),
+        spec_of(row),
+        None if beside else both(published),
+        beside.get("here"),
+        spec_of({**row, **beside}) if beside else "",
+        both(row.get("source", "")),
+    )
+
+
+def spec_of(row: Mapping[str, Any]) -> str:
+    """Errors in percent are written with two digits, and others as short as they are, unless it says how."""
+    return row.get("digits", ".2f" if row.get("percent") else ",.4g") + ("%" if row.get("percent") else "")
+
+
+def command_of_experiment(name: str) -> str:
+    """As its header has it, without what is left to choose."""
+    text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    line = next(iter(re.findall(r"^# Command: (.*)$", text, re.MULTILINE)))
+    return re.split(r" \[| #", line)[0].strip()
+
+
+def load(file: Path) -> Any:
+    """With libyaml, where PyYAML has it: several times as fast."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
+
+
+def is_default(words: Sequence[str]) -> bool:
+    """Whether a study was asked for as it is, in whichever language."""
+    return all(word.startswith("lang=") for word in words)
