@@ -200,3 +200,12 @@ def test_all_oracles_hold_in_both_languages():
 def test_wrong_options_are_sentences(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         study(**wrong)
+
+
+@pytest.mark.run
+def test_a_single_mask_has_no_variance_to_draw():
+    finding = studied.study(hidden=[8], epochs=1, masks=1, networks=1)
+    assert {name: make() is None for name, make in finding.section.figures.items()} == {
+        "dropout_ensemble": False,
+        "dropout_members": True,
+    }

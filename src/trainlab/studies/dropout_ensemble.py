@@ -474,10 +474,12 @@ def draw_curves(found: Sequence[Averages], say: Say) -> Figure:
     return averages_of_masks(curves["arithmetic"], curves["geometric"], over_networks(found, "scaled")[0], say)
 
 
-def draw_members(found: Sequence[Averages], say: Say) -> Figure:
+def draw_members(found: Sequence[Averages], say: Say) -> Figure | None:
     from trainlab.figures.studies.dropout_ensemble import members_and_variance
 
     first, most = found[0], list(found[0].arithmetic)[-1]
+    if not first.variance:  # of a single mask
+        return None
     errors = {"arithmetic": float(first.arithmetic[most][0].mean()), "scaled": first.scaled[0]}
     return members_and_variance(first.members, errors, most, first.variance, say)
 

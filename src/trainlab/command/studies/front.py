@@ -137,7 +137,7 @@ def finished(asked: Asked, folder: Path) -> dict[str, Any] | None:
 
 def state_of_experiment(name: str) -> str:
     """Its figures, where it has been run and reported; else the command that is next."""
-    runs = sorted(Path("runs/sweeps").glob(f"{name}*/sweep.json"))
+    runs = sorted(Path("runs/sweeps").glob(f"{name}_{'[0-9a-f]' * 6}/sweep.json"))
     if not runs:
         return command_of_experiment(name)
     figures = sorted((runs[-1].parent / "figures").glob("*.png"))
