@@ -61,13 +61,13 @@ def run_in(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
             folder / SECTION, json.dumps(as_section(asked, finding, drawn), indent=2, ensure_ascii=False) + "\n"
         )
         atomic_write(folder / PARAGRAPH, as_markdown(asked, finding, drawn, say))
-        sync = record(asked, folder, results, drawn)
+        to_upload = record(asked, folder, results, drawn)
         atomic_write(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
     tell(finding, drawn, say)
     out = console()
     out.print(f"{os.path.relpath(folder)} ({duration(results['seconds'])})", soft_wrap=True)
-    if sync:
-        out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
+    if to_upload:
+        out.print(to_upload, soft_wrap=True)
     return finding, results
 
 
@@ -163,7 +163,7 @@ def draw(finding: Finding, folder: Path, asked: Asked, on_progress: Callable[[in
 
 
 def record(asked: Asked, folder: Path, results: Mapping[str, Any], drawn: Mapping[str, Path]) -> str | None:
-    """In W&B; returns the command that uploads it, if it is offline."""
+    """In W&B; returns a sentence with the command that uploads what is not there yet."""
     if asked.logger != "wandb":
         return None
     from trainlab.recording import wandb_run

@@ -1,0 +1,233 @@
+"""W&B online for real: what its own client sends to a server on loopback that speaks as much of W&B's protocol."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from wandb_server import ENTITY, KEY, WandbServer
+from whole_runs import INHERITED, REPOSITORY, UNDRAWN, command, start_command
+
+import wandb
+from trainlab.recording import wandb_run
+
+
+@pytest.fixture(scope="module")
+def server():
+    with WandbServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def online(train, server):
+    """A run of an experiment, with its checkpoints as an artifact."""
+    words = (
+        "experiment=relu_vs_tanh_fashion",
+        "data=digits",
+        "model.hidden=[8]",
+        "trainer.max_epochs=4",
+        "aug=tencrop",
+    )
+    words += ("ablation=relu", "logger.checkpoint=true", "trainer.target=null")
+    run = train(*words, figures=True, **server.environment)
+    assert run.status == 0, run.err
+    return run
+
+
+@pytest.fixture(scope="module")
+def sent(online, server):
+    return server.runs[(online.folder / "wandb/id").read_text()]
+
+
+@pytest.fixture(scope="module")
+def rates(tmp_path_factory, server):
+    """A sweep that is recorded offline and then synchronised: of two learning rates one is too large."""
+    folder = tmp_path_factory.mktemp("sweep") / "rates"
+    typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
+    done = command(UNDRAWN, "-m", f"hydra.sweep.dir={folder}", *typed)
+    assert done.returncode == 1, done.stderr
+    synchronise(done.stdout, server)
+    return folder
+
+
+def synchronise(said: str, server: WandbServer) -> None:
+    """Type what the command's last line on W&B says."""
+    (line,) = [line for line in said.splitlines() if "wandb sync" in line]
+    typed = line[line.index("wandb sync") :].replace("wandb", f"{sys.executable} -m wandb", 1)
+    done = subprocess.run(typed, shell=True, cwd=REPOSITORY, env=INHERITED | server.environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.run
+def test_a_run_logs_in_streams_its_history_and_ends(online, server, sent):
+    assert server.keys == {KEY}
+    assert server.unknown == []
+    assert "wandb sync" not in online.out, "there is nothing left to upload"
+    rows = [row for row in sent.history if "train/loss" in row]
+    assert len(rows) == 4
+    for there, here in zip(rows, online.rows, strict=True):
+        assert {name: there[name] for name in here} == pytest.approx(here, rel=1e-12)
+        assert there["seconds"] == there["training_seconds"]
+    assert sent.exit_code == 0
+    assert {ENTITY} == {given["entity"] for name, given in server.asked if name == "CreateRunFiles"}
+
+
+@pytest.mark.run
+def test_it_is_filed_under_its_experiment_and_found_by_its_choices(online, sent):
+    assert sent.fields["project"] == "trainlab"
+    assert sent.fields["groupName"] == "relu_vs_tanh_fashion"
+    assert sent.fields["jobType"] == "run"
+    tags = {"mlp", "digits", "momentum", "none", "tencrop", "cross_entropy", "relu_vs_tanh_fashion"}
+    assert set(sent.fields["tags"]) == tags
+    assert sent.config["model"]["hidden"] == [8]
+    assert sent.config["ablation"]["change"] == "tanh for ReLU"
+    for axis in ("epoch", "images_seen", "seconds"):
+        assert "5" not in sent.metrics[axis], f"{axis} is an axis of its own"
+
+
+@pytest.mark.run
+def test_summary_media_layers_and_checkpoints_come_along(online, server, sent):
+    results = online.results
+    for name in ("best/train/top1_error", "test/top1_error", "test/top1_error_tencrop"):
+        assert sent.summary[name] == results[name]
+    assert sent.summary["total_seconds"] == results["seconds"]
+    assert sent.summary["seconds"] == results["last/training_seconds"]
+    for name in ("learning_curves", "confusion_matrix", "first_layer", "worst_mistakes"):
+        (uploaded,) = [file for path, file in sent.files.items() if f"figures/{name}_" in path]
+        assert uploaded == (online.folder / f"figures/{name}.png").read_bytes()
+    (table,) = [json.loads(file) for path, file in sent.files.items() if path.startswith("media/table/layers")]
+    assert [row[0] for row in table["data"]] == ["layers.1", "layers.3"]
+    (checkpoint,) = [one for one in server.artifacts.values() if one["artifactTypeName"] == "model"]
+    assert checkpoint["committed"]
+    for name in ("best.ckpt", "last.ckpt"):
+        assert checkpoint["files"][name] == (online.folder / "checkpoints" / name).read_bytes()
+    assert json.loads(checkpoint["metadata"])["test/top1_error"] == results["test/top1_error"]
+
+
+@pytest.mark.run
+def test_the_key_is_nowhere(online):
+    assert KEY not in online.out + online.err
+    searched = [path for path in online.folder.rglob("*") if path.is_file()]  # W&B's logs too, through their links
+    assert {"last.ckpt", "config.yaml", "debug-internal.log", "debug-core.log"} <= {path.name for path in searched}
+    for path in searched:
+        assert KEY.encode() not in path.read_bytes(), f"the key is in {path.name}"
+
+
+@pytest.mark.run
+def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(rates, server):
+    points = [server.runs[file.read_text()] for file in sorted(rates.glob("*/wandb/id"))]
+    assert [point.config["optim.lr"] for point in points] == [0.01, 2]
+    for point in points:
+        assert point.fields["groupName"] == "rates"
+        assert point.fields["jobType"] == "sweep"
+        assert point.fields["displayName"].startswith(f"optim.lr-{point.config['optim.lr']}_")
+        assert set(point.fields["tags"]) == {"perceptron", "digits", "sgd", "none", "half_mse"}
+        assert point.config["seed"] == 3
+        assert {"epoch", "images_seen", "seconds"} <= point.metrics.keys()
+        assert point.step_metric("*") == "epoch"
+    good, bad = points
+    assert (good.exit_code, bad.exit_code) == (0, 1)
+    rows = [row for row in good.history if "val/top1_error" in row]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert [row["images_seen"] for row in rows] == [1293 * epoch for epoch in (1, 2, 3, 4)]
+    assert good.summary["best/val/top1_error"] == min(row["val/top1_error"] for row in rows)
+    assert 0 < good.summary["test/top1_error"] < 1
+
+
+@pytest.mark.run
+def test_swept_values_of_any_kind_are_in_it(tmp_path, server):
+    folder = tmp_path / ("ñ" * 120)
+    values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
+    typed = ("+note={a:[1,null]},'año, 中文 😀 $x',null,[[8],[]]", "model=mlp", "model.hidden=[8]", "data=moons")
+    typed += ("trainer.max_epochs=1",)
+    done = command("train.py", "-m", f"hydra.sweep.dir='{folder}'", *typed, "trainer=cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    synchronise(done.stdout, server)
+    found = []
+    for file in folder.glob("*/point.json"):
+        record = server.runs[(file.parent / "wandb/id").read_text()]
+        assert record.fields["groupName"] == folder.name
+        assert record.fields["displayName"] == file.parent.name
+        assert record.config["model"]["hidden"] == [8]
+        assert record.config["note"] == json.loads(file.read_text())["swept"]["note"]
+        found.append(record.config["note"])
+    assert sorted(found, key=str) == sorted(values, key=str)
+
+
+@pytest.mark.run
+def test_a_run_that_goes_on_elsewhere_is_the_same_wandb_run(tmp_path, server):
+    """Offline: stopped, moved with its directory, ended; then synchronised."""
+    words = [UNDRAWN, "model=mlp", "model.hidden=[32]", "trainer.max_epochs=10", "ckpt=auto"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    process = start_command(*words, f"hydra.run.dir={first}", stdout=None, stderr=None)
+    while not (first / "checkpoints/last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 75
+    shutil.move(first, second)
+    done = command(*words, f"hydra.run.dir={second}")
+    assert done.returncode == 0, done.stderr
+    before = len(server.runs)
+    synchronise(done.stdout, server)
+    assert len(server.runs) == before + 1, "one run"
+    run = server.runs[(second / "wandb/id").read_text()]
+    assert run.preempting, "not failed: it went on"
+    assert run.exit_code == 0
+    assert run.epochs == list(range(1, 11)), "each epoch once"
+    assert sum("layers" in row for row in run.history) == 1
+
+
+@pytest.mark.process
+def test_online_what_the_server_has_is_left_out(tmp_path, monkeypatch, server):
+    """Stopped in epoch 4, W&B has three; the checkpoint, of epoch 2, was moved to another machine."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    before = len(server.runs)
+    for folder, epochs, results in (("here", (1, 2, 3), None), ("there", (1, 2, 3, 4, 5), {"test/top1_error": 0.1})):
+        if epochs[-1] == 5:
+            shutil.copytree(tmp_path / "here", tmp_path / folder, symlinks=True)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        run = wandb_run.start(tmp_path / folder, project="p", mode="auto", tags=[], config={})
+        assert not run.offline
+        for epoch in epochs:
+            wandb_run.log_row(run, {"epoch": epoch, "train/loss": 1 / epoch})
+        assert wandb_run.finish(run, results, stopped=results is None) is None
+        wandb.teardown()
+    assert len(server.runs) == before + 1
+    run = server.runs[(tmp_path / "there/wandb/id").read_text()]
+    assert run.epochs == [1, 2, 3, 4, 5]
+    assert [row["train/loss"] for row in run.history] == [1 / epoch for epoch in (1, 2, 3, 4, 5)]
+    assert run.exit_code == 0
+    assert run.summary["test/top1_error"] == 0.1
+
+
+@pytest.mark.run
+def test_a_server_that_goes_away_costs_no_run(tmp_path):
+    """W&B's client sends every 15 s. The run is held still until the first rows have come, and then goes on alone."""
+    metrics = tmp_path / "run/metrics.csv"
+    with WandbServer(goes_after=2) as server:
+        words = [UNDRAWN, f"hydra.run.dir={tmp_path / 'run'}", "trainer.max_epochs=60"]
+        process = start_command(*words, **server.environment, WANDB_FINISH_TIMEOUT="2")
+        while not (metrics.exists() and metrics.read_text().count("\n") > 3) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            assert server.gone.wait(60), "no rows came"
+        finally:
+            process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    (partly,) = server.runs.values()
+    assert 2 <= len(partly.history) < 60
+    assert partly.exit_code is None
+    with WandbServer() as another:
+        synchronise(out, another)
+    (whole,) = another.runs.values()
+    assert whole.epochs == list(range(1, 61))
+    assert whole.exit_code == 0
+    assert "test/top1_error" in whole.summary
