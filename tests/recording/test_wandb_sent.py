@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
-from wandb_server import ENTITY, KEY, WandbServer
+import wandb
+from wandb_answers import ENTITY
+from wandb_server import KEY, WandbServer
 from whole_runs import INHERITED, REPOSITORY, UNDRAWN, command, start_command
 
-import wandb
 from trainlab.recording import wandb_run
 
 
@@ -45,10 +48,10 @@ def sent(online, server):
 
 
 @pytest.fixture(scope="module")
-def rates(tmp_path_factory, server):
-    """A sweep that is recorded offline and then synchronised: of two learning rates one is too large."""
-    folder = tmp_path_factory.mktemp("sweep") / "rates"
-    typed = ("loss=half_mse", "optim.lr=0.01,2", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
+def strengths(tmp_path_factory, server):
+    """A sweep that is recorded offline and then synchronised: of two strengths of L2 one is too large."""
+    folder = tmp_path_factory.mktemp("sweep") / "strengths"
+    typed = ("loss=half_mse", "reg.l2=0.01,1e9", "seed=3", "trainer.max_epochs=4", "trainer=cpu")
     done = command(UNDRAWN, "-m", f"hydra.sweep.dir={folder}", *typed)
     assert done.returncode == 1, done.stderr
     synchronise(done.stdout, server)
@@ -59,7 +62,9 @@ def synchronise(said: str, server: WandbServer) -> None:
     """Type what the command's last line on W&B says."""
     (line,) = [line for line in said.splitlines() if "wandb sync" in line]
     typed = line[line.index("wandb sync") :].replace("wandb", f"{sys.executable} -m wandb", 1)
-    done = subprocess.run(typed, shell=True, cwd=REPOSITORY, env=INHERITED | server.environment, capture_output=True)
+    with TemporaryDirectory() as logs:  # of wandb sync itself
+        env = INHERITED | server.environment | {"WANDB_DIR": logs}
+        done = subprocess.run(typed, shell=True, cwd=REPOSITORY, env=env, capture_output=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -119,13 +124,13 @@ def test_the_key_is_nowhere(online):
 
 
 @pytest.mark.run
-def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(rates, server):
-    points = [server.runs[file.read_text()] for file in sorted(rates.glob("*/wandb/id"))]
-    assert [point.config["optim.lr"] for point in points] == [0.01, 2]
+def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(strengths, server):
+    points = [server.runs[file.read_text()] for file in sorted(strengths.glob("*/wandb/id"))]
+    assert [point.config["reg.l2"] for point in points] == [0.01, 1e9]
     for point in points:
-        assert point.fields["groupName"] == "rates"
+        assert point.fields["groupName"] == "strengths"
         assert point.fields["jobType"] == "sweep"
-        assert point.fields["displayName"].startswith(f"optim.lr-{point.config['optim.lr']}_")
+        assert point.fields["displayName"].startswith(f"reg.l2-{point.config['reg.l2']}_")
         assert set(point.fields["tags"]) == {"perceptron", "digits", "sgd", "none", "half_mse"}
         assert point.config["seed"] == 3
         assert {"epoch", "images_seen", "seconds"} <= point.metrics.keys()
@@ -137,21 +142,30 @@ def test_points_of_a_sweep_are_a_group_and_the_failed_one_is_marked(rates, serve
     assert [row["images_seen"] for row in rows] == [1293 * epoch for epoch in (1, 2, 3, 4)]
     assert good.summary["best/val/top1_error"] == min(row["val/top1_error"] for row in rows)
     assert 0 < good.summary["test/top1_error"] < 1
+    (row,) = [row for row in good.history if "swept/reg_l2" in row]
+    assert row["swept/reg_l2"] == 0.01, "so that an error can be drawn against it"
+    assert row["test/top1_error"] == good.summary["test/top1_error"]
 
 
-@pytest.mark.run
-def test_swept_values_of_any_kind_are_in_it(tmp_path, server):
-    folder = tmp_path / ("ñ" * 120)
-    values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory, server):
+    """Another, on points of the plane, over values of every kind."""
+    folder = tmp_path_factory.mktemp("sweep") / ("ñ" * 120)
     typed = ("+note={a:[1,null]},'año, 中文 😀 $x',null,[[8],[]]", "model=mlp", "model.hidden=[8]", "data=moons")
     typed += ("trainer.max_epochs=1",)
     done = command("train.py", "-m", f"hydra.sweep.dir='{folder}'", *typed, "trainer=cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     synchronise(done.stdout, server)
+    return folder
+
+
+@pytest.mark.run
+def test_swept_values_of_any_kind_are_in_it(notes, server):
+    values = [{"a": [1, None]}, "año, 中文 😀 $x", None, [[8], []]]
     found = []
-    for file in folder.glob("*/point.json"):
+    for file in notes.glob("*/point.json"):
         record = server.runs[(file.parent / "wandb/id").read_text()]
-        assert record.fields["groupName"] == folder.name
+        assert record.fields["groupName"] == notes.name
         assert record.fields["displayName"] == file.parent.name
         assert record.config["model"]["hidden"] == [8]
         assert record.config["note"] == json.loads(file.read_text())["swept"]["note"]
@@ -231,3 +245,81 @@ def test_a_server_that_goes_away_costs_no_run(tmp_path):
     assert whole.epochs == list(range(1, 61))
     assert whole.exit_code == 0
     assert "test/top1_error" in whole.summary
+
+
+@pytest.mark.run
+def test_dashboards_name_what_runs_log(online, strengths, notes, server):
+    """Axes, metrics, groups and media of the workspace and the reports are names of rows, summaries, configurations."""
+    printed = command("scripts/dashboard.py", "--print", HOME="/nonexistent")
+    assert printed.returncode == 0, printed.stderr
+    runs = server.runs.values()
+    rows = {name for run in runs for row in run.history for name in row}
+    fields = {name for run in runs for name in run.summary}
+    options = {option for run in runs for option in paths_of(run.config)}
+    experiments = {file.stem for file in (REPOSITORY / "conf/experiment").glob("*.yaml")}
+    found = list(names_of(json.loads(printed.stdout)))
+    assert {kind for kind, _ in found} == {"row", "summary", "config", "tag"}
+    for kind, name in found:
+        if kind == "config":
+            assert name.replace(".value", "", 1) in options, name
+        elif kind == "tag":
+            assert name in experiments | {"moons", "circles", "linear"}, name
+        else:
+            assert name in (rows if kind == "row" else fields), f"{kind} {name}"
+
+
+def paths_of(config: dict, before: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{before}{key}"
+        if isinstance(value, dict):
+            yield from paths_of(value, f"{before}{key}.")
+
+
+def names_of(part: object) -> Iterator[tuple[str, str]]:
+    """What of a run each part of a dashboard refers to: ("row" | "summary" | "config" | "tag", its name)."""
+    if isinstance(part, list):
+        for one in part:
+            yield from names_of(one)
+    if not isinstance(part, dict):
+        return
+    for key, value in part.items():
+        names = value if isinstance(value, list) else [value]
+        if key in ("xAxis", "yAxis", "metrics", "accessor", "mediaKeys") and value != "_step":
+            yield from (kind_and_name(name) for name in names)
+        elif key == "columnPinned":
+            yield from (kind_and_name(name) for name in value if not name.startswith("run:"))
+        elif key == "groupBy":
+            yield "config", value
+        elif key == "grouping":
+            yield from ((one["section"], one["name"]) for one in value)
+        elif key == "filters" and isinstance(value, list):
+            yield from (("tag", tag) for one in value if one["key"]["name"] == "tags" for tag in one["value"])
+        else:
+            yield from names_of(value)
+
+
+def kind_and_name(name: str) -> tuple[str, str]:
+    for prefix, kind in (("summary:", "summary"), ("summary_metrics.", "summary"), ("config:", "config")):
+        if name.startswith(prefix):
+            return kind, name.removeprefix(prefix)
+    return "row", name
+
+
+@pytest.mark.run
+def test_dashboards_are_made_once_and_then_brought_up_to_date():
+    with WandbServer() as server:
+        for _ in range(2):
+            done = command("scripts/dashboard.py", "project=lectures", **server.environment)
+            assert done.returncode == 0, done.stderr
+            assert KEY not in done.stdout + done.stderr
+        printed = json.loads(command("scripts/dashboard.py", "--print", "project=lectures", f"entity={ENTITY}").stdout)
+    assert server.projects == {"lectures"}
+    titles = ["How strong a regulariser", "ReLU against tanh", "What each trick is worth", "TrainLab"]
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == titles
+    assert [view["displayName"] for view in server.views.values()] == titles, "no second one"
+    sent = [given for name, given in server.asked if name in ("upsertView", "UpsertView2")]
+    assert [given.get("id") for given in sent] == [None] * 4 + list(server.views)
+    for given, again in zip(sent[:4], sent[4:], strict=True):
+        assert given["name"] == again["name"]
+        (shown,) = [one for one in printed if one["displayName"] == given["displayName"]]
+        assert json.loads(given["spec"]) == json.loads(again["spec"]) == shown["spec"]

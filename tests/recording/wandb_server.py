@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-ENTITY = "lab"
+from wandb_answers import ANSWERS
+
 KEY = "local-" + "recognisable0secret0key0of0a0test0run000"  # 40 characters after the dash
 HISTORY, SUMMARY = "wandb-history.jsonl", "wandb-summary.json"
 
@@ -57,8 +58,12 @@ class RunSent:
         return self._metrics[self.metrics[name]["5"] - 1]["1"]
 
     @property
+    def history_lines(self) -> list[str]:
+        return [line for _, line in sorted(self.lines.get(HISTORY, {}).items())]
+
+    @property
     def history(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for _, line in sorted(self.lines.get(HISTORY, {}).items())]
+        return [json.loads(line) for line in self.history_lines]
 
     @property
     def epochs(self) -> list[int]:
@@ -71,15 +76,16 @@ class RunSent:
 
 
 class WandbServer(ThreadingHTTPServer):
-    """runs: by id. views: workspaces and reports, by id. artifacts: by id, with their files. asked: names and variables
-    of the queries, in order. keys: that requests came with; only KEY is let in. unknown: queries without an answer.
-    goes_after: once it has so many lines of history it answers nobody any more, and is gone."""
+    """projects: names. runs, and views, which are workspaces and reports: by id. artifacts: by id, with their files.
+    asked: names and variables of the queries, in order. keys: that requests came with; only KEY is let in. unknown:
+    queries without an answer. goes_after: once it has so many lines of history it answers nobody, and is gone."""
 
     daemon_threads = True
 
     def __init__(self, goes_after: int | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.goes_after, self.gone = goes_after, threading.Event()
+        self.projects: set[str] = set()
         self.runs: dict[str, RunSent] = {}
         self.views: dict[str, dict[str, Any]] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
@@ -114,11 +120,9 @@ class WandbServer(ThreadingHTTPServer):
         """The data of a GraphQL query. Raises KeyError for one that it does not know."""
         (name,) = re.findall(r"(?:query|mutation)\s+(\w+)", query)[:1] or [""]
         self.asked.append((name, given))
-        known = ANSWERS.get(name)
-        if known is None:
+        if name not in ANSWERS:
             self.unknown.append(query)
-            raise KeyError(name)
-        return known(self, given)
+        return ANSWERS[name](self, given)
 
     def stream(self, run: RunSent, sent: dict[str, Any]) -> None:
         for file, chunk in (sent.get("files") or {}).items():
@@ -184,116 +188,3 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *words: object) -> None:
         pass
-
-
-def viewer(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    teams = {"edges": [{"node": {"name": ENTITY}}]}
-    return {"viewer": {"id": "U1", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "teams": teams}}
-
-
-def resume_status(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    run = server.runs.get(given["name"])
-    if run is None:
-        return {"model": {"name": given["project"], "entity": {"name": ENTITY}, "bucket": None}}
-    lines = [line for _, line in sorted(run.lines.get(HISTORY, {}).items())]
-    bucket = {
-        "name": given["name"],
-        "summaryMetrics": json.dumps(run.summary),
-        "displayName": run.fields.get("displayName"),
-        "logLineCount": len(run.lines.get("output.log", {})),
-        "historyLineCount": len(lines),
-        "eventsLineCount": len(run.lines.get("wandb-events.jsonl", {})),
-        "historyTail": json.dumps(lines[-1:]),
-        "eventsTail": "[]",
-        "config": run.fields.get("config") or "{}",
-        "tags": run.fields.get("tags") or [],
-        "notes": "",
-        "wandbConfig": '{"t": 1}',
-    }
-    return {"model": {"name": given["project"], "entity": {"name": ENTITY}, "bucket": bucket}}
-
-
-def upsert_run(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    inserted = given["name"] not in server.runs
-    run = server.run_named(given["name"])
-    run.fields |= {key: value for key, value in given.items() if value is not None}
-    bucket = {
-        "id": given["name"],
-        "name": given["name"],
-        "displayName": run.fields.get("displayName"),
-        "description": "",
-        "config": run.fields.get("config") or "{}",
-        "sweepName": None,
-        "project": {"id": "P1", "name": given["project"], "entity": {"id": "E1", "name": ENTITY}},
-        "historyLineCount": len(run.history),
-    }
-    return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
-
-
-def run_files(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    files = [{"name": name, "uploadUrl": f"{server.address}/uploads/{given['run']}/{name}"} for name in given["files"]]
-    return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": files}}
-
-
-def create_artifact(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    sent = given["input"]
-    identity = f"A{len(server.artifacts) + 1}"
-    server.artifacts[identity] = sent | {"files": {}, "committed": False}
-    return {
-        "createArtifact": {
-            "artifact": {"id": identity, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
-        }
-    }
-
-
-def create_manifest(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    identity = given["artifactID"]
-    return {"createArtifactManifest": {"artifactManifest": {"id": identity, "file": manifest_file(server, identity)}}}
-
-
-def update_manifest(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    identity = given["artifactManifestID"]
-    return {"updateArtifactManifest": {"artifactManifest": {"id": identity, "file": manifest_file(server, identity)}}}
-
-
-def manifest_file(server: WandbServer, identity: str) -> dict[str, Any]:
-    return {"id": identity, "uploadUrl": f"{server.address}/artifacts/{identity}/manifest", "uploadHeaders": []}
-
-
-def artifact_files(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    nodes = [
-        {
-            "id": f"{file['artifactID']}/{file['name']}",
-            "name": file["name"],
-            "displayName": file["name"],
-            "storagePath": file["name"],
-            "uploadUrl": f"{server.address}/artifacts/{file['artifactID']}/{file['name']}",
-            "uploadHeaders": [],
-            "uploadMultipartUrls": None,
-            "artifact": {"id": file["artifactID"]},
-        }
-        for file in given["input"]["artifactFiles"]
-    ]
-    return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
-
-
-def commit_artifact(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
-    server.artifacts[given["artifactID"]]["committed"] = True
-    return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": ""}}}
-
-
-ANSWERS = {
-    "CreateArtifact": create_artifact,
-    "CreateArtifactManifest": create_manifest,
-    "UpdateArtifactManifest": update_manifest,
-    "CreateArtifactFiles": artifact_files,
-    "CommitArtifact": commit_artifact,
-    "UseArtifact": lambda server, given: {"useArtifact": {"artifact": {"id": "A"}}},
-    "ArtifactType": lambda server, given: {"project": {"artifact": None}},
-    "OrganizationCoreWeaveOrganizationID": lambda server, given: {"entity": {"organization": None}},
-    "Viewer": viewer,
-    "ServerFeaturesQuery": lambda server, given: {"serverInfo": {"features": []}},
-    "RunResumeStatus": resume_status,
-    "UpsertBucket": upsert_run,
-    "CreateRunFiles": run_files,
-}

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from trainlab.classifier import Predictions
 from trainlab.errors import RunError, StoppedError
 from trainlab.recording.history import History, Throughput
+from trainlab.recording.point import read_point
 from trainlab.recording.progress_bar import ProgressBar
 from trainlab.recording.results import write_results
 from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST, METRICS, PROFILE, RESULTS
@@ -133,6 +134,8 @@ class Recorder:
             from trainlab.recording import wandb_run
 
             wandb_run.log_figures(self.wandb, figures)
+            if point := read_point(self.run_dir):
+                wandb_run.log_point(self.wandb, point.swept, results)
             if self.cfg.logger.get("checkpoint"):
                 files = [self.run_dir / CHECKPOINTS / name for name in (BEST, LAST)]
                 wandb_run.log_checkpoints(self.wandb, files, results)

@@ -117,7 +117,7 @@ def has_account() -> bool:
         keys = netrc.netrc(os.environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):
         return False
-    return keys.authenticators(urlparse(_address()).hostname or "") is not None
+    return keys.authenticators(urlparse(address()).hostname or "") is not None
 
 
 def is_reachable() -> bool:
@@ -128,14 +128,14 @@ def is_reachable() -> bool:
     return True
 
 
-def _address() -> str:
+def address() -> str:
     return os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url
 
 
 def _server() -> tuple[str, int]:
     """Raises ValueError for an address without a proper port."""
-    address = urlparse(_address())
-    return address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
+    server = urlparse(address())
+    return server.hostname or "", server.port or (80 if server.scheme == "http" else 443)
 
 
 Result = TypeVar("Result")
@@ -181,6 +181,20 @@ def log_layers(run: Run, rows: Sequence[LayerSummary]) -> None:
 @_never_in_the_way
 def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
     run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
+
+
+@_never_in_the_way
+def log_point(run: Run, swept: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    """Of a sweep's point: its numbers and its test, in the last row. So W&B can draw an error against a number, with a
+    band over the points that share it."""
+    numbers = {
+        f"swept/{key.replace('.', '_')}": value  # W&B reads a dot as a part of what is before it
+        for key, value in swept.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and key != "seed"
+    }
+    tested = {name: value for name, value in results.items() if name.startswith("test/") and value is not None}
+    if numbers:
+        run.log(numbers | tested)
 
 
 @_never_in_the_way
