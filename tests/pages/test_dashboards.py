@@ -14,6 +14,7 @@ import pytest
 from trainlab.errors import InputError, RunError
 from trainlab.pages.dashboards.front import dashboard
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb-workspaces itself
 GOLDEN = Path(__file__).parent / "dashboards.json"
 
 

@@ -9,16 +9,18 @@ import secrets
 import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
 import wandb
+from wandb import Run
+
 from trainlab.errors import RESUME_ME
 from trainlab.recording.point import read_point
 from trainlab.recording.run_directory import experiment_of, read_rows
 from trainlab.survival.atomic import atomic_write
-from wandb import Run
 
 if TYPE_CHECKING:
     from trainlab.models.layers import LayerSummary
@@ -81,6 +83,8 @@ def start(
             return run
         except Exception as error:  # whatever happens in there, the run goes on
             warnings.warn(f"W&B did not start ({attempt}): {error}", stacklevel=2)
+            with suppress(Exception):
+                wandb.teardown()  # its service, which would not let go of the run's id
     return None
 
 

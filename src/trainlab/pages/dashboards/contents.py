@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import wandb_workspaces.expr as choose
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
-from wandb_workspaces.reports.v2.interface import Panel
+from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 
 WORKSPACE = "TrainLab"
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3  # of a panel in a report, in W&B's units; panels beside each other
@@ -31,11 +31,20 @@ def same_names(title: str) -> Iterator[None]:
         random.setstate(state)
 
 
-def curve(y: str, title: str, *, x: str = "epoch", by: str | None = None, log_x: bool | None = None) -> wr.LinePlot:
-    """by: the option whose values are the groups, each with a band; without it, and where runs are not grouped, a line
-    for each run."""
-    grouped = {"groupby": wr.Config(by), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"} if by else {}
-    return wr.LinePlot(title=title, x=x, y=[y], log_x=log_x, **grouped)
+def curve(
+    y: str, title: str, *, x: str = "epoch", by: str | None = None, band: bool = False, log_x: bool | None = None
+) -> wr.LinePlot:
+    """by: the option whose values are the groups, each a mean with a band. band: the same of groups as the runs are
+    grouped already. Without either, a line for each run."""
+    return wr.LinePlot(
+        title=title,
+        x=x,
+        y=[y],
+        log_x=log_x,
+        groupby=wr.Config(by) if by else None,
+        groupby_aggfunc="mean" if by or band else None,
+        groupby_rangefunc="stddev" if by or band else None,
+    )
 
 
 def bars(name: str, title: str, by: str) -> wr.BarPlot:
@@ -75,7 +84,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
         )
 
 
-def error_panels() -> list[Panel]:
+def error_panels() -> list[PanelTypes]:
     return [
         curve("val/top1_error", "validation error"),
         curve("train/top1_error", "training error"),
@@ -85,7 +94,7 @@ def error_panels() -> list[Panel]:
     ]
 
 
-def objective_panels() -> list[Panel]:
+def objective_panels() -> list[PanelTypes]:
     return [
         curve("train/objective", "objective: loss and regulariser"),
         curve("train/loss", "training loss"),
@@ -95,7 +104,7 @@ def objective_panels() -> list[Panel]:
     ]
 
 
-def cost_panels() -> list[Panel]:
+def cost_panels() -> list[PanelTypes]:
     return [
         curve("images_per_second", "images per second"),
         wr.BarPlot(title="seconds, all of the run", metrics=[wr.SummaryMetric("total_seconds")]),
@@ -123,7 +132,7 @@ def reports(entity: str, project: str) -> list[wr.Report]:
 def regulariser(entity: str, project: str) -> wr.Report:
     title = "How strong a regulariser"
     with same_names(title):
-        blocks = [
+        blocks: list[BlockTypes] = [
             wr.P(
                 "L2 from weak to strong: λ times half the squared norm of the weights is added to the loss. Too little "
                 "lets a network follow every point, too much leaves it nothing but its biases."
@@ -131,7 +140,10 @@ def regulariser(entity: str, project: str) -> wr.Report:
             command("python train.py -m experiment=l2_sweep"),
         ]
         for data in ("moons", "circles", "linear"):
-            panels = [*strength_panels("train/top1_error", "training error"), pictures("decision_regions")]
+            panels: list[PanelTypes] = [
+                *strength_panels("train/top1_error", "training error"),
+                pictures("decision_regions"),
+            ]
             blocks += [wr.H2(f"60 points: {data}"), grid(data, ["l2_sweep"], panels, also=data)]
         blocks += [
             wr.H2("Fashion-MNIST"),
@@ -141,7 +153,7 @@ def regulariser(entity: str, project: str) -> wr.Report:
         return wr.Report(entity=entity, project=project, title=title, blocks=blocks, width="fluid")
 
 
-def strength_panels(followed: str, named: str) -> list[Panel]:
+def strength_panels(followed: str, named: str) -> list[PanelTypes]:
     """Against λ, of which each point of a sweep has one; and the epochs for each λ."""
     return [
         curve(
@@ -159,16 +171,16 @@ def strength_panels(followed: str, named: str) -> list[Panel]:
 def activations(entity: str, project: str) -> wr.Report:
     title = "ReLU against tanh"
     with same_names(title):
-        blocks = [
+        blocks: list[BlockTypes] = [
             wr.P(
                 "How soon a network reaches a training error, with ReLU and with tanh, each with three learning rates. "
                 "Krizhevsky et al. (2012, Fig. 1) saw six times fewer epochs with ReLU; compare the best rate of each."
             )
         ]
         for experiment, named in (("relu_vs_tanh", "CIFAR-10"), ("relu_vs_tanh_fashion", "Fashion-MNIST")):
-            panels = [
-                curve("train/top1_error", f"training error, {OVER_SEEDS}"),
-                curve("train/top1_error", "training error against seconds of training", x="seconds"),
+            panels: list[PanelTypes] = [
+                curve("train/top1_error", f"training error, {OVER_SEEDS}", band=True),
+                curve("train/top1_error", "training error against seconds of training", x="seconds", band=True),
                 bars("last/epoch", "epochs until the mark, all rates", by="model.activation"),
             ]
             blocks += [
@@ -182,14 +194,14 @@ def activations(entity: str, project: str) -> wr.Report:
 def tricks(entity: str, project: str) -> wr.Report:
     title = "What each trick is worth"
     with same_names(title):
-        panels = [
+        panels: list[PanelTypes] = [
             bars("test/top1_error", "test error, one view", by="ablation.name"),
             bars("test/top1_error_tencrop", "test error, all views averaged", by="ablation.name"),
             bars("total_seconds", "seconds, all of the run", by="ablation.name"),
             curve("val/top1_error", f"validation error, {OVER_SEEDS}", by="ablation.name"),
             curve("train/top1_error", f"training error, {OVER_SEEDS}", by="ablation.name"),
         ]
-        blocks = [
+        blocks: list[BlockTypes] = [
             wr.P(
                 "AlexNet with one of its tricks taken away at a time; none is the whole recipe, and a trick is worth "
                 "the error that the others have more than that."
@@ -201,7 +213,12 @@ def tricks(entity: str, project: str) -> wr.Report:
 
 
 def grid(
-    name: str, experiments: Sequence[str], panels: Sequence[Panel], *, also: str | None = None, by: Sequence[str] = ()
+    name: str,
+    experiments: Sequence[str],
+    panels: Sequence[PanelTypes],
+    *,
+    also: str | None = None,
+    by: Sequence[str] = (),
 ) -> wr.PanelGrid:
     """The panels, of the finished runs with the tag of one of the experiments, and the tag `also`.
 
@@ -209,7 +226,7 @@ def grid(
     """
     for number, panel in enumerate(panels):
         row, column = divmod(number, COLUMNS)
-        panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
+        panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)  # type: ignore[union-attr]
     filters = [choose.Metric("State") == "finished", choose.Tags().isin(list(experiments))]
     filters += [choose.Tags().isin([also])] if also else []
     return wr.PanelGrid(

@@ -26,8 +26,9 @@ def dashboard(arguments: Sequence[str]) -> None:
         raise InputError("scripts/dashboard.py needs wandb-workspaces: pip install -e '.[dashboard]'.") from error
     if asked.print:
         entity = asked.entity or NOBODY
-        made = [contents.workspace(entity, asked.project), *contents.reports(entity, asked.project)]
-        print(json.dumps([views.sent(one) for one in made], indent=1, ensure_ascii=False))
+        made = [views.sent(contents.workspace(entity, asked.project))]
+        made += [views.sent(report) for report in contents.reports(entity, asked.project)]
+        print(json.dumps(made, indent=1, ensure_ascii=False))
         return
     from trainlab.recording.wandb_run import address, has_account, is_reachable
 

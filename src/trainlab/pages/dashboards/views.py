@@ -7,11 +7,11 @@ import os
 from contextlib import AbstractContextManager
 from typing import Any
 
+import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces._graphql import execute_graphql
 
-import wandb
 from trainlab.errors import RunError
 from trainlab.pages.dashboards import contents
 from trainlab.pages.dashboards.contents import same_names
@@ -56,9 +56,10 @@ def save(entity: str | None, project: str) -> list[tuple[str, str]]:
     os.environ.setdefault("WANDB_SILENT", "true")
     try:
         api = wandb.Api()
-        entity = entity or api.default_entity
-        # The reports first: with the first one of them W&B makes a project that is not there.
-        return [saved(api, one) for one in (*contents.reports(entity, project), contents.workspace(entity, project))]
+        owner = entity or str(api.default_entity)
+        # The reports first: with the first of them W&B makes a project that is not there.
+        reports = [saved(api, report) for report in contents.reports(owner, project)]
+        return [*reports, saved(api, contents.workspace(owner, project))]
     except Exception as error:  # W&B raises what its parts raise: of its own, of requests, ValueError
         raise RunError(f"W&B did not take the dashboards ({' '.join(str(error).split())}).") from error
 
@@ -73,10 +74,11 @@ def saved(api: wandb.Api, dashboard: ws.Workspace | wr.Report) -> tuple[str, str
     there = execute_graphql(api, VIEWS, asked).get("project") or {"allViews": {"edges": []}}
     views = [edge["node"] for edge in there["allViews"]["edges"]]
     before = next((view for view in views if view["displayName"] == title_of(dashboard)), None)
-    if before is not None and isinstance(dashboard, ws.Workspace):
-        dashboard._internal_id, dashboard._internal_name = before["id"], before["name"]
-    elif before is not None:
-        dashboard.id = before["id"]
+    if before is not None:
+        if isinstance(dashboard, ws.Workspace):
+            dashboard._internal_id, dashboard._internal_name = before["id"], before["name"]
+        else:
+            dashboard.id = before["id"]
     with as_sent(dashboard):
         dashboard.save()
     return title_of(dashboard), dashboard.url
