@@ -313,6 +313,7 @@ def kind_and_name(name: str) -> tuple[str, str]:
 
 
 @pytest.mark.run
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb-workspaces itself
 def test_dashboards_are_made_once_and_then_brought_up_to_date(capsys):
     with WandbServer() as server:
         for _ in range(2):

@@ -83,8 +83,9 @@ def start(
             return run
         except Exception as error:  # whatever happens in there, the run goes on
             warnings.warn(f"W&B did not start ({attempt}): {error}", stacklevel=2)
-            with suppress(Exception):
-                wandb.teardown()  # its service, which would not let go of the run's id
+            if wandb.run is None:  # no other run of this process
+                with suppress(Exception):
+                    wandb.teardown()  # of its service, which would not let go of the run's id
     return None
 
 
