@@ -31,7 +31,7 @@ from trainlab.command.main import (
 )
 from trainlab.configuration.stored import plain_config
 from trainlab.errors import InputError, TakenError
-from trainlab.recording.run_directory import CONFIG
+from trainlab.recording.run_directory import CONFIG, OVERRIDES
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
 from trainlab.survival.atomic import atomic_write
@@ -80,6 +80,7 @@ def run(
         with removed_if_temporary(folder, temporary), taking(folder), handling_signals(stop_at_once):
             (folder / CONFIG).parent.mkdir(exist_ok=True)
             atomic_write(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain_config(cfg))))
+            atomic_write(folder / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
             return Results(trained(cfg, folder, callbacks), folder)
     except TakenError:
         footprint.restore()

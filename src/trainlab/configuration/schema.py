@@ -188,6 +188,7 @@ class Logger(Group):
     name: Literal["wandb", "csv", "none"]
     project: str = "trainlab"
     mode: Literal["auto", "online", "offline"] = "auto"
+    checkpoint: bool = False
 
 
 class Config(BaseModel):

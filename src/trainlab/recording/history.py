@@ -71,6 +71,8 @@ class Throughput(Callback):
 class History(Checkpoint):
     """Collects the module's ``row`` of each epoch and gives it to the file and the listeners (the terminal, W&B).
 
+    late_listeners are given what a resumed run's checkpoint has, too.
+
     The rows are in the checkpoint too, so that a resumed run's file and curves begin at the beginning.
     It is a `Checkpoint` callback only because Lightning calls those after the module's own hooks, and in
     the order given: History first, then what writes the checkpoints that hold it.
@@ -81,11 +83,15 @@ class History(Checkpoint):
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
         self.listeners: list[Callable[[dict[str, float]], None]] = []
+        self.late_listeners: list[Callable[[dict[str, float]], None]] = []
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A resumed run's file begins as the checkpoint knows it: what was written after that did not happen."""
         if self.rows and trainer.is_global_zero and self.path is not None:
             self.write(self.path, self.rows[-1])
+        for listener in self.late_listeners:
+            for row in self.rows:
+                listener(row)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = {

@@ -20,7 +20,7 @@ from trainlab.recording.history import History, Throughput
 from trainlab.recording.point import read_point
 from trainlab.recording.progress_bar import ProgressBar
 from trainlab.recording.results import write_results
-from trainlab.recording.run_directory import METRICS, PROFILE, RESULTS
+from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST, METRICS, PROFILE, RESULTS
 from trainlab.recording.terminal import console, layer_table, profile_table, result_table
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.plan import Plan
@@ -70,9 +70,9 @@ class Recorder:
             if self.wandb is not None:
                 from trainlab.recording import wandb_run
 
-                sync = wandb_run.finish(self.wandb, self.results, stopped=stopped)
-                if sync:
-                    self.out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
+                to_upload = wandb_run.finish(self.wandb, self.results, stopped=stopped)
+                if to_upload:
+                    self.out.print(to_upload, soft_wrap=True)
         if self.is_first and self.results is not None:
             self.out.print(result_table(self.results, self.run_dir))
 
@@ -95,18 +95,21 @@ class Recorder:
     def begin_wandb(self) -> None:
         from trainlab.recording import wandb_run  # a third of a second that other runs need not wait
 
-        cfg = self.cfg
+        cfg, recorded = self.cfg, wandb_run.last_recorded(self.run_dir)
         self.wandb = wandb_run.start(
             self.run_dir,
             project=cfg.logger.project,
             mode=cfg.logger.mode,
             tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
             config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-            sweep=read_point(self.run_dir),
             monitor=cfg.trainer.monitor,
         )
-        if self.wandb is not None:
-            self.history.listeners.append(partial(wandb_run.log_row, self.wandb))
+        if self.wandb is None:
+            return
+        log_row = partial(wandb_run.log_row, self.wandb, after=recorded)
+        self.history.listeners.append(log_row)
+        self.history.late_listeners.append(log_row)
+        if recorded == wandb_run.NEVER:
             wandb_run.log_layers(self.wandb, self.plan.layers)
 
     def fitted(self) -> None:
@@ -131,6 +134,11 @@ class Recorder:
             from trainlab.recording import wandb_run
 
             wandb_run.log_figures(self.wandb, figures)
+            if point := read_point(self.run_dir):
+                wandb_run.log_point(self.wandb, point.swept, results)
+            if self.cfg.logger.get("checkpoint"):
+                files = [self.run_dir / CHECKPOINTS / name for name in (BEST, LAST)]
+                wandb_run.log_checkpoints(self.wandb, files, results)
         with written(self.run_dir / RESULTS):
             write_results(self.run_dir / RESULTS, results)
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,9 +23,9 @@ from pydantic import (
 
 from trainlab.errors import InputError
 
-CONFIG = Path(".hydra/config.yaml")
+CONFIG, OVERRIDES = Path(".hydra/config.yaml"), Path(".hydra/overrides.yaml")
 CHECKPOINTS = Path("checkpoints")
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 METRICS = "metrics.csv"
 PROFILE = Path("profile")
 RESULTS = "results.json"  # written last: it says that the run is finished
@@ -35,6 +36,17 @@ Threads = Annotated[int, Field(ge=1, le=1024)]  # in these files
 def own_checkpoint(run_dir: Path) -> bool:
     """Whether the directory holds a checkpoint to go on from."""
     return any((run_dir / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def experiment_of(run_dir: Path) -> str | None:
+    """The experiment that the run's command names."""
+    try:
+        words = yaml.safe_load((run_dir / OVERRIDES).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    words = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+    named = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("experiment=")]
+    return named[-1] if named and named[-1] not in ("", "null") else None
 
 
 class Results(BaseModel):

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 
 def import_lightning() -> None:
     """Import Lightning without the parts that no run needs at its start; they are imported when they are first asked
@@ -27,6 +25,8 @@ def import_lightning() -> None:
     """
     if "lightning" in sys.modules:
         return
+    import torch
+
     if "torchmetrics" not in sys.modules:
         _torchmetrics_without_domains()
     if "torch._dynamo" not in sys.modules:

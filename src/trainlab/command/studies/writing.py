@@ -73,13 +73,13 @@ def run_in(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
         section = as_section(asked, finding, drawn, series)
         atomic_write(folder / SECTION, json.dumps(section, indent=2, ensure_ascii=False) + "\n")
         atomic_write(folder / PARAGRAPH, as_markdown(asked, finding, drawn, say))
-        sync = record(asked, folder, results, drawn)
+        to_upload = record(asked, folder, results, drawn)
         atomic_write(folder / RESULTS, json.dumps(results, indent=2, allow_nan=False) + "\n")
     tell(finding, drawn, say)
     out = console()
     out.print(f"{os.path.relpath(folder)} ({duration(results['seconds'])})", soft_wrap=True)
-    if sync:
-        out.print(f"W&B recorded offline; to upload: {sync}", soft_wrap=True)
+    if to_upload:
+        out.print(to_upload, soft_wrap=True)
     return finding, results
 
 
@@ -190,7 +190,7 @@ def small_print(asked: Asked, finding: Finding) -> str:
 
 
 def record(asked: Asked, folder: Path, results: Mapping[str, Any], drawn: Mapping[str, Path]) -> str | None:
-    """In W&B; returns the command that uploads it, if it is offline."""
+    """In W&B; returns a sentence with the command that uploads what is not there yet."""
     if asked.logger != "wandb":
         return None
     from trainlab.recording import wandb_run

@@ -1,0 +1,1 @@
+"""A W&B project's workspace and reports as code."""
