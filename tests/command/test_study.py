@@ -162,12 +162,14 @@ def test_a_number_that_is_none_holds_nothing():
 def test_an_experiment_is_named_by_what_it_has_come_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert front.state_of_experiment("l2_sweep") == "python train.py -m experiment=l2_sweep"
-    sweep = tmp_path / "runs/sweeps/l2_sweep_now"
-    (sweep / "figures").mkdir(parents=True)
-    (sweep / "sweep.json").write_text("{}")
-    assert front.state_of_experiment("l2_sweep") == "python scripts/report.py runs/sweeps/l2_sweep_now --table"
+    for name in ("l2_sweep_0a1b2c", "l2_sweep_fashion_3d4e5f"):
+        sweep = tmp_path / "runs/sweeps" / name
+        (sweep / "figures").mkdir(parents=True)
+        (sweep / "sweep.json").write_text("{}")
+    sweep = tmp_path / "runs/sweeps/l2_sweep_0a1b2c"
+    assert front.state_of_experiment("l2_sweep") == "python scripts/report.py runs/sweeps/l2_sweep_0a1b2c --table"
     (sweep / "figures/curves.png").write_bytes(b"")
-    assert front.state_of_experiment("l2_sweep") == "runs/sweeps/l2_sweep_now/figures/curves.png"
+    assert front.state_of_experiment("l2_sweep") == "runs/sweeps/l2_sweep_0a1b2c/figures/curves.png"
 
 
 @pytest.mark.run  # git is asked for the commit
