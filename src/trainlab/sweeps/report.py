@@ -45,12 +45,17 @@ LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of 
 
 
 def report(arguments: Sequence[str]) -> None:
-    """Write table.csv, table.md and figures/*.png into --out (the first folder), and print the table.
+    """Write table.csv, table.md and figures/*.png into --out (the first folder), and print the table; or --html.
 
     Raises InputError.
     """
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
+    if options.html:
+        from trainlab.pages.command import write_page  # only here: a table needs no page
+
+        page = {"metrics": options.metric, "sort": options.sort, "opens": options.open, "watches": options.watch}
+        return write_page(folders, Path(options.html), **page)
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
     runs = [with_reference(run) for run in runs]
@@ -113,7 +118,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
     parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
     parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
-    return parser.parse_args(list(arguments))
+    parser.add_argument("--html", metavar="FILE", help="write one page to look at in a browser, instead of all these")
+    parser.add_argument("--open", action="store_true", help="with --html: show it in the browser")
+    parser.add_argument("--watch", action="store_true", help="with --html: keep it up to date while runs go on")
+    options = parser.parse_args(list(arguments))
+    for name in ("open", "watch"):
+        if getattr(options, name) and not options.html:
+            raise InputError(f"--{name} is about the page", hint=f"add --html FILE, or leave --{name} out")
+    for name in ("table", "out"):
+        if getattr(options, name) and options.html:
+            raise InputError(f"--html writes the page and nothing else, so --{name} means nothing", hint="leave one out")
+    return options
 
 
 def with_reference(run: Run) -> Run:
