@@ -29,7 +29,7 @@ from trainlab.sweeps.table import DAMAGED, SEED, Group, Run
 
 OVERRIDES = Path(".hydra/overrides.yaml")
 LOG_LINES, LOG_BYTES = 25, 6_000  # of the end of a log
-FIGURES_BYTES = 4_000_000  # of PNGs in one page; where there are more, the page names the folder that has the rest
+FIGURES_BYTES = 3_000_000  # of PNGs in one page; where there are more, the page names the folder that has the rest
 DRAWN_BY_THE_PAGE = "learning_curves.png"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # a terminal's colours
 

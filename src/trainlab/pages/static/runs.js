@@ -23,11 +23,14 @@ function format(value, metric = "") {
   return minus(Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4))));
 }
 
-/* [mean, " ± deviation"], without a unit. */
+/* [mean, " ± deviation"], without a unit; both with the same decimals. */
 function cellOf(average, spread, metric) {
-  const percent = isError(metric), bare = (value) => format(percent ? 100 * value : value);
-  const before = isNumber(average) && percent ? minus((100 * average).toFixed(2)) : bare(average);
-  return [before, !isNumber(spread) ? "" : percent ? ` ± ${(100 * spread).toFixed(2)}` : ` ± ${Number(spread.toPrecision(2))}`];
+  if (!isNumber(average)) return ["–", ""];
+  const factor = isError(metric) ? 100 : 1, size = Math.floor(Math.log10(Math.abs(average) || 1));
+  if (factor === 1 && !isNumber(spread)) return [format(average), ""];
+  if (factor === 1 && (size > 6 || size < -4)) return [format(average), ` ± ${Number(spread.toPrecision(2))}`];
+  const decimals = factor > 1 ? 2 : Math.max(0, 3 - Math.max(0, size));
+  return [minus((factor * average).toFixed(decimals)), isNumber(spread) ? ` ± ${(factor * spread).toFixed(decimals)}` : ""];
 }
 
 const sentenceOf = (average, spread, metric) => cellOf(average, spread, metric).join("") + (isError(metric) ? " %" : "");
@@ -407,8 +410,12 @@ function look() {
     if (runs.length) entries.push(entryOf(g, runs));
   }
   const reference = data.groups.find((g) => g.id === state.reference);
-  const theirs = entries.find((e) => e.id === state.reference) ?? entryOf(reference, reference.runs);
-  for (const e of entries) e.diff = paired(e.pairs, theirs.pairs);
+  for (const e of entries) {
+    const beside = besideOf(e.g, reference);
+    e.theirs = !beside || beside === e.g ? [] : (entries.find((other) => other.g === beside) ?? entryOf(beside, beside.runs)).pairs;
+    e.isReference = beside === e.g;
+    e.diff = paired(e.pairs, e.theirs);
+  }
   const bests = new Map();
   for (const e of entries.filter((e) => isNumber(e.stat(state.result).mean))) {
     const kind = textOf(e.g.choices.data), old = bests.get(kind);
@@ -418,9 +425,15 @@ function look() {
   const key = { diff: (e) => e.diff.mean, p: (e) => e.diff.p, n: (e) => e.stat(state.result).n }[state.sort]
     ?? (data.keys.includes(state.sort) ? (e) => e.g.choices[state.sort] : (e) => e.stat(state.sort).mean);
   const missing = (e) => { const value = key(e); return Number.isNaN(value) ? undefined : value; };
-  view = { clauses: used, complaint, theirs, entries: state.sort ? ordered(entries, missing, state.desc) : entries };
+  view = { clauses: used, complaint, entries: state.sort ? ordered(entries, missing, state.desc) : entries };
   view.drawn = view.entries.filter((e) => !e.hidden);
   if (Object.keys(state.brush).length) state.selected = view.drawn.filter(isInBrushes).map((e) => e.id);
+}
+
+/* What a setting is compared with: the reference; on other data the setting that has but the data from it. */
+function besideOf(g, reference) {
+  const same = (other, key) => textOf(other.choices[key]) === textOf((key === "data" ? g : reference).choices[key]);
+  return data.groups.find((other) => data.keys.every((key) => same(other, key)));
 }
 
 function entryOf(g, runs) {
@@ -452,6 +465,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
+const put = (node, ...children) => { node.replaceChildren(); return fill(node, {}, children); };
 const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const sv = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 const byId = (id) => document.getElementById(id);
@@ -501,8 +515,8 @@ function drawTable() {
   const everything = el("input", { type: "checkbox", "aria-label": "draw all settings", "data-f": "all", onchange: () => set({ hidden: view.drawn.length ? view.entries.map((e) => e.id) : [] }) });
   everything.checked = view.drawn.length === view.entries.length;
   everything.indeterminate = view.drawn.length > 0 && !everything.checked;
-  const result = (name) => sortable(name, labelOf(name) + (isError(metricOf(name)) ? ", %" : ""), false, name === state.result ? "Settings are compared by this" : undefined);
-  const difference = `Seed by seed, setting − reference, of ${labelOf(state.result)}: mean ± deviation of the differences`;
+  const result = (name) => sortable(name, labelOf(name) + (isError(metricOf(name)) ? ",\u00a0%" : ""), false, name === state.result ? "Settings are compared by this" : undefined);
+  const difference = `Seed by seed, setting − reference (on the same data), of ${labelOf(state.result)}: mean ± deviation of the differences`;
   const head = el("tr", {}, el("th", { scope: "col", class: "word" }, everything),
     data.keys.map((key) => sortable(key, key, isWord(key))), result(state.result),
     cols.paired && [el("th", { scope: "col", title: "The setting that the others are compared with" }, "ref."), sortable("diff", "difference", false, difference), sortable("p", "p", false, "Of a paired t-test that the difference is 0, not corrected for several comparisons")],
@@ -537,7 +551,7 @@ function settingRow(e, cols) {
       el("button", { type: "button", "aria-expanded": String(open), "aria-label": `runs of ${e.g.name}`, "data-f": `open ${e.id}`, onclick: toggle }, open ? "▾" : "▸"), swatch(e.g)),
     data.keys.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(e.g.choices[key]))),
     number(state.result, "by"),
-    cols.paired && [el("td", {}, reference), e.id === state.reference ? el("td", { class: "spread" }, "reference") : differenceCell(e.diff), el("td", { class: "spread" }, e.id === state.reference || !isNumber(p) ? "" : p < 0.001 ? "< 0.001" : p.toPrecision(2))],
+    cols.paired && [el("td", {}, reference), e.isReference ? el("td", { class: "spread" }, "reference") : differenceCell(e.diff), el("td", { class: "spread" }, !isNumber(p) ? "" : p < 0.001 ? "< 0.001" : p.toPrecision(2))],
     cols.cost.map((name) => number(name)), el("td", {}, String(e.stat(state.result).n)),
     cols.unfinished && el("td", { class: "bad word" }, e.unfinished), cols.rest.map((name) => number(name)));
 }
@@ -549,8 +563,8 @@ function differenceCell(d) {
 }
 
 function runRow(e, run, cols) {
-  const other = view.theirs.pairs.find(([seed]) => textOf(seed) === textOf(run.seed)), mine = resultOf(run, state.result);
-  const difference = other && isNumber(mine) && e.id !== state.reference ? mine - other[1] : NaN;
+  const other = e.theirs.find(([seed]) => textOf(seed) === textOf(run.seed)), mine = resultOf(run, state.result);
+  const difference = other && isNumber(mine) ? mine - other[1] : NaN;
   const cell = (name) => el("td", {}, cellOf(resultOf(run, name), NaN, metricOf(name))[0]);
   return el("tr", { class: "member", "data-g": e.id, "data-r": run.id },
     el("td", { class: "word", colspan: data.keys.length + 1 },
@@ -639,7 +653,9 @@ function drawCurves() {
   const x = scaleOf(lines.flatMap((line) => line.xs), box.left, box.right, state.xlog), y = scaleOf(ys, box.bottom, box.top, state.ylog);
   yAxis(box, y, state.metric);
   xAxis(box, x.ticks.map((tick) => ({ at: x.at(tick), text: short(tick) })), X_NAMES[state.x]);
-  const back = sv("g"), front = sv("g"), cross = sv("line", { class: "cross", y1: box.top, y2: box.bottom, visibility: "hidden" });
+  const clip = { "clip-path": "url(#within)" };
+  box.svg.append(sv("clipPath", { id: "within" }, sv("rect", { x: box.left, y: box.top - 3, width: box.right - box.left + 3, height: box.bottom - box.top + 4 })));
+  const back = sv("g", clip), front = sv("g", clip), cross = sv("line", { class: "cross", y1: box.top, y2: box.bottom, visibility: "hidden" });
   for (const line of lines) {
     const style = `color: ${line.e.g.colour}`, mine = { "data-g": line.e.id, style };
     const singles = state.runs && line.curves.length > 1 ? line.curves.map((c) => sv("path", { class: c.run.id === state.run ? "single chosen" : "single", "data-r": c.run.id, d: pathOf(c.xs, c.ys, x, y) })) : [];
@@ -815,7 +831,8 @@ function drawParallel() {
   const part = parts.parallel;
   part.section.hidden = data.keys.length < 2;
   if (part.section.hidden) return;
-  const axes = axesOfView(), box = boxOf(part, 280, { left: 52, right: 64, top: 34, bottom: 12 });
+  const axes = axesOfView(), left = 14 + 6.6 * Math.max(...axes[0].ticks.map(({ text }) => text.length));
+  const box = boxOf(part, 280, { left, right: 64, top: 34, bottom: 12 });
   const x = (i) => box.left + (box.right - box.left) * i / (axes.length - 1), y = (t) => box.bottom + (box.top - box.bottom) * t;
   const points = [];
   for (const e of view.drawn) {
@@ -824,7 +841,7 @@ function drawParallel() {
     places.forEach((t, i) => { if (t !== undefined) points.push({ e, i, x: x(i), y: y(t) }); });
   }
   axes.forEach((axis, i) => {
-    const anchor = i === 0 && axes.length > 1 ? "start" : i === axes.length - 1 ? "end" : "middle", shift = i === 0 ? -46 : i === axes.length - 1 ? 58 : 0;
+    const anchor = i === 0 && axes.length > 1 ? "start" : i === axes.length - 1 ? "end" : "middle", shift = i === 0 ? 8 - left : i === axes.length - 1 ? 58 : 0;
     box.svg.append(sv("line", { class: "axis", x1: x(i), x2: x(i), y1: box.top, y2: box.bottom }), sv("text", { class: "value", x: x(i) + shift, y: 14, "text-anchor": anchor }, cut(axis.label, Math.max(8, Math.floor((box.right - box.left) / axes.length / 6.2)))));
     let last = Infinity;
     for (const { at, text } of [...axis.ticks].sort((a, b) => a.at - b.at)) {
@@ -891,18 +908,21 @@ function drawRun() {
   const run = data.runs.find((r) => r.id === state.run), section = byId("run"), wasHidden = section.hidden;
   section.hidden = !run;
   byId("runs").hidden = Boolean(run);
-  if (!run) return section.replaceChildren();
+  if (!run) return put(section);
   const back = el("button", { type: "button", class: "quiet no-print", onclick: () => { set({ run: "" }); document.querySelector(`[data-f="run ${run.id}"], [data-f="row ${run.g.id}"]`)?.focus(); } }, "← all runs");
   const result = (name) => run.results[data.place.get(name)];
-  const facts = [["folder", run.folder], ["state", run.state], ...["device", "precision", "processes", "threads", "peak_memory_mb", "seconds", "images_per_second", "parameters", "commit", "python", "torch", "lightning", "trainlab"].map((name) => [name, result(name) ?? (name === "commit" ? run.commit : null)])];
+  const ran = ["device", "precision", "processes", "threads", "peak_memory_mb", "seconds", "images_per_second", "parameters", "commit", "python", "torch", "lightning", "trainlab"];
+  const facts = [["folder", run.folder], ["state", run.state], ...ran.map((name) => [name, result(name) ?? (name === "commit" ? run.commit : null)])]
+    .filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => [name.replaceAll("_", " "), isNumber(value) ? format(value) : textOf(value)]);
+  const numbers = data.numeric.filter((name) => isNumber(result(name)) && !ran.includes(name)).map((name) => [name, format(result(name), name)]);
   const heading = el("h2", { tabindex: -1 }, run.name || run.folder);
-  section.replaceChildren(back, heading,
+  put(section, back, heading,
     run.error ? el("p", { class: "bad" }, run.error) : "",
     run.log ? [el("h3", {}, "The end of its log"), el("pre", { tabindex: 0 }, run.log)] : "",
     el("h3", {}, "To have it again"), ...run.commands.map(commandLine),
     el("h3", {}, "Its configuration"), configurationOf(run),
-    el("h3", {}, "What it came to"), factTable(data.numeric.filter((name) => isNumber(result(name)) && !facts.some(([other]) => other === name)).map((name) => [name, format(result(name), name)])),
-    el("h3", {}, "How it ran"), factTable(facts.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => [name.replaceAll("_", " "), isNumber(value) ? format(value) : textOf(value)])),
+    el("div", { class: "facts" }, numbers.length ? el("div", {}, el("h3", {}, "What it came to"), factTable(numbers)) : "",
+      el("div", {}, el("h3", {}, "How it ran"), factTable(facts))),
     Object.keys(run.figures).length ? [el("h3", {}, "Its figures"), el("div", { class: "figures" }, Object.entries(run.figures).map(([name, src]) => el("figure", {}, el("img", { src, alt: name, loading: "lazy" }), el("figcaption", {}, name))))]
       : run.results.length && run.state === "finished" ? el("p", { class: "hint" }, `Its own figures, if it has drawn any, are in ${run.folder}/figures.`) : "");
   if (wasHidden && pageIsUp) heading.focus({ preventScroll: window.innerWidth > 1080 });
@@ -922,13 +942,13 @@ function configurationOf(run) {
   const rows = new Map(run.changed.map(([key, value, usual]) => [key, { value, usual }]));
   for (const key of data.keys) if (!rows.has(key)) rows.set(key, { value: valueOf(run, key), usual: undefined });
   const others = (key) => {
-    const mine = textOf(valueOf(run, key)), all = new Set(data.runs.map((other) => textOf(valueOf(other, key))));
-    all.delete(mine);
-    return [...all].filter((text) => text !== "–").sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    const all = new Map(data.runs.map((other) => [textOf(valueOf(other, key)), valueOf(other, key)]));
+    all.delete(textOf(valueOf(run, key)));
+    const texts = [...all.values()].filter((value) => value !== undefined).sort(compare).map(textOf);
+    return texts.length > 6 ? `${texts.slice(0, 6).join(", ")} and ${texts.length - 6} more` : texts.join(", ") || "the same";
   };
-  const list = (texts) => (texts.length > 6 ? `${texts.slice(0, 6).join("  ")}  and ${texts.length - 6} more` : texts.join("  "));
   const head = el("tr", {}, ["option", "this run", "default", "other runs here"].map((name) => el("th", { scope: "col" }, name)));
-  const body = [...rows].map(([key, { value, usual }]) => el("tr", {}, el("th", { scope: "row" }, key), el("td", {}, textOf(value)), el("td", {}, usual === undefined ? "the same" : usual === null && !isNull(key) ? "–" : textOf(usual)), el("td", {}, list(others(key)) || "the same")));
+  const body = [...rows].map(([key, { value, usual }]) => el("tr", {}, el("th", { scope: "row" }, key), el("td", {}, textOf(value)), el("td", {}, usual === undefined ? "the same" : usual === null && !isNull(key) ? "–" : textOf(usual)), el("td", {}, others(key))));
   return rows.size ? el("table", {}, el("thead", {}, head), el("tbody", {}, body)) : el("p", { class: "hint" }, run.config ? "Nothing but defaults." : "It is not known.");
 }
 
@@ -1064,7 +1084,7 @@ function setUp() {
   byId("csv-table").addEventListener("click", () => save("settings.csv", "text/csv", settingsCsv()));
   byId("csv-runs").addEventListener("click", () => save("runs.csv", "text/csv", runsCsv()));
   const slider = el("input", { type: "range", min: 0, max: 0.98, step: 0.02, "data-bound": "smooth", oninput: () => set({ smooth: Number(slider.value) }) });
-  if (data.curves.length) byId("csv-table").before(choose("of curves the", "by", [["last", "last value"], ["best", "best value"], ["mean", "mean"], ["smoothed", "last smoothed"]]));
+  if (data.curves.length) byId("csv-table").before(choose("value of curves", "by", [["last", "last value"], ["best", "best value"], ["mean", "mean"], ["smoothed", "last smoothed"]]));
   chart("curves", "Curves", [
     choose("", "metric", curves), choose("against", "x", Object.entries(X_NAMES).filter(([name]) => data.metrics.includes(name))),
     options.length > 1 ? choose("colour", "colour", [["", "automatic"], ["*", "setting"], ...options]) : "",
