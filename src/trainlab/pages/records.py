@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from trainlab.command.main import compose_run, without_hydra
 from trainlab.errors import InputError
 from trainlab.pages.document import picture_uri
-from trainlab.recording.point import read_point
+from trainlab.recording.point import Point, read_point
 from trainlab.recording.run_directory import read_rows
 from trainlab.sweeps.names import digest
 from trainlab.sweeps.point import LOG, NOT_COMPARED, alike, flat, is_of_the_code
@@ -112,7 +112,8 @@ def identity(g: Group) -> str:
 
 def description(run: Run, common: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
     """One run, without its numbers."""
-    typed, point = overrides_of(run.folder), read_point(run.folder)
+    point = read_point(run.folder)
+    typed = overrides_of(run.folder, point)
     missing = object()
     differs = {k: v for k, v in run.config.items() if alike(v) != alike(common.get(k, missing))}
     return {
@@ -170,9 +171,8 @@ def differences_from(
     return changes
 
 
-def overrides_of(folder: Path) -> list[str] | None:
+def overrides_of(folder: Path, point: Point | None) -> list[str] | None:
     """What was typed for this run; None where it is not known."""
-    point = read_point(folder)
     if point is not None:
         return point.overrides
     try:

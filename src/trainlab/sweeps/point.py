@@ -77,9 +77,12 @@ class Status:
         atomic_write(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
 
 
+RECORD = TypeAdapter(Status)
+
+
 def load_status(folder: Path) -> Status | None:
     """None where no attempt has ended. Raises InputError where the file is damaged."""
-    return read_json(folder / STATUS, TypeAdapter(Status))
+    return read_json(folder / STATUS, RECORD)
 
 
 def state_of(folder: Path) -> Status:

@@ -150,12 +150,12 @@ const OPERATORS = {
 function parseFilter(text, known) {
   const clauses = [];
   if (!text.trim()) return { clauses };
-  for (const part of text.split(/\s+and\s+(?=(?:[^"]*"[^"]*")*[^"]*$)/i)) {
+  for (const part of text.split(/\s+and(?:\s+|$)(?=(?:[^"]*"[^"]*")*[^"]*$)/i)) {
     const found = /^\s*([^\s<>=!~]+)\s*(<=|>=|!=|==|=|<|>|~)\s*(.+?)\s*$/.exec(part);
     if (!found) return { complaint: `“${part.trim()}” is no condition; write an option, one of = != < > <= >= ~, and a value, such as seed = 0.` };
     const [, name, sign] = found, value = found[3].replace(/^"(.*)"$/, "$1"), operator = sign === "==" ? "=" : sign;
     if (!known.has(name)) {
-      const near = [...known].filter((other) => other.includes(name) || name.includes(other.split(".").pop())).slice(0, 4);
+      const near = [...known].filter((other) => other.includes(name) || (name.includes(".") && other.split(".")[0] === name.split(".")[0])).slice(0, 4);
       return { complaint: `No run has anything called ${name}` + (near.length ? `; did you mean ${near.join(", ")}?` : ".") };
     }
     if (/[<>]/.test(operator) && !isNumeric(value)) return { complaint: `“${value}” is no number, so ${name} cannot be ${operator} it; use = or ~.` };
@@ -505,7 +505,7 @@ function columns() {
 }
 
 function drawTable() {
-  const cols = columns(), focused = document.activeElement?.dataset?.f;
+  const cols = columns();
   const sortable = (name, label, word, title) => {
     const mine = state.sort === name;
     const turn = () => set(mine && !state.desc ? { desc: true } : mine ? { sort: "", desc: false } : { sort: name, desc: false });
@@ -524,7 +524,6 @@ function drawTable() {
     cols.unfinished && el("th", { scope: "col", class: "word" }, "not finished"), cols.rest.map(result));
   const body = el("tbody", {}, view.entries.map((e) => [settingRow(e, cols), ...(state.open.includes(e.id) ? e.runs.map((run) => runRow(e, run, cols)) : [])]));
   byId("table").replaceChildren(el("thead", {}, head), body);
-  if (focused) document.querySelector(`[data-f="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   const runs = view.entries.reduce((n, e) => n + e.runs.length, 0);
   const left = runs < data.runs.length ? `${runs} of ${data.runs.length} runs` : `${runs} runs`;
   byId("count").value = [left, state.selected.length && `${state.selected.length} selected`].filter(Boolean).join(" · ");
@@ -663,8 +662,8 @@ function drawCurves() {
     const hasBand = line.spread.some(isNumber);
     const band = hasBand ? sv("path", { class: "band", d: areaOf(line.xs, up, high(line), x, y) }) : "";
     back.append(sv("g", mine, band, singles));
-    front.append(sv("g", mine, state.smooth ? sv("path", { class: "raw", d: pathOf(line.xs, line.raw, x, y) }) : "", sv("path", { class: "line", "stroke-dasharray": line.e.g.dash || false, d: pathOf(line.xs, line.ys, x, y) })));
-    if (line.xs.length === 1) front.append(sv("g", mine, sv("circle", { class: "dot", r: 3.5, cx: x.at(line.xs[0]), cy: y.at(line.ys[0]) })));
+    front.append(sv("g", mine, state.smooth ? sv("path", { class: "raw", d: pathOf(line.xs, line.raw, x, y) }) : "", sv("path", { class: "line", "stroke-dasharray": line.e.g.dash || false, d: pathOf(line.xs, line.ys, x, y) }),
+      line.xs.length === 1 ? sv("circle", { class: "dot", r: 3.5, cx: x.at(line.xs[0]), cy: y.at(line.ys[0]) }) : ""));
   }
   box.svg.append(back, front, cross);
   if (!lines.length) nothing(box, data.curves.length ? "no run that is shown has this curve yet" : "no run has written an epoch yet");
@@ -696,9 +695,7 @@ function nothing(box, text) {
 function drawLegend() {
   const natural = [...view.entries].sort((a, b) => compareChoices(a.g, b.g));
   const items = natural.map((e) => el("button", { type: "button", "aria-pressed": String(!e.hidden), "data-g": e.id, "data-f": `legend ${e.id}`, class: state.selected.includes(e.id) && "on", onclick: () => set({ hidden: toggled(state.hidden, e.id) }) }, swatch(e.g), e.g.name || "this run"));
-  const focused = document.activeElement?.dataset?.f;
   parts.curves.legend.replaceChildren(...items);
-  if (focused?.startsWith("legend")) document.querySelector(`[data-f="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
 /* The result against the values of one option; a line through the settings that have the others in common. */
@@ -972,7 +969,7 @@ const INLINE = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacit
 function saveSvg(frame, name) {
   const original = frame.querySelector("svg"), copy = original.cloneNode(true), [, , width, height] = original.getAttribute("viewBox").split(" ");
   const mine = original.querySelectorAll("*"), theirs = copy.querySelectorAll("*");
-  mine.forEach((node, i) => { const style = getComputedStyle(node); theirs[i].setAttribute("style", INLINE.map((p) => `${p}: ${style.getPropertyValue(p)}`).join("; ")); theirs[i].removeAttribute("class"); });
+  mine.forEach((node, i) => { const style = getComputedStyle(node); theirs[i].setAttribute("style", INLINE.map((p) => `${p}: ${style.getPropertyValue(p)}`).join("; ")); for (const gone of ["class", ...INLINE]) theirs[i].removeAttribute(gone); });
   copy.querySelectorAll("[role=slider]").forEach((node) => node.remove());
   copy.setAttribute("xmlns", SVG);
   copy.setAttribute("width", width);
@@ -1032,6 +1029,7 @@ function drawTheme() {
 }
 
 function render() {
+  const focused = document.activeElement?.dataset?.f; // what is drawn anew gets the focus back
   settle();
   drawTheme();
   colourAll();
@@ -1046,6 +1044,7 @@ function render() {
   drawHeat();
   drawParallel();
   markSelected();
+  if (focused) document.querySelector(`[data-f="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   const lit = pointed;
   pointed = null;
   point(lit);
