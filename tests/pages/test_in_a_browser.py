@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import pytest
 from made_runs import HOSTILE, make_run, make_sweep
-from whole_runs import command
 
 from trainlab.pages.command import write_page
 from trainlab.sweeps.point import Status
@@ -342,15 +341,3 @@ def test_the_open_page_follows_a_run_that_goes_on(opened, tmp_path, monkeypatch)
     page.page.wait_for_function("document.querySelector('#summary').textContent.startsWith('3 runs')")
     page.page.wait_for_selector(f"{ROWS} >> nth=2")
     assert page.page.is_checked("#curves input[data-bound=ylog]")
-
-
-@pytest.mark.run
-def test_the_page_of_a_real_sweep(opened, tmp_path):
-    words = ["model=perceptron", "logger=csv", "trainer.max_epochs=2", "optim.lr=0.1,3000", "loss=half_mse"]
-    command("train.py", "-m", *words, f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    done = command("scripts/report.py", str(tmp_path / "sweep"), "--html", str(tmp_path / "x.html"))
-    assert done.returncode == 0, done.stderr
-    page = opened(tmp_path / "x.html")
-    assert page.texts("h1") == ["optim.lr"]
-    assert page.count(LINES) >= 1
-    assert page.texts(f"{ROWS} td.bad")[-1] == "1 failed"
