@@ -670,16 +670,27 @@ function drawCurves() {
   parts.curves.find = (px, py) => {
     let found = null;
     for (const line of lines) {
-      const value = interpolate(line.xs, line.ys, [x.back(px)])[0], distance = Math.abs(y.at(value) - py);
-      if (distance < (found?.distance ?? 40)) found = { distance, line, value };
+      const i = nearestIndex(line.xs, x.back(px)), distance = Math.abs(y.at(line.ys[i]) - py) + Math.abs(x.at(line.xs[i]) - px) / 8;
+      if (distance < (found?.distance ?? 40)) found = { distance, line, i };
     }
     cross.setAttribute("visibility", found ? "visible" : "hidden");
-    cross.setAttribute("x1", px); cross.setAttribute("x2", px);
     if (!found) return null;
-    const { line, value } = found, spread = interpolate(line.xs, line.spread, [x.back(px)])[0];
-    return { id: line.e.id, text: `${state.metric} ${sentenceOf(value, spread, state.metric)} at ${X_NAMES[state.x]} ${format(Number(x.back(px).toPrecision(3)))}, n = ${line.curves.length}` };
+    const { line, i } = found, place = x.at(line.xs[i]), words = sentenceOf(line.ys[i], line.spread[i], state.metric);
+    cross.setAttribute("x1", place);
+    cross.setAttribute("x2", place);
+    return { id: line.e.id, text: `${state.metric} ${words} at ${X_NAMES[state.x]} ${format(line.xs[i])}, n = ${line.curves.length}` };
   };
   drawLegend();
+}
+
+function nearestIndex(xs, x) {
+  let low = 0, high = xs.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] < x) low = middle;
+    else high = middle;
+  }
+  return Math.abs(xs[low] - x) < Math.abs(xs[high] - x) ? low : high;
 }
 
 function areaOf(xs, low, high, x, y) {
@@ -1008,6 +1019,7 @@ function point(ids) {
 
 function markSelected() {
   byId("page").classList.toggle("selecting", state.selected.length > 0);
+  byId("page").classList.toggle("many", view.drawn.length > 30);
   for (const node of document.querySelectorAll("svg [data-g]")) node.classList.toggle("on", node.dataset.g.split(" ").some((id) => state.selected.includes(id)));
 }
 
