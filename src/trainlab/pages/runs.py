@@ -14,6 +14,8 @@ from trainlab.pages.records import plain, records
 from trainlab.sweeps.point import FINISHED
 from trainlab.sweeps.table import Group, Run, cells
 
+MOST_NAMED = 4  # options in the heading
+
 
 def runs_page(
     groups: Sequence[Group], headline: Sequence[str], *, again: Sequence[Run] = (), reload: float | None = None
@@ -37,8 +39,10 @@ def runs_page(
 
 def heading(groups: Sequence[Group]) -> str:
     """What varies; where nothing does, what was trained on what."""
-    if groups[0].choices:
-        return text(" × ".join(groups[0].choices))
+    keys = list(groups[0].choices)
+    if keys:
+        more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
+        return text(" × ".join(keys[:MOST_NAMED]) + more)
     config = groups[0].runs[0].config
     if "model.name" in config and "data.name" in config:
         return text(f"{config['model.name']} on {config['data.name']}")

@@ -498,10 +498,12 @@ function sync() {
 
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
+const FIRST_KEYS = 4; // options that stand before the results; where more vary, the others stand behind them
+
 function columns() {
   const others = [...new Set(["seconds", ...data.headline, CURVE])].filter((name) => name !== state.result && (name === CURVE ? data.curves.length : data.numeric.includes(name)));
   const cost = others.filter((name) => name === "seconds"), rest = others.filter((name) => name !== "seconds");
-  return { cost, rest, unfinished: view.entries.some((e) => e.unfinished), paired: data.groups.length > 1 };
+  return { first: data.keys.slice(0, FIRST_KEYS), later: data.keys.slice(FIRST_KEYS), cost, rest, unfinished: view.entries.some((e) => e.unfinished), paired: data.groups.length > 1 };
 }
 
 function drawTable() {
@@ -518,11 +520,11 @@ function drawTable() {
   const result = (name) => sortable(name, labelOf(name) + (isError(metricOf(name)) ? ",\u00a0%" : ""), false, name === state.result ? "Settings are compared by this" : undefined);
   const difference = `Seed by seed, setting − reference (on the same data), of ${labelOf(state.result)}: mean ± deviation of the differences`;
   const head = el("tr", {}, el("th", { scope: "col", class: "word" }, everything),
-    data.keys.map((key) => sortable(key, key, isWord(key))), result(state.result),
+    cols.first.map((key) => sortable(key, key, isWord(key))), result(state.result),
     cols.paired && [el("th", { scope: "col", title: "The setting that the others are compared with" }, "ref."), sortable("diff", "difference", false, difference), sortable("p", "p", false, "Of a paired t-test that the difference is 0, not corrected for several comparisons")],
     cols.cost.map(result), sortable("n", "n", false, "Runs that have a value"),
-    cols.unfinished && el("th", { scope: "col", class: "word" }, "not finished"), cols.rest.map(result));
-  const body = el("tbody", {}, view.entries.map((e) => [settingRow(e, cols), ...(state.open.includes(e.id) ? e.runs.map((run) => runRow(e, run, cols)) : [])]));
+    cols.unfinished && el("th", { scope: "col", class: "word" }, "not finished"), cols.rest.map(result), cols.later.map((key) => sortable(key, key, isWord(key))));
+  const body = el("tbody", {}, view.entries.map((e) => [settingRow(e, cols), state.open.includes(e.id) && e.runs.map((run) => runRow(e, run, cols))]));
   byId("table").replaceChildren(el("thead", {}, head), body);
   const runs = view.entries.reduce((n, e) => n + e.runs.length, 0);
   const left = runs < data.runs.length ? `${runs} of ${data.runs.length} runs` : `${runs} runs`;
@@ -548,11 +550,12 @@ function settingRow(e, cols) {
   return el("tr", { "data-g": e.id, class: classes, tabindex: 0, "data-f": `row ${e.id}`, "aria-selected": String(state.selected.includes(e.id)) },
     el("td", { class: "pick" }, shown,
       el("button", { type: "button", "aria-expanded": String(open), "aria-label": `runs of ${e.g.name}`, "data-f": `open ${e.id}`, onclick: toggle }, open ? "▾" : "▸"), swatch(e.g)),
-    data.keys.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(e.g.choices[key]))),
+    cols.first.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(e.g.choices[key]))),
     number(state.result, "by"),
     cols.paired && [el("td", {}, reference), e.isReference ? el("td", { class: "spread" }, "reference") : differenceCell(e.diff), el("td", { class: "spread" }, !isNumber(p) ? "" : p < 0.001 ? "< 0.001" : p.toPrecision(2))],
     cols.cost.map((name) => number(name)), el("td", {}, String(e.stat(state.result).n)),
-    cols.unfinished && el("td", { class: "bad word" }, e.unfinished), cols.rest.map((name) => number(name)));
+    cols.unfinished && el("td", { class: "bad word" }, e.unfinished), cols.rest.map((name) => number(name)),
+    cols.later.map((key) => el("td", { class: isWord(key) && "word" }, textOf(e.g.choices[key]))));
 }
 
 function differenceCell(d) {
@@ -566,10 +569,10 @@ function runRow(e, run, cols) {
   const difference = other && isNumber(mine) ? mine - other[1] : NaN;
   const cell = (name) => el("td", {}, cellOf(resultOf(run, name), NaN, metricOf(name))[0]);
   return el("tr", { class: "member", "data-g": e.id, "data-r": run.id },
-    el("td", { class: "word", colspan: data.keys.length + 1 },
+    el("td", { class: "word", colspan: cols.first.length + 1 },
       el("button", { type: "button", class: "quiet", "data-f": `run ${run.id}`, onclick: () => set({ run: run.id }) }, run.seed === null ? run.folder : `seed ${textOf(run.seed)}`)),
     cell(state.result), cols.paired && [el("td"), el("td", {}, isNumber(difference) ? (difference > 0 ? "+" : "") + cellOf(difference, NaN, metricOf(state.result))[0] : ""), el("td")],
-    cols.cost.map(cell), el("td"), cols.unfinished && el("td", { class: "word bad" }, run.state === "finished" ? "" : run.state), cols.rest.map(cell));
+    cols.cost.map(cell), el("td"), cols.unfinished && el("td", { class: "word bad" }, run.state === "finished" ? "" : run.state), cols.rest.map(cell), cols.later.map(() => el("td")));
 }
 
 function swatch(g) {
@@ -848,15 +851,16 @@ function drawParallel() {
     box.svg.append(sv("g", { "data-g": e.id, style: `color: ${e.g.colour}` }, sv("path", { class: "line", "stroke-dasharray": e.g.dash || false, "stroke-opacity": view.drawn.length > 60 ? 0.5 : 0.85, d: `M${known.join("L")}` })));
     places.forEach((t, i) => { if (t !== undefined) points.push({ e, i, x: x(i), y: y(t) }); });
   }
+  const gap = (box.right - box.left) / (axes.length - 1);
   axes.forEach((axis, i) => {
     const anchor = i === 0 && axes.length > 1 ? "start" : i === axes.length - 1 ? "end" : "middle", shift = i === 0 ? 8 - left : i === axes.length - 1 ? 58 : 0;
-    box.svg.append(sv("line", { class: "axis", x1: x(i), x2: x(i), y1: box.top, y2: box.bottom }), sv("text", { class: "value", x: x(i) + shift, y: 14, "text-anchor": anchor }, cut(axis.label, Math.max(8, Math.floor((box.right - box.left) / axes.length / 6.2)))));
+    box.svg.append(sv("line", { class: "axis", x1: x(i), x2: x(i), y1: box.top, y2: box.bottom }), sv("text", { class: "value", x: x(i) + shift, y: 14, "text-anchor": anchor }, cut(gap < 90 ? axis.label.split(/[./]/).pop() : axis.label, Math.max(8, Math.floor(gap / 6.2)))));
     let last = Infinity;
     for (const { at, text } of [...axis.ticks].sort((a, b) => a.at - b.at)) {
       if (last - y(at) < 12) continue;
       last = y(at);
       const right = i === axes.length - 1;
-      box.svg.append(sv("text", { x: x(i) + (right ? 7 : -7), y: y(at) + 4, "text-anchor": right ? "start" : "end", style: "paint-order: stroke; stroke: var(--ground); stroke-width: 3px" }, text));
+      box.svg.append(sv("text", { x: x(i) + (right ? 7 : -7), y: y(at) + 4, "text-anchor": right ? "start" : "end", style: "paint-order: stroke; stroke: var(--ground); stroke-width: 3px" }, i ? cut(text, Math.max(4, Math.floor(gap / 7) - 2)) : text));
     }
     const range = state.brush[axis.key];
     if (range) box.svg.append(sv("rect", { class: "brush", x: x(i) - 7, width: 14, y: y(range[1]) - 3, height: y(range[0]) - y(range[1]) + 6 }));
