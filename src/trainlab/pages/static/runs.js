@@ -152,13 +152,18 @@ function parseFilter(text, known) {
   if (!text.trim()) return { clauses };
   for (const part of text.split(/\s+and(?:\s+|$)(?=(?:[^"]*"[^"]*")*[^"]*$)/i)) {
     const found = /^\s*([^\s<>=!~]+)\s*(<=|>=|!=|==|=|<|>|~)\s*(.+?)\s*$/.exec(part);
-    if (!found) return { complaint: `“${part.trim()}” is no condition; write an option, one of = != < > <= >= ~, and a value, such as seed = 0.` };
+    if (!found) {
+      return { complaint: `“${part.trim()}” is no condition; write an option, one of = != < > <= >= ~, and a value, such as seed = 0.` };
+    }
     const [, name, sign] = found, value = found[3].replace(/^"(.*)"$/, "$1"), operator = sign === "==" ? "=" : sign;
     if (!known.has(name)) {
-      const near = [...known].filter((other) => other.includes(name) || (name.includes(".") && other.split(".")[0] === name.split(".")[0])).slice(0, 4);
+      const part = name.includes(".") ? `${name.split(".")[0]}.` : name;
+      const near = [...known].filter((other) => other.includes(name) || other.startsWith(part)).slice(0, 4);
       return { complaint: `No run has anything called ${name}` + (near.length ? `; did you mean ${near.join(", ")}?` : ".") };
     }
-    if (/[<>]/.test(operator) && !isNumeric(value)) return { complaint: `“${value}” is no number, so ${name} cannot be ${operator} it; use = or ~.` };
+    if (/[<>]/.test(operator) && !isNumeric(value)) {
+      return { complaint: `“${value}” is no number, so ${name} cannot be ${operator} it; use = or ~.` };
+    }
     clauses.push({ name, operator, value });
   }
   return { clauses };
@@ -320,12 +325,14 @@ function load() {
     run.without = new Set(run.without);
     run.name = [run.g.name, run.seed === null ? "" : `seed ${textOf(run.seed)}`].filter(Boolean).join(" · ");
     run.words = `${run.name} ${run.folder} ${run.state} ${run.error}`.toLowerCase();
-    run.curves = new Map(data.metrics.map((name, i) => [name, run.columns[i] < 0 ? null : numbers.subarray(run.columns[i], run.columns[i] + run.rows)]));
+    const column = (start) => (start < 0 ? null : numbers.subarray(start, start + run.rows));
+    run.curves = new Map(data.metrics.map((name, i) => [name, column(run.columns[i])]));
   }
   const isThere = (name) => data.runs.some((run) => isNumber(run.results[data.place.get(name)]));
   data.numeric = data.results.filter((name) => isThere(name) && name !== "seed");
   data.curves = data.metrics.filter((name) => !(name in X_NAMES));
-  data.known = new Set([...data.keys, "seed", "state", "folder", "error", ...Object.keys(data.common).map((key) => key.replace(/\.name$/, "")), ...data.results]);
+  const options = Object.keys(data.common).map((key) => key.replace(/\.name$/, ""));
+  data.known = new Set([...data.keys, "seed", "state", "folder", "error", ...options, ...data.results]);
 }
 
 /* "mlp, lr=0.1": words stand for themselves, and an option's last part for it where no other ends so. */
@@ -360,14 +367,17 @@ function settle() {
   const first = (wanted, list, otherwise) => (list.includes(wanted) ? wanted : otherwise);
   const prefer = (list, ...names) => names.find((name) => list.includes(name)) ?? list[0] ?? "";
   state.metric = first(state.metric, data.curves, prefer(data.curves, "val/top1_error", "train/top1_error"));
-  state.result = first(state.result, [CURVE, ...data.numeric], data.headline.length ? prefer(data.numeric, "test/top1_error", ...data.headline) || CURVE : CURVE);
+  const usual = ["test/top1_error", ...data.headline].find((name) => data.numeric.includes(name));
+  state.result = first(state.result, [CURVE, ...data.numeric], usual ?? CURVE);
   const numeric = data.keys.filter((key) => placesOf(data.groups.map((g) => g.choices[key])).kind !== "even");
   state.against = first(state.against, data.keys, numeric[0] ?? data.keys[0] ?? "");
   state.heatx = first(state.heatx, data.keys, state.against);
-  state.heaty = first(state.heaty, data.keys.filter((key) => key !== state.heatx), data.keys.find((key) => key !== state.heatx) ?? "");
+  const others = data.keys.filter((key) => key !== state.heatx);
+  state.heaty = first(state.heaty, others, others[0] ?? "");
   if (!(state.x in X_NAMES)) state.x = "epoch";
   if (!["last", "best", "mean", "smoothed"].includes(state.by)) state.by = "last";
-  state.reference = first(state.reference, data.groups.map((g) => g.id), data.groups.reduce((a, b) => (compareChoices(b, a) < 0 ? b : a)).id);
+  const least = data.groups.reduce((a, b) => (compareChoices(b, a) < 0 ? b : a));
+  state.reference = first(state.reference, data.groups.map((g) => g.id), least.id);
 }
 
 function compareChoices(a, b) {
@@ -382,16 +392,18 @@ function colourAll() {
   const numbers = data.keys.filter((key) => distinct[key].values.filter(isNumber).length > 2);
   const most = numbers.sort((a, b) => distinct[b].values.length - distinct[a].values.length)[0];
   const few = data.keys.find((key) => distinct[key].values.length > 1 && distinct[key].values.length <= 6);
-  let key = data.keys.includes(state.colour) ? state.colour : state.colour === "*" || data.groups.length < 4 ? "" : most ?? few ?? "";
-  if (!state.colour && data.keys.length === 1) key = data.keys[0];
-  const dashed = key && data.keys.find((other) => other !== key && distinct[other].values.length > 1 && distinct[other].values.length <= 4);
+  const usual = data.keys.length === 1 ? data.keys[0] : data.groups.length < 4 ? "" : most ?? few ?? "";
+  const key = data.keys.includes(state.colour) ? state.colour : state.colour === "*" ? "" : usual;
+  const isFew = (other) => distinct[other].values.length > 1 && distinct[other].values.length <= DASHES.length;
+  const dashed = key && data.keys.find((other) => other !== key && isFew(other));
   const natural = [...data.groups].sort(compareChoices);
   const isRamp = key && distinct[key].values.filter(isNumber).length > 2;
   for (const g of data.groups) {
     const list = key ? distinct[key].values.map(textOf) : natural.map((other) => other.id);
     const place = list.indexOf(key ? textOf(g.choices[key]) : g.id);
     g.colour = isRamp ? rampColour(place / Math.max(1, list.length - 1)) : `var(--series-${place % 6})`;
-    g.dash = DASHES[dashed ? distinct[dashed].values.map(textOf).indexOf(textOf(g.choices[dashed])) : isRamp ? 0 : Math.floor(place / 6) % 4];
+    const turn = isRamp ? 0 : Math.floor(place / 6) % DASHES.length;
+    g.dash = DASHES[dashed ? distinct[dashed].values.map(textOf).indexOf(textOf(g.choices[dashed])) : turn];
   }
 }
 
@@ -409,17 +421,19 @@ function look() {
     const runs = g.runs.filter((run) => run.words.includes(words) && fulfils(used, (name) => valueOf(run, name)));
     if (runs.length) entries.push(entryOf(g, runs));
   }
-  const reference = data.groups.find((g) => g.id === state.reference);
+  const references = new Map(); // by the data that they are of
   for (const e of entries) {
-    const beside = besideOf(e.g, reference);
-    e.theirs = !beside || beside === e.g ? [] : (entries.find((other) => other.g === beside) ?? entryOf(beside, beside.runs)).pairs;
-    e.isReference = beside === e.g;
+    const kind = textOf(e.g.choices.data);
+    if (!references.has(kind)) references.set(kind, referenceOn(e.g.choices.data, entries));
+    const beside = references.get(kind);
+    e.isReference = beside?.g === e.g;
+    e.theirs = !beside || e.isReference ? [] : beside.pairs;
     e.diff = paired(e.pairs, e.theirs);
   }
   const bests = new Map();
   for (const e of entries.filter((e) => isNumber(e.stat(state.result).mean))) {
-    const kind = textOf(e.g.choices.data), old = bests.get(kind);
-    if (!old || summarise([old.stat(state.result).mean, e.stat(state.result).mean], "best", metricOf(state.result)) !== old.stat(state.result).mean) bests.set(kind, e);
+    const kind = textOf(e.g.choices.data), old = bests.get(kind)?.stat(state.result).mean ?? NaN;
+    if (summarise([old, e.stat(state.result).mean], "best", metricOf(state.result)) !== old) bests.set(kind, e);
   }
   for (const e of bests.values()) e.best = entries.length > 1;
   const key = { diff: (e) => e.diff.mean, p: (e) => e.diff.p, n: (e) => e.stat(state.result).n }[state.sort]
@@ -430,10 +444,12 @@ function look() {
   if (Object.keys(state.brush).length) state.selected = view.drawn.filter(isInBrushes).map((e) => e.id);
 }
 
-/* What a setting is compared with: the reference; on other data the setting that has but the data from it. */
-function besideOf(g, reference) {
-  const same = (other, key) => textOf(other.choices[key]) === textOf((key === "data" ? g : reference).choices[key]);
-  return data.groups.find((other) => data.keys.every((key) => same(other, key)));
+/* What settings on these data are compared with: the reference, or what differs from it in nothing but the data. */
+function referenceOn(set, entries) {
+  const reference = data.groups.find((g) => g.id === state.reference);
+  const wanted = textOf(data.keys.map((key) => (key === "data" ? set : reference.choices[key])));
+  const g = data.groups.find((other) => textOf(data.keys.map((key) => other.choices[key])) === wanted);
+  return g && (entries.find((e) => e.g === g) ?? entryOf(g, g.runs));
 }
 
 function entryOf(g, runs) {
@@ -468,6 +484,11 @@ function fill(node, attributes, children) {
 const put = (node, ...children) => { node.replaceChildren(); return fill(node, {}, children); };
 const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const sv = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const line = (kind, x1, y1, x2, y2) => sv("line", { class: kind, x1, y1, x2, y2 });
+const path = (kind, d, g = {}) => sv("path", { class: kind, d, "stroke-dasharray": g.dash || false });
+const dot = (kind, r, cx, cy) => sv("circle", { class: kind, r, cx, cy });
+const write = (x, y, text, anchor = "middle", more = {}) => sv("text", { x, y, "text-anchor": anchor, ...more }, text);
+const mark = (e, ...children) => sv("g", { "data-g": e.id, style: `color: ${e.g.colour}` }, children);
 const byId = (id) => document.getElementById(id);
 
 function set(changes) {
@@ -479,7 +500,8 @@ const toggled = (list, id) => (list.includes(id) ? list.filter((other) => other 
 
 /* A control that is bound to the state; `sync` brings it up to date. */
 function choose(label, name, options) {
-  const select = el("select", { "data-bound": name, onchange: () => set({ [name]: select.value }) }, options.map(([value, text]) => el("option", { value }, text)));
+  const choices = options.map(([value, text]) => el("option", { value }, text));
+  const select = el("select", { "data-bound": name, onchange: () => set({ [name]: select.value }) }, choices);
   return el("label", {}, label, " ", select);
 }
 
@@ -501,9 +523,11 @@ function sync() {
 const FIRST_KEYS = 4; // options that stand before the results; where more vary, the others stand behind them
 
 function columns() {
-  const others = [...new Set(["seconds", ...data.headline, CURVE])].filter((name) => name !== state.result && (name === CURVE ? data.curves.length : data.numeric.includes(name)));
+  const isThere = (name) => (name === CURVE ? data.curves.length > 0 : data.numeric.includes(name));
+  const others = [...new Set(["seconds", ...data.headline, CURVE])].filter((name) => name !== state.result && isThere(name));
   const cost = others.filter((name) => name === "seconds"), rest = others.filter((name) => name !== "seconds");
-  return { first: data.keys.slice(0, FIRST_KEYS), later: data.keys.slice(FIRST_KEYS), cost, rest, unfinished: view.entries.some((e) => e.unfinished), paired: data.groups.length > 1 };
+  const unfinished = view.entries.some((e) => e.unfinished);
+  return { first: data.keys.slice(0, FIRST_KEYS), later: data.keys.slice(FIRST_KEYS), cost, rest, unfinished, paired: data.groups.length > 1 };
 }
 
 function drawTable() {
@@ -514,17 +538,21 @@ function drawTable() {
     return el("th", { scope: "col", class: word && "word", "aria-sort": mine && (state.desc ? "descending" : "ascending"), title },
       el("button", { type: "button", "data-f": `sort ${name}`, onclick: turn }, label, mine ? (state.desc ? " ↓" : " ↑") : ""));
   };
-  const everything = el("input", { type: "checkbox", "aria-label": "draw all settings", "data-f": "all", onchange: () => set({ hidden: view.drawn.length ? view.entries.map((e) => e.id) : [] }) });
+  const all = () => set({ hidden: view.drawn.length ? view.entries.map((e) => e.id) : [] });
+  const everything = el("input", { type: "checkbox", "aria-label": "draw all settings", "data-f": "all", onchange: all });
   everything.checked = view.drawn.length === view.entries.length;
   everything.indeterminate = view.drawn.length > 0 && !everything.checked;
-  const result = (name) => sortable(name, labelOf(name) + (isError(metricOf(name)) ? ",\u00a0%" : ""), false, name === state.result ? "Settings are compared by this" : undefined);
+  const option = (key) => sortable(key, key, isWord(key));
+  const result = (name) => sortable(name, labelOf(name) + (isError(metricOf(name)) ? ",\u00a0%" : ""), false, name === state.result && "Settings are compared by this");
+  const reference = el("th", { scope: "col", title: "The setting that the others are compared with" }, "ref.");
   const difference = `Seed by seed, setting − reference (on the same data), of ${labelOf(state.result)}: mean ± deviation of the differences`;
-  const head = el("tr", {}, el("th", { scope: "col", class: "word" }, everything),
-    cols.first.map((key) => sortable(key, key, isWord(key))), result(state.result),
-    cols.paired && [el("th", { scope: "col", title: "The setting that the others are compared with" }, "ref."), sortable("diff", "difference", false, difference), sortable("p", "p", false, "Of a paired t-test that the difference is 0, not corrected for several comparisons")],
+  const test = "Of a paired t-test that the difference is 0, not corrected for several comparisons";
+  const head = el("tr", {}, el("th", { scope: "col", class: "word" }, everything), cols.first.map(option), result(state.result),
+    cols.paired && [reference, sortable("diff", "difference", false, difference), sortable("p", "p", false, test)],
     cols.cost.map(result), sortable("n", "n", false, "Runs that have a value"),
-    cols.unfinished && el("th", { scope: "col", class: "word" }, "not finished"), cols.rest.map(result), cols.later.map((key) => sortable(key, key, isWord(key))));
-  const body = el("tbody", {}, view.entries.map((e) => [settingRow(e, cols), state.open.includes(e.id) && e.runs.map((run) => runRow(e, run, cols))]));
+    cols.unfinished && el("th", { scope: "col", class: "word" }, "not finished"), cols.rest.map(result), cols.later.map(option));
+  const rows = view.entries.map((e) => [settingRow(e, cols), state.open.includes(e.id) && e.runs.map((run) => runRow(e, run, cols))]);
+  const body = el("tbody", {}, rows);
   byId("table").replaceChildren(el("thead", {}, head), body);
   const runs = view.entries.reduce((n, e) => n + e.runs.length, 0);
   const left = runs < data.runs.length ? `${runs} of ${data.runs.length} runs` : `${runs} runs`;
@@ -540,22 +568,25 @@ function numberCell(average, spread, metric, className) {
 }
 
 function settingRow(e, cols) {
-  const open = state.open.includes(e.id), classes = [state.selected.includes(e.id) && "on", e.hidden && "off", e.best && "best"].filter(Boolean).join(" ");
-  const shown = el("input", { type: "checkbox", "aria-label": `draw ${e.g.name}`, "data-f": `draw ${e.id}`, onchange: () => set({ hidden: toggled(state.hidden, e.id) }) });
+  const { id, g, diff } = e, open = state.open.includes(id), selected = state.selected.includes(id);
+  const change = (name, value) => () => set({ [name]: value });
+  const shown = el("input", { type: "checkbox", "aria-label": `draw ${g.name}`, "data-f": `draw ${id}`, onchange: change("hidden", toggled(state.hidden, id)) });
+  const reference = el("input", { type: "radio", name: "reference", "aria-label": `compare with ${g.name}`, "data-f": `ref ${id}`, onchange: change("reference", id) });
+  const opener = el("button", { type: "button", "aria-expanded": String(open), "aria-label": `runs of ${g.name}`, "data-f": `open ${id}`, onclick: change("open", toggled(state.open, id)) }, open ? "▾" : "▸");
   shown.checked = !e.hidden;
-  const reference = el("input", { type: "radio", name: "reference", "aria-label": `compare with ${e.g.name}`, "data-f": `ref ${e.id}`, onchange: () => set({ reference: e.id }) });
-  reference.checked = e.id === state.reference;
-  const toggle = () => set({ open: toggled(state.open, e.id) });
-  const p = e.diff.p, number = (name, className) => numberCell(e.stat(name).mean, e.stat(name).deviation, metricOf(name), className);
-  return el("tr", { "data-g": e.id, class: classes, tabindex: 0, "data-f": `row ${e.id}`, "aria-selected": String(state.selected.includes(e.id)) },
-    el("td", { class: "pick" }, shown,
-      el("button", { type: "button", "aria-expanded": String(open), "aria-label": `runs of ${e.g.name}`, "data-f": `open ${e.id}`, onclick: toggle }, open ? "▾" : "▸"), swatch(e.g)),
-    cols.first.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(e.g.choices[key]))),
+  reference.checked = id === state.reference;
+  const number = (name, className) => numberCell(e.stat(name).mean, e.stat(name).deviation, metricOf(name), className);
+  const classes = [selected && "on", e.hidden && "off", e.best && "best"].filter(Boolean).join(" ");
+  const p = !isNumber(diff.p) ? "" : diff.p < 0.001 ? "< 0.001" : diff.p.toPrecision(2);
+  const compared = e.isReference ? el("td", { class: "spread" }, "reference") : differenceCell(diff);
+  return el("tr", { "data-g": id, class: classes, tabindex: 0, "data-f": `row ${id}`, "aria-selected": String(selected) },
+    el("td", { class: "pick" }, shown, opener, swatch(g)),
+    cols.first.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(g.choices[key]))),
     number(state.result, "by"),
-    cols.paired && [el("td", {}, reference), e.isReference ? el("td", { class: "spread" }, "reference") : differenceCell(e.diff), el("td", { class: "spread" }, !isNumber(p) ? "" : p < 0.001 ? "< 0.001" : p.toPrecision(2))],
+    cols.paired && [el("td", {}, reference), compared, el("td", { class: "spread" }, p)],
     cols.cost.map((name) => number(name)), el("td", {}, String(e.stat(state.result).n)),
     cols.unfinished && el("td", { class: "bad word" }, e.unfinished), cols.rest.map((name) => number(name)),
-    cols.later.map((key) => el("td", { class: isWord(key) && "word" }, textOf(e.g.choices[key]))));
+    cols.later.map((key) => el("td", { class: isWord(key) && "word" }, textOf(g.choices[key]))));
 }
 
 function differenceCell(d) {
@@ -567,16 +598,20 @@ function differenceCell(d) {
 function runRow(e, run, cols) {
   const other = e.theirs.find(([seed]) => textOf(seed) === textOf(run.seed)), mine = resultOf(run, state.result);
   const difference = other && isNumber(mine) ? mine - other[1] : NaN;
-  const cell = (name) => el("td", {}, cellOf(resultOf(run, name), NaN, metricOf(name))[0]);
+  const bare = (value, name) => cellOf(value, NaN, metricOf(name))[0], cell = (name) => el("td", {}, bare(resultOf(run, name), name));
+  const signed = isNumber(difference) ? (difference > 0 ? "+" : "") + bare(difference, state.result) : "";
+  const look = el("button", { type: "button", class: "quiet", "data-f": `run ${run.id}`, onclick: () => set({ run: run.id }) },
+    run.seed === null ? run.folder : `seed ${textOf(run.seed)}`);
   return el("tr", { class: "member", "data-g": e.id, "data-r": run.id },
-    el("td", { class: "word", colspan: cols.first.length + 1 },
-      el("button", { type: "button", class: "quiet", "data-f": `run ${run.id}`, onclick: () => set({ run: run.id }) }, run.seed === null ? run.folder : `seed ${textOf(run.seed)}`)),
-    cell(state.result), cols.paired && [el("td"), el("td", {}, isNumber(difference) ? (difference > 0 ? "+" : "") + cellOf(difference, NaN, metricOf(state.result))[0] : ""), el("td")],
-    cols.cost.map(cell), el("td"), cols.unfinished && el("td", { class: "word bad" }, run.state === "finished" ? "" : run.state), cols.rest.map(cell), cols.later.map(() => el("td")));
+    el("td", { class: "word", colspan: cols.first.length + 1 }, look), cell(state.result),
+    cols.paired && [el("td"), el("td", {}, signed), el("td")], cols.cost.map(cell), el("td"),
+    cols.unfinished && el("td", { class: "word bad" }, run.state === "finished" ? "" : run.state),
+    cols.rest.map(cell), cols.later.map(() => el("td")));
 }
 
 function swatch(g) {
-  return sv("svg", { class: "swatch", viewBox: "0 0 20 10", "aria-hidden": "true", style: `color: ${g.colour}` }, sv("line", { x1: 0, x2: 20, y1: 5, y2: 5, stroke: "currentColor", "stroke-dasharray": g.dash || false }));
+  const sample = sv("line", { x1: 0, x2: 20, y1: 5, y2: 5, stroke: "currentColor", "stroke-dasharray": g.dash || false });
+  return sv("svg", { class: "swatch", viewBox: "0 0 20 10", "aria-hidden": "true", style: `color: ${g.colour}` }, sample);
 }
 
 /* ---- Charts ------------------------------------------------------------------------------------------------------- */
@@ -598,10 +633,9 @@ function boxOf(part, height, margins) {
 }
 
 function yAxis(box, scale, metric) {
-  const factor = isError(metric) ? 100 : 1;
   for (const tick of scale.ticks) {
     const y = scale.at(tick);
-    box.svg.append(sv("line", { class: "grid", x1: box.left, x2: box.right, y1: y, y2: y }), sv("text", { x: box.left - 6, y: y + 4, "text-anchor": "end" }, short(tick * factor) + (factor > 1 ? " %" : "")));
+    box.svg.append(line("grid", box.left, y, box.right, y), write(box.left - 6, y + 4, tickOf(tick, metric), "end"));
   }
 }
 
@@ -609,16 +643,20 @@ function xAxis(box, ticks, label) {
   let end = -Infinity;
   for (const { at, text } of ticks) {
     const half = text.length * 3.4;
-    box.svg.append(sv("line", { class: "axis", x1: at, x2: at, y1: box.bottom, y2: box.bottom + 4 }));
-    if (at - half > end) { box.svg.append(sv("text", { x: at, y: box.bottom + 17, "text-anchor": "middle" }, text)); end = at + half + 6; }
+    box.svg.append(line("axis", at, box.bottom, at, box.bottom + 4));
+    if (at - half <= end) continue;
+    box.svg.append(write(at, box.bottom + 17, text));
+    end = at + half + 6;
   }
-  box.svg.append(sv("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }), sv("text", { x: (box.left + box.right) / 2, y: box.bottom + 33, "text-anchor": "middle" }, label));
+  box.svg.append(line("axis", box.left, box.bottom, box.right, box.bottom), write((box.left + box.right) / 2, box.bottom + 33, label));
 }
 
 function short(value) {
   if (value !== 0 && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-4)) return minus(value.toExponential(1).replace(".0", "").replace("+", ""));
   return minus(String(Number(value.toPrecision(4))));
 }
+
+const tickOf = (value, metric) => (isError(metric) ? `${short(100 * value)} %` : short(value));
 
 function pathOf(xs, ys, scaleX, scaleY) {
   let path = "", pen = "M";
@@ -649,41 +687,44 @@ function bandOf(curves) {
 
 function drawCurves() {
   const box = boxOf(parts.curves, 320, { left: 58, right: 10, top: 8, bottom: 42 });
-  const lines = view.drawn.map((e) => { const curves = e.runs.map((run) => ({ run, ...curveOf(run) })).filter((c) => c.xs.length); return { e, curves, ...bandOf(curves) }; }).filter((line) => line.xs.length);
-  const low = (line) => line.ys.map((y, i) => y - (line.spread[i] || 0)), high = (line) => line.ys.map((y, i) => y + (line.spread[i] || 0));
-  const ys = lines.flatMap((line) => (state.runs ? line.curves.flatMap((c) => c.ys) : [...low(line), ...high(line)]));
-  const x = scaleOf(lines.flatMap((line) => line.xs), box.left, box.right, state.xlog), y = scaleOf(ys, box.bottom, box.top, state.ylog);
+  const lines = [];
+  for (const e of view.drawn) {
+    const curves = e.runs.map((run) => ({ run, ...curveOf(run) })).filter((c) => c.xs.length);
+    const band = bandOf(curves);
+    if (band.xs.length) lines.push({ e, curves, ...band, low: band.ys.map((y, i) => y - (band.spread[i] || 0)), high: band.ys.map((y, i) => y + (band.spread[i] || 0)) });
+  }
+  const ys = lines.flatMap((l) => (state.runs ? l.curves.flatMap((c) => c.ys) : [...l.low, ...l.high]));
+  const x = scaleOf(lines.flatMap((l) => l.xs), box.left, box.right, state.xlog), y = scaleOf(ys, box.bottom, box.top, state.ylog);
   yAxis(box, y, state.metric);
   xAxis(box, x.ticks.map((tick) => ({ at: x.at(tick), text: short(tick) })), X_NAMES[state.x]);
-  const clip = { "clip-path": "url(#within)" };
-  box.svg.append(sv("clipPath", { id: "within" }, sv("rect", { x: box.left, y: box.top - 3, width: box.right - box.left + 3, height: box.bottom - box.top + 4 })));
-  const back = sv("g", clip), front = sv("g", clip), cross = sv("line", { class: "cross", y1: box.top, y2: box.bottom, visibility: "hidden" });
-  for (const line of lines) {
-    const style = `color: ${line.e.g.colour}`, mine = { "data-g": line.e.id, style };
-    const singles = state.runs && line.curves.length > 1 ? line.curves.map((c) => sv("path", { class: c.run.id === state.run ? "single chosen" : "single", "data-r": c.run.id, d: pathOf(c.xs, c.ys, x, y) })) : [];
-    const up = low(line).map((value) => (state.ylog && value <= 0 ? y.low : value));
-    const hasBand = line.spread.some(isNumber);
-    const band = hasBand ? sv("path", { class: "band", d: areaOf(line.xs, up, high(line), x, y) }) : "";
-    back.append(sv("g", mine, band, singles));
-    front.append(sv("g", mine, state.smooth ? sv("path", { class: "raw", d: pathOf(line.xs, line.raw, x, y) }) : "", sv("path", { class: "line", "stroke-dasharray": line.e.g.dash || false, d: pathOf(line.xs, line.ys, x, y) }),
-      line.xs.length === 1 ? sv("circle", { class: "dot", r: 3.5, cx: x.at(line.xs[0]), cy: y.at(line.ys[0]) }) : ""));
+  const inside = sv("rect", { x: box.left, y: box.top - 3, width: box.right - box.left + 3, height: box.bottom - box.top + 4 });
+  box.svg.append(sv("clipPath", { id: "within" }, inside));
+  const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip), cross = line("cross", 0, box.top, 0, box.bottom);
+  for (const l of lines) {
+    const low = l.low.map((value) => (state.ylog && value <= 0 ? y.low : value));
+    const singles = state.runs && l.curves.length > 1 ? l.curves.map((c) => path(c.run.id === state.run ? "single chosen" : "single", pathOf(c.xs, c.ys, x, y))) : [];
+    back.append(mark(l.e, l.spread.some(isNumber) ? path("band", areaOf(l.xs, low, l.high, x, y)) : "", singles));
+    front.append(mark(l.e, state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "", path("line", pathOf(l.xs, l.ys, x, y), l.e.g),
+      l.xs.length === 1 ? dot("dot", 3.5, x.at(l.xs[0]), y.at(l.ys[0])) : ""));
   }
+  cross.setAttribute("visibility", "hidden");
   box.svg.append(back, front, cross);
   if (!lines.length) nothing(box, data.curves.length ? "no run that is shown has this curve yet" : "no run has written an epoch yet");
-  parts.curves.find = (px, py) => {
-    let found = null;
-    for (const line of lines) {
-      const i = nearestIndex(line.xs, x.back(px)), distance = Math.abs(y.at(line.ys[i]) - py) + Math.abs(x.at(line.xs[i]) - px) / 8;
-      if (distance < (found?.distance ?? 40)) found = { distance, line, i };
-    }
-    cross.setAttribute("visibility", found ? "visible" : "hidden");
-    if (!found) return null;
-    const { line, i } = found, place = x.at(line.xs[i]), words = sentenceOf(line.ys[i], line.spread[i], state.metric);
-    cross.setAttribute("x1", place);
-    cross.setAttribute("x2", place);
-    return { id: line.e.id, text: `${state.metric} ${words} at ${X_NAMES[state.x]} ${format(line.xs[i])}, n = ${line.curves.length}` };
-  };
+  parts.curves.find = (px, py) => nearestCurve(lines, x, y, px, py, cross);
   drawLegend();
+}
+
+function nearestCurve(lines, x, y, px, py, cross) {
+  let found = null;
+  for (const l of lines) {
+    const i = nearestIndex(l.xs, x.back(px)), distance = Math.abs(y.at(l.ys[i]) - py) + Math.abs(x.at(l.xs[i]) - px) / 8;
+    if (distance < (found?.distance ?? 40)) found = { distance, l, i };
+  }
+  cross.setAttribute("visibility", found ? "visible" : "hidden");
+  if (!found) return null;
+  const { l, i } = found, sentence = sentenceOf(l.ys[i], l.spread[i], state.metric);
+  for (const end of ["x1", "x2"]) cross.setAttribute(end, x.at(l.xs[i]));
+  return { id: l.e.id, text: `${state.metric} ${sentence} at ${X_NAMES[state.x]} ${format(l.xs[i])}, n = ${l.curves.length}` };
 }
 
 function nearestIndex(xs, x) {
@@ -703,12 +744,16 @@ function areaOf(xs, low, high, x, y) {
 }
 
 function nothing(box, text) {
-  box.svg.append(sv("text", { x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2, "text-anchor": "middle" }, text));
+  box.svg.append(write((box.left + box.right) / 2, (box.top + box.bottom) / 2, text));
 }
 
 function drawLegend() {
   const natural = [...view.entries].sort((a, b) => compareChoices(a.g, b.g));
-  const items = natural.map((e) => el("button", { type: "button", "aria-pressed": String(!e.hidden), "data-g": e.id, "data-f": `legend ${e.id}`, class: state.selected.includes(e.id) && "on", onclick: () => set({ hidden: toggled(state.hidden, e.id) }) }, swatch(e.g), e.g.name || "this run"));
+  const items = natural.map((e) => {
+    const shape = { type: "button", "aria-pressed": String(!e.hidden), class: state.selected.includes(e.id) && "on" };
+    const hide = () => set({ hidden: toggled(state.hidden, e.id) });
+    return el("button", { ...shape, "data-g": e.id, "data-f": `legend ${e.id}`, onclick: hide }, swatch(e.g), e.g.name || "this run");
+  });
   parts.curves.legend.replaceChildren(...items);
 }
 
@@ -728,7 +773,8 @@ function drawAgainst() {
   const labelled = others.size > 1 && others.size <= 10;
   const longest = labelled ? Math.max(...[...others.keys()].map((name) => name.length)) : 0;
   const box = boxOf(part, 280, { left: 58, right: labelled ? Math.min(150, 14 + longest * 6.5) : 16, top: 10, bottom: 42 });
-  const values = entries.flatMap((e) => { const s = e.stat(state.result); return [...s.values, s.mean - (s.deviation || 0), s.mean + (s.deviation || 0)]; });
+  const rangeOf = ({ values, mean: m, deviation: d }) => [...values, m - (d || 0), m + (d || 0)];
+  const values = entries.flatMap((e) => rangeOf(e.stat(state.result)));
   const y = scaleOf(values, box.bottom, box.top, state.errlog);
   const x = (value) => box.left + 16 + (box.right - box.left - 32) * places.at(value);
   yAxis(box, y, metric);
@@ -737,21 +783,24 @@ function drawAgainst() {
   for (const [name, list] of others) {
     const sorted = [...list].sort((a, b) => compare(a.g.choices[key], b.g.choices[key]));
     const same = sorted.every((e) => e.g.colour === sorted[0].g.colour);
-    const points = sorted.map((e) => `${x(e.g.choices[key]).toFixed(1)} ${y.at(e.stat(state.result).mean).toFixed(1)}`).filter((text) => !text.includes("NaN"));
-    box.svg.append(sv("path", { class: "link", style: same && `stroke: ${sorted[0].g.colour}`, "stroke-dasharray": sorted[0].g.dash || false, d: points.length ? `M${points.join("L")}` : "" }));
-    const last = sorted[sorted.length - 1];
-    ends.push({ name, y: y.at(last.stat(state.result).mean), colour: same ? last.g.colour : "var(--soft)" });
+    const height = (e) => y.at(e.stat(state.result).mean), there = sorted.filter((e) => !Number.isNaN(height(e)));
+    const link = path("link", there.map((e, i) => `${i ? "L" : "M"}${x(e.g.choices[key]).toFixed(1)} ${height(e).toFixed(1)}`).join(""), sorted[0].g);
+    if (same) link.style.stroke = sorted[0].g.colour;
+    box.svg.append(link);
+    if (there.length) ends.push({ name, y: height(there[there.length - 1]) });
   }
   for (const e of entries) {
     const s = e.stat(state.result), at = x(e.g.choices[key]), seeds = s.values.length > 1 ? s.values : [];
-    const low = y.at(s.mean - s.deviation), whisker = isNumber(s.deviation) ? sv("line", { class: "whisker", x1: at, x2: at, y1: Number.isNaN(low) ? box.bottom : low, y2: y.at(s.mean + s.deviation) }) : "";
-    if (!Number.isNaN(y.at(s.mean))) box.svg.append(sv("g", { "data-g": e.id, style: `color: ${e.g.colour}` }, seeds.map((v) => sv("circle", { class: "seed", r: 2, cx: at + 5, cy: y.at(v) })), whisker, sv("circle", { class: "dot", r: 4, cx: at, cy: y.at(s.mean) })));
+    const low = y.at(s.mean - s.deviation), foot = Number.isNaN(low) ? box.bottom : low;
+    const whisker = isNumber(s.deviation) ? line("whisker", at, foot, at, y.at(s.mean + s.deviation)) : "";
+    if (Number.isNaN(y.at(s.mean))) continue;
+    box.svg.append(mark(e, seeds.map((v) => dot("seed", 2, at + 5, y.at(v))), whisker, dot("dot", 4, at, y.at(s.mean))));
   }
   if (labelled) {
     let below = -Infinity;
-    for (const end of ends.filter((end) => isNumber(end.y)).sort((a, b) => a.y - b.y)) {
+    for (const end of ends.sort((a, b) => a.y - b.y)) {
       below = Math.max(end.y + 4, below + 13);
-      box.svg.append(sv("text", { class: "value", x: box.right + 4, y: below }, cut(end.name, 22)));
+      box.svg.append(write(box.right + 4, below, cut(end.name, 22), "start", { class: "value" }));
     }
   }
   if (!entries.length) nothing(box, `no run that is shown has ${labelOf(state.result)} yet`);
@@ -784,34 +833,46 @@ function drawHeat() {
   if (part.section.hidden) return;
   part.heading.textContent = `${labelOf(state.result)} by ${heaty} and ${heatx}`;
   const valuesOf = (key) => placesOf(data.groups.map((g) => g.choices[key])).values, xs = valuesOf(heatx), ys = valuesOf(heaty);
-  const left = 14 + 6.6 * Math.max(...ys.map((v) => Math.min(18, textOf(v).length)), heaty.length / 1.4), height = 66 + Math.min(34, 600 / ys.length) * ys.length;
-  const box = boxOf(part, height, { left: Math.min(150, left), right: 10, top: 20, bottom: 42 });
+  const letters = Math.max(...ys.map((v) => Math.min(18, textOf(v).length)), heaty.length / 1.4);
+  const height = 66 + Math.min(34, 600 / ys.length) * ys.length;
+  const box = boxOf(part, height, { left: Math.min(150, 14 + 6.6 * letters), right: 10, top: 20, bottom: 42 });
   const cells = new Map();
   for (const e of view.drawn.filter((e) => e.stat(state.result).n)) {
     const place = `${textOf(e.g.choices[heatx])}|${textOf(e.g.choices[heaty])}`;
     cells.set(place, [...(cells.get(place) ?? []), e]);
   }
-  const worth = (list) => mean(list.flatMap((e) => e.stat(state.result).values)), all = [...cells.values()].map(worth), positive = all.filter((v) => v > 0);
-  const isLog = positive.length === all.length && Math.max(...all) / Math.min(...all) > 20, shade = scaleOf(all, 0, 1, isLog);
+  const worth = (list) => mean(list.flatMap((e) => e.stat(state.result).values)), all = [...cells.values()].map(worth);
+  const isLog = all.every((v) => v > 0) && Math.max(...all) / Math.min(...all) > 20, shade = scaleOf(all, 0, 1, isLog);
   const wide = (box.right - box.left) / xs.length, high = (box.bottom - box.top) / ys.length;
-  box.svg.append(sv("text", { x: box.left - 6, y: 13, "text-anchor": "end" }, heaty));
+  box.svg.append(write(box.left - 6, 13, heaty, "end"));
   ys.forEach((vy, j) => {
-    if (high > 11) box.svg.append(sv("text", { x: box.left - 6, y: box.top + (j + 0.5) * high + 4, "text-anchor": "end" }, cut(textOf(vy), 18)));
+    const middle = box.top + (j + 0.5) * high + 4;
+    if (high > 11) box.svg.append(write(box.left - 6, middle, cut(textOf(vy), 18), "end"));
     xs.forEach((vx, i) => {
       const list = cells.get(`${textOf(vx)}|${textOf(vy)}`);
       if (!list) return;
-      const t = shade.at(worth(list)), ids = list.map((e) => e.id);
-      const pick = () => set({ brush: {}, selected: ids.every((id) => state.selected.includes(id)) ? state.selected.filter((id) => !ids.includes(id)) : [...new Set([...state.selected, ...ids])] });
-      box.svg.append(sv("rect", { class: "cell", "data-g": ids.join(" "), x: box.left + i * wide, y: box.top + j * high, width: wide, height: high, fill: rampColour(t), onclick: pick }));
-      if (wide > 44 && high > 13) box.svg.append(sv("text", { x: box.left + (i + 0.5) * wide, y: box.top + (j + 0.5) * high + 4, "text-anchor": "middle", style: `fill: ${t > 0.55 ? "#000" : "#fff"}; pointer-events: none` }, wide > 64 ? format(worth(list), metric) : short(Number((worth(list) * (isError(metric) ? 100 : 1)).toPrecision(3)))));
+      const t = shade.at(worth(list)), ids = list.map((e) => e.id), value = worth(list);
+      const place = { x: box.left + i * wide, y: box.top + j * high, width: wide, height: high };
+      box.svg.append(sv("rect", { class: "cell", "data-g": ids.join(" "), ...place, fill: rampColour(t), onclick: () => pick(ids) }));
+      const text = wide > 64 ? format(value, metric) : short(Number((isError(metric) ? 100 * value : value).toPrecision(3)));
+      const style = `fill: ${t > 0.55 ? "#000" : "#fff"}; pointer-events: none`;
+      if (wide > 44 && high > 13) box.svg.append(write(box.left + (i + 0.5) * wide, middle, text, "middle", { style }));
     });
   });
   xAxis(box, xs.map((v, i) => ({ at: box.left + (i + 0.5) * wide, text: cut(isNumber(v) ? short(v) : textOf(v), 18) })), heatx);
   if (!all.length) nothing(box, `no run that is shown has ${labelOf(state.result)} yet`);
   part.find = (px, py) => {
     const list = cells.get(`${textOf(xs[Math.floor((px - box.left) / wide)])}|${textOf(ys[Math.floor((py - box.top) / high)])}`);
-    return list && (list.length === 1 ? { id: list[0].id, text: said(list[0]) } : { id: list[0].id, ids: list.map((e) => e.id), name: `${list.length} settings`, text: `${labelOf(state.result)} ${format(worth(list), metric)}, their mean` });
+    if (!list || list.length === 1) return list && { id: list[0].id, text: said(list[0]) };
+    const text = `${labelOf(state.result)} ${format(worth(list), metric)}, their mean`;
+    return { id: list[0].id, ids: list.map((e) => e.id), name: `${list.length} settings`, text };
   };
+}
+
+/* Selects these, or lets them go where all of them are selected. */
+function pick(ids) {
+  const others = state.selected.filter((id) => !ids.includes(id));
+  set({ brush: {}, selected: ids.every((id) => state.selected.includes(id)) ? others : [...others, ...ids] });
 }
 
 /* ---- Parallel coordinates ----------------------------------------------------------------------------------------- */
@@ -823,9 +884,11 @@ function axesOf() {
     const text = (v) => cut(isNumber(v) ? short(v) : textOf(v), 16);
     return { key, label: key, at: (e) => places.at(e.g.choices[key]), ticks: places.values.map((v) => ({ at: places.at(v), text: text(v) })) };
   });
-  const means = view.entries.map((e) => e.stat(state.result).mean), factor = isError(metricOf(state.result)) ? 100 : 1;
+  const means = view.entries.map((e) => e.stat(state.result).mean), metric = metricOf(state.result);
   const scale = scaleOf(means, 0, 1, state.errlog);
-  axes.push({ key: CURVE, label: labelOf(state.result), at: (e) => { const t = scale.at(e.stat(state.result).mean); return Number.isNaN(t) ? undefined : t; }, ticks: scale.ticks.map((tick) => ({ at: scale.at(tick), text: short(tick * factor) + (factor > 1 ? " %" : "") })) });
+  const at = (e) => { const t = scale.at(e.stat(state.result).mean); return Number.isNaN(t) ? undefined : t; };
+  const ticks = scale.ticks.map((tick) => ({ at: scale.at(tick), text: tickOf(tick, metric) }));
+  axes.push({ key: CURVE, label: labelOf(state.result), at, ticks });
   return axes;
 }
 
@@ -847,25 +910,12 @@ function drawParallel() {
   const x = (i) => box.left + (box.right - box.left) * i / (axes.length - 1), y = (t) => box.bottom + (box.top - box.bottom) * t;
   const points = [];
   for (const e of view.drawn) {
-    const places = axes.map((axis) => axis.at(e)), known = places.map((t, i) => (t === undefined ? null : `${x(i).toFixed(1)} ${y(t).toFixed(1)}`)).filter(Boolean);
-    box.svg.append(sv("g", { "data-g": e.id, style: `color: ${e.g.colour}` }, sv("path", { class: "line", "stroke-dasharray": e.g.dash || false, "stroke-opacity": view.drawn.length > 60 ? 0.5 : 0.85, d: `M${known.join("L")}` })));
-    places.forEach((t, i) => { if (t !== undefined) points.push({ e, i, x: x(i), y: y(t) }); });
+    const there = axes.map((axis, i) => ({ e, t: axis.at(e), x: x(i) })).filter(({ t }) => t !== undefined).map((p) => ({ ...p, y: y(p.t) }));
+    box.svg.append(mark(e, path("line", there.map((p, i) => `${i ? "L" : "M"}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join(""), e.g)));
+    points.push(...there);
   }
   const gap = (box.right - box.left) / (axes.length - 1);
-  axes.forEach((axis, i) => {
-    const anchor = i === 0 && axes.length > 1 ? "start" : i === axes.length - 1 ? "end" : "middle", shift = i === 0 ? 8 - left : i === axes.length - 1 ? 58 : 0;
-    box.svg.append(sv("line", { class: "axis", x1: x(i), x2: x(i), y1: box.top, y2: box.bottom }), sv("text", { class: "value", x: x(i) + shift, y: 14, "text-anchor": anchor }, cut(gap < 90 ? axis.label.split(/[./]/).pop() : axis.label, Math.max(8, Math.floor(gap / 6.2)))));
-    let last = Infinity;
-    for (const { at, text } of [...axis.ticks].sort((a, b) => a.at - b.at)) {
-      if (last - y(at) < 12) continue;
-      last = y(at);
-      const right = i === axes.length - 1;
-      box.svg.append(sv("text", { x: x(i) + (right ? 7 : -7), y: y(at) + 4, "text-anchor": right ? "start" : "end", style: "paint-order: stroke; stroke: var(--ground); stroke-width: 3px" }, i ? cut(text, Math.max(4, Math.floor(gap / 7) - 2)) : text));
-    }
-    const range = state.brush[axis.key];
-    if (range) box.svg.append(sv("rect", { class: "brush", x: x(i) - 7, width: 14, y: y(range[1]) - 3, height: y(range[0]) - y(range[1]) + 6 }));
-    box.svg.append(sv("rect", { class: "handle", x: x(i) - 14, width: 28, y: box.top - 4, height: box.bottom - box.top + 8, tabindex: 0, role: "slider", "aria-orientation": "vertical", "aria-label": `range of ${axis.label}`, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": range ? range[1] : 1, "data-f": `axis ${axis.key}`, onpointerdown: (event) => drag(event, axis, box), onkeydown: (event) => nudge(event, axis) }));
-  });
+  axes.forEach((axis, i) => drawAxis(axis, { box, at: x(i), y, gap, isFirst: i === 0, isLast: i === axes.length - 1 }));
   part.find = (px, py) => {
     let found = null;
     for (let k = 1; k < points.length; k++) {
@@ -876,6 +926,24 @@ function drawParallel() {
     }
     return found && { id: found.e.id, text: said(found.e) };
   };
+}
+
+function drawAxis(axis, { box, at, y, gap, isFirst, isLast }) {
+  const [anchor, shift] = isFirst ? ["start", 8 - box.left] : isLast ? ["end", 58] : ["middle", 0];
+  const name = gap < 90 ? axis.label.split(/[./]/).pop() : axis.label;
+  box.svg.append(line("axis", at, box.top, at, box.bottom), write(at + shift, 14, cut(name, Math.max(8, Math.floor(gap / 6.2))), anchor, { class: "value" }));
+  let last = Infinity;
+  for (const tick of [...axis.ticks].sort((a, b) => a.at - b.at)) {
+    if (last - y(tick.at) < 12) continue;
+    last = y(tick.at);
+    const text = isFirst ? tick.text : cut(tick.text, Math.max(4, Math.floor(gap / 7) - 2));
+    box.svg.append(write(at + (isLast ? 7 : -7), last + 4, text, isLast ? "start" : "end", { class: "halo" }));
+  }
+  const range = state.brush[axis.key], strip = { x: at - 14, width: 28, y: box.top - 4, height: box.bottom - box.top + 8 };
+  if (range) box.svg.append(sv("rect", { class: "brush", x: at - 7, width: 14, y: y(range[1]) - 3, height: y(range[0]) - y(range[1]) + 6 }));
+  const spoken = { role: "slider", "aria-orientation": "vertical", "aria-label": `range of ${axis.label}`, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": range ? range[1] : 1 };
+  const does = { onpointerdown: (event) => drag(event, axis, box), onkeydown: (event) => nudge(event, axis) };
+  box.svg.append(sv("rect", { class: "handle", ...strip, tabindex: 0, ...spoken, "data-f": `axis ${axis.key}`, ...does }));
 }
 
 function setBrush(key, range) {
@@ -916,17 +984,24 @@ function nudge(event, axis) {
 
 /* ---- One run ------------------------------------------------------------------------------------------------------ */
 
+const RAN = ["device", "precision", "processes", "threads", "peak_memory_mb", "seconds", "images_per_second", "parameters",
+  "commit", "python", "torch", "lightning", "trainlab"]; // results that say how, not what
+
 function drawRun() {
   const run = data.runs.find((r) => r.id === state.run), section = byId("run"), wasHidden = section.hidden;
   section.hidden = !run;
   byId("runs").hidden = Boolean(run);
   if (!run) return put(section);
-  const back = el("button", { type: "button", class: "quiet no-print", onclick: () => { set({ run: "" }); document.querySelector(`[data-f="run ${run.id}"], [data-f="row ${run.g.id}"]`)?.focus(); } }, "← all runs");
+  const leave = () => {
+    set({ run: "" });
+    document.querySelector(`[data-f="run ${run.id}"], [data-f="row ${run.g.id}"]`)?.focus();
+  };
+  const back = el("button", { type: "button", class: "quiet no-print", onclick: leave }, "← all runs");
   const result = (name) => run.results[data.place.get(name)];
-  const ran = ["device", "precision", "processes", "threads", "peak_memory_mb", "seconds", "images_per_second", "parameters", "commit", "python", "torch", "lightning", "trainlab"];
-  const facts = [["folder", run.folder], ["state", run.state], ...ran.map((name) => [name, result(name) ?? (name === "commit" ? run.commit : null)])]
-    .filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => [name.replaceAll("_", " "), isNumber(value) ? format(value) : textOf(value)]);
-  const numbers = data.numeric.filter((name) => isNumber(result(name)) && !ran.includes(name)).map((name) => [name, format(result(name), name)]);
+  const known = [["folder", run.folder], ["state", run.state], ...RAN.map((name) => [name, result(name) ?? (name === "commit" ? run.commit : null)])];
+  const facts = known.filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => [name.replaceAll("_", " "), isNumber(value) ? format(value) : textOf(value)]);
+  const numbers = data.numeric.filter((name) => isNumber(result(name)) && !RAN.includes(name)).map((name) => [name, format(result(name), name)]);
   const heading = el("h2", { tabindex: -1 }, run.name || run.folder);
   put(section, back, heading,
     run.error ? el("p", { class: "bad" }, run.error) : "",
@@ -935,9 +1010,14 @@ function drawRun() {
     el("h3", {}, "Its configuration"), configurationOf(run),
     el("div", { class: "facts" }, numbers.length ? el("div", {}, el("h3", {}, "What it came to"), factTable(numbers)) : "",
       el("div", {}, el("h3", {}, "How it ran"), factTable(facts))),
-    Object.keys(run.figures).length ? [el("h3", {}, "Its figures"), el("div", { class: "figures" }, Object.entries(run.figures).map(([name, src]) => el("figure", {}, el("img", { src, alt: name, loading: "lazy" }), el("figcaption", {}, name))))]
-      : run.results.length && run.state === "finished" ? el("p", { class: "hint" }, `Its own figures, if it has drawn any, are in ${run.folder}/figures.`) : "");
+    figuresOf(run));
   if (wasHidden && pageIsUp) heading.focus({ preventScroll: window.innerWidth > 1080 });
+}
+
+function figuresOf(run) {
+  const figures = Object.entries(run.figures).map(([name, src]) => el("figure", {}, el("img", { src, alt: name }), el("figcaption", {}, name)));
+  if (figures.length) return [el("h3", {}, "Its figures"), el("div", { class: "figures" }, figures)];
+  return run.state === "finished" && el("p", { class: "hint" }, `Its own figures, if it has drawn any, are in ${run.folder}/figures.`);
 }
 
 function commandLine(command) {
@@ -960,8 +1040,11 @@ function configurationOf(run) {
     return texts.length > 6 ? `${texts.slice(0, 6).join(", ")} and ${texts.length - 6} more` : texts.join(", ") || "the same";
   };
   const head = el("tr", {}, ["option", "this run", "default", "other runs here"].map((name) => el("th", { scope: "col" }, name)));
-  const body = [...rows].map(([key, { value, usual }]) => el("tr", {}, el("th", { scope: "row" }, key), el("td", {}, textOf(value)), el("td", {}, usual === undefined ? "the same" : usual === null && !isNull(key) ? "–" : textOf(usual)), el("td", {}, others(key))));
-  return rows.size ? el("table", {}, el("thead", {}, head), el("tbody", {}, body)) : el("p", { class: "hint" }, run.config ? "Nothing but defaults." : "It is not known.");
+  const before = (key, usual) => (usual === undefined ? "the same" : usual === null && !isNull(key) ? "–" : textOf(usual));
+  const body = [...rows].map(([key, { value, usual }]) => el("tr", {}, el("th", { scope: "row" }, key),
+    el("td", {}, textOf(value)), el("td", {}, before(key, usual)), el("td", {}, others(key))));
+  if (!rows.size) return el("p", { class: "hint" }, run.config ? "Nothing but defaults." : "It is not known.");
+  return el("table", {}, el("thead", {}, head), el("tbody", {}, body));
 }
 
 const isNull = (key) => data.runs.some((run) => valueOf(run, key) !== null);
@@ -978,13 +1061,18 @@ function save(name, kind, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-const INLINE = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linejoin", "opacity", "font-size", "font-family", "visibility"];
+const INLINE = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linejoin",
+  "opacity", "paint-order", "font-size", "font-family", "visibility"];
 
 /* The drawing with its styles inside, as it is on the screen. */
 function saveSvg(frame, name) {
   const original = frame.querySelector("svg"), copy = original.cloneNode(true), [, , width, height] = original.getAttribute("viewBox").split(" ");
   const mine = original.querySelectorAll("*"), theirs = copy.querySelectorAll("*");
-  mine.forEach((node, i) => { const style = getComputedStyle(node); theirs[i].setAttribute("style", INLINE.map((p) => `${p}: ${style.getPropertyValue(p)}`).join("; ")); for (const gone of ["class", ...INLINE]) theirs[i].removeAttribute(gone); });
+  mine.forEach((node, i) => {
+    const style = getComputedStyle(node);
+    for (const gone of ["class", ...INLINE]) theirs[i].removeAttribute(gone);
+    theirs[i].setAttribute("style", INLINE.map((name) => `${name}: ${style.getPropertyValue(name)}`).join("; "));
+  });
   copy.querySelectorAll("[role=slider]").forEach((node) => node.remove());
   copy.setAttribute("xmlns", SVG);
   copy.setAttribute("width", width);
@@ -992,19 +1080,33 @@ function saveSvg(frame, name) {
   save(`${name}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(copy));
 }
 
+const choicesOf = (g) => data.keys.map((key) => g.choices[key]);
+
 function settingsCsv() {
   const { cost, rest } = columns(), names = [state.result, ...cost, ...rest];
-  const head = [...data.keys, ...names.flatMap((name) => [`${labelOf(name)}:mean`, `${labelOf(name)}:deviation`]), "difference:mean", "difference:deviation", "p", "n", "not finished"];
-  return csvOf([head, ...view.entries.map((e) => [...data.keys.map((key) => e.g.choices[key]), ...names.flatMap((name) => [e.stat(name).mean, e.stat(name).deviation]), e.diff.mean, e.diff.deviation, e.diff.p, e.stat(state.result).n, e.unfinished])]);
+  const pairs = names.flatMap((name) => [`${labelOf(name)}:mean`, `${labelOf(name)}:deviation`]);
+  const head = [...data.keys, ...pairs, "difference:mean", "difference:deviation", "p", "n", "not finished"];
+  const rows = view.entries.map((e) => {
+    const values = names.flatMap((name) => [e.stat(name).mean, e.stat(name).deviation]);
+    return [...choicesOf(e.g), ...values, e.diff.mean, e.diff.deviation, e.diff.p, e.stat(state.result).n, e.unfinished];
+  });
+  return csvOf([head, ...rows]);
 }
 
 function runsCsv() {
-  const head = [...data.keys, "seed", "state", "folder", "error", ...data.results.filter((name) => name !== "seed"), labelOf(CURVE)];
-  return csvOf([head, ...view.entries.flatMap((e) => e.runs).map((run) => [...data.keys.map((key) => run.g.choices[key]), run.seed, run.state, run.folder, run.error, ...data.results.filter((name) => name !== "seed").map((name) => run.results[data.place.get(name)]), resultOf(run, CURVE)])]);
+  const names = data.results.filter((name) => name !== "seed"), runs = view.entries.flatMap((e) => e.runs);
+  const rows = runs.map((run) => {
+    const values = names.map((name) => run.results[data.place.get(name)]);
+    return [...choicesOf(run.g), run.seed, run.state, run.folder, run.error, ...values, resultOf(run, CURVE)];
+  });
+  return csvOf([[...data.keys, "seed", "state", "folder", "error", ...names, labelOf(CURVE)], ...rows]);
 }
 
 function curvesCsv() {
-  const rows = view.drawn.flatMap((e) => e.runs.flatMap((run) => { const { xs, ys } = curveOf(run); return xs.map((x, i) => [...data.keys.map((key) => e.g.choices[key]), run.seed, x, ys[i]]); }));
+  const rows = view.drawn.flatMap((e) => e.runs).flatMap((run) => {
+    const { xs, ys } = curveOf(run);
+    return xs.map((x, i) => [...choicesOf(run.g), run.seed, x, ys[i]]);
+  });
   return csvOf([[...data.keys, "seed", state.x, state.metric], ...rows]);
 }
 
@@ -1024,7 +1126,8 @@ function point(ids) {
 function markSelected() {
   byId("page").classList.toggle("selecting", state.selected.length > 0);
   byId("page").classList.toggle("many", view.drawn.length > 30);
-  for (const node of document.querySelectorAll("svg [data-g]")) node.classList.toggle("on", node.dataset.g.split(" ").some((id) => state.selected.includes(id)));
+  const selected = new Set(state.selected), isOn = (node) => node.dataset.g.split(" ").some((id) => selected.has(id));
+  for (const node of document.querySelectorAll("svg [data-g]")) node.classList.toggle("on", isOn(node));
 }
 
 function readout(event, found) {
@@ -1084,7 +1187,8 @@ function setUp() {
   const results = [...new Set([...data.headline, ...data.numeric])].filter((name) => data.numeric.includes(name)).map((name) => [name, name]);
   const curves = data.curves.map((name) => [name, name]), options = data.keys.map((key) => [key, key]);
   byId("result").dataset.bound = "result";
-  byId("result").append(...results.map(([value, text]) => el("option", { value }, text)), data.curves.length ? el("option", { value: CURVE }, "the curve’s best, last or mean") : "");
+  if (curves.length) results.push([CURVE, "the curve’s last, best or mean"]);
+  byId("result").append(...results.map(([value, text]) => el("option", { value }, text)));
   byId("result").addEventListener("change", () => set({ result: byId("result").value }));
   byId("filter").placeholder = data.keys.length ? example(data.keys) : "seed = 0";
   for (const name of ["filter", "search"]) {
@@ -1098,8 +1202,10 @@ function setUp() {
   byId("clear").addEventListener("click", () => set({ selected: [], brush: {} }));
   byId("csv-table").addEventListener("click", () => save("settings.csv", "text/csv", settingsCsv()));
   byId("csv-runs").addEventListener("click", () => save("runs.csv", "text/csv", runsCsv()));
-  const slider = el("input", { type: "range", min: 0, max: 0.98, step: 0.02, "data-bound": "smooth", oninput: () => set({ smooth: Number(slider.value) }) });
-  if (data.curves.length) byId("csv-table").before(choose("value of curves", "by", [["last", "last value"], ["best", "best value"], ["mean", "mean"], ["smoothed", "last smoothed"]]));
+  const steps = { min: 0, max: 0.98, step: 0.02 }, turn = () => set({ smooth: Number(slider.value) });
+  const slider = el("input", { type: "range", ...steps, "data-bound": "smooth", oninput: turn });
+  const values = [["last", "last value"], ["best", "best value"], ["mean", "mean"], ["smoothed", "last smoothed"]];
+  if (curves.length) byId("csv-table").before(choose("value of curves", "by", values));
   chart("curves", "Curves", [
     choose("", "metric", curves), choose("against", "x", Object.entries(X_NAMES).filter(([name]) => data.metrics.includes(name))),
     options.length > 1 ? choose("colour", "colour", [["", "automatic"], ["*", "setting"], ...options]) : "",
@@ -1125,14 +1231,18 @@ function listen() {
   const isControl = (event) => event.target.closest("button, input, select, a");
   byId("table").addEventListener("click", (event) => {
     const row = rowOf(event);
-    if (row && !isControl(event)) set({ brush: {}, selected: toggled(state.selected, row.dataset.g) });
+    if (row && !isControl(event)) pick([row.dataset.g]);
   });
   byId("table").addEventListener("keydown", (event) => {
     const row = event.target.matches("tr[data-g]") ? event.target : null;
     if (!row) return;
     const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
-    if (step) { let next = row[step]; while (next && !next.hasAttribute("tabindex")) next = next[step]; next?.focus(); }
-    else if (event.key === " ") set({ brush: {}, selected: toggled(state.selected, row.dataset.g) });
+    if (step) {
+      let next = row[step];
+      while (next && !next.hasAttribute("tabindex")) next = next[step];
+      next?.focus();
+    }
+    else if (event.key === " ") pick([row.dataset.g]);
     else if (event.key === "Enter") set({ open: toggled(state.open, row.dataset.g) });
     else return;
     event.preventDefault();
@@ -1150,7 +1260,7 @@ function listen() {
       readout(event, found);
     });
     part.frame.addEventListener("pointerleave", (event) => { part.find?.(-1e6, -1e6); point(null); readout(event, null); });
-    if (part !== parts.heat && part !== parts.parallel) part.frame.addEventListener("click", () => { if (pointed) set({ brush: {}, selected: toggled(state.selected, pointed[0]) }); });
+    if (part !== parts.heat && part !== parts.parallel) part.frame.addEventListener("click", () => pointed && pick(pointed));
   }
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") set(state.run ? { run: "" } : { selected: [], brush: {} });
@@ -1176,4 +1286,9 @@ function start() {
 }
 
 if (typeof document !== "undefined") start();
-else module.exports = { textOf, format, mean, deviation, smooth, summarise, paired, studentP, compare, ordered, decode, cellOf, parseFilter, fulfils, ticksOf, logTicks, scaleOf, placesOf, interpolate, gridOf, DEFAULTS, writeHash, readHash, csvOf };
+else {
+  module.exports = {
+    textOf, format, cellOf, mean, deviation, smooth, summarise, paired, studentP, compare, ordered, decode, parseFilter, fulfils,
+    ticksOf, logTicks, scaleOf, placesOf, interpolate, gridOf, DEFAULTS, writeHash, readHash, csvOf,
+  };
+}
