@@ -64,7 +64,7 @@ class Watched:
 
 @pytest.fixture
 def opened(browser) -> Iterator[Callable[..., Watched]]:
-    """opened(file, "#hash", width=…): at the end of the test there must have been no error and no request but for it."""
+    """opened(file, "#hash", width=…): by the end of the test it has made no error, and no request but for itself."""
     pages: list[tuple[Watched, str]] = []
 
     def open_page(file: Path, view: str = "", *, width: int = 1400, height: int = 900, **options: Any) -> Watched:

@@ -62,7 +62,9 @@ def test_the_p_of_students_t_is_scipys():
 
 
 def test_no_seed_in_common_and_equal_values_have_no_difference():
-    apart, one, same = js("[m.paired([[0, 1]], [[1, 1]]), m.paired([[0, 1]], [[0, 3]]), m.paired(v, v)]", v=[[0, 1], [1, 2]])
+    apart, one, same = js(
+        "[m.paired([[0, 1]], [[1, 1]]), m.paired([[0, 1]], [[0, 3]]), m.paired(v, v)]", v=[[0, 1], [1, 2]]
+    )
     assert (apart["n"], apart["mean"], apart["p"]) == (0, None, None)
     assert (one["n"], one["mean"], one["p"]) == (1, -2, None)
     assert (same["mean"], same["p"]) == (0, 1)
@@ -140,7 +142,9 @@ def test_what_is_missing_comes_last_in_both_directions():
 
 
 def test_a_list_of_strengths_is_logarithmic_with_a_place_for_zero():
-    found = js("(() => { const p = m.placesOf(v); return [p.kind, p.values, p.values.map(p.at)] })()", v=[0.1, 0, 0.001, 0.01])
+    found = js(
+        "(() => { const p = m.placesOf(v); return [p.kind, p.values, p.values.map(p.at)] })()", v=[0.1, 0, 0.001, 0.01]
+    )
     kind, values, places = found
     assert (kind, values) == ("log", [0, 0.001, 0.01, 0.1])
     assert places[0] == 0
@@ -184,7 +188,14 @@ def test_the_view_goes_through_the_address_and_comes_back():
 
 
 def test_a_damaged_address_is_the_first_view():
-    for text in ("#", "#%E0%A4%A", "#brush={", "#brush=[1]&__proto__=1&nobody=x&toString=1", "#smooth=-3", "#brush=null"):
+    for text in (
+        "#",
+        "#%E0%A4%A",
+        "#brush={",
+        "#brush=[1]&__proto__=1&nobody=x&toString=1",
+        "#smooth=-3",
+        "#brush=null",
+    ):
         assert js("m.readHash(t)", t=text) == js("m.DEFAULTS")
 
 

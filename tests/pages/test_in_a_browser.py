@@ -143,7 +143,7 @@ def test_the_table_opens_sorts_and_compares_by_keyboard(opened, page_file):
     assert page.page.locator(ROWS).nth(1).get_attribute("aria-selected") == "true"
     page.page.click("thead button:has-text('seconds')")
     assert page.count("th[aria-sort=ascending]") == 1
-    column = [number(row.locator("td").nth(5).inner_text()) for row in page.page.locator(ROWS).all()[:18]]
+    column = [number(row.locator("td").nth(6).inner_text()) for row in page.page.locator(ROWS).all()[:18]]
     assert column == sorted(column)
     page.page.check(f"{ROWS} >> nth=2 >> input[type=radio]")
     assert page.page.locator(ROWS).nth(2).locator("td:has-text('reference')").count() == 1
@@ -310,12 +310,14 @@ def test_sweeps_of_every_shape(opened, tmp_path, axes):
 
 def test_runs_of_which_there_is_nothing_yet(opened, tmp_path):
     (tmp_path / "s").mkdir()
-    (tmp_path / "s/sweep.json").write_text(json.dumps({"points": {"a": {"reg.l2": 0, "seed": 0}, "b": {"reg.l2": 1, "seed": 0}}}))
+    (tmp_path / "s/sweep.json").write_text(
+        json.dumps({"points": {"a": {"reg.l2": 0, "seed": 0}, "b": {"reg.l2": 1, "seed": 0}}})
+    )
     make_run(tmp_path / "s/a", {"reg.l2": 0, "seed": 0}, 0, 3)
     (tmp_path / "s/a/metrics.csv").write_text("epoch\nx\n")
     write_page([tmp_path / "s"], tmp_path / "x.html")
     page = opened(tmp_path / "x.html")
-    assert page.texts(f"{ROWS} td.bad") == ["1 damaged", "1 missing"]
+    assert page.texts(f"{ROWS} .bad") == [" · 1 damaged", " · 1 missing"]
     page.page.click("[aria-expanded=false] >> nth=0")
     page.page.click("tr.member .quiet >> nth=0")
     assert "metrics.csv is damaged" in page.texts("#run")[0]
@@ -335,7 +337,9 @@ def test_the_open_page_follows_a_run_that_goes_on(opened, tmp_path, monkeypatch)
     file = tmp_path / "x.html"
     file.write_text(page_of(*read([folder]), [], None, reload=goes_on(read([folder])[0])))
     page = opened(file, "#ylog=true")
-    page.page.wait_for_function("document.querySelector('#summary').textContent === '2 runs: 2 settings · 1 interrupted'")
+    page.page.wait_for_function(
+        "document.querySelector('#summary').textContent === '2 runs: 2 settings · 1 interrupted'"
+    )
     make_run(folder / "other", {"reg.l2": 2, "seed": 0}, 7, 3)
     write_page([folder], file, watches=True)
     page.page.wait_for_function("document.querySelector('#summary').textContent.startsWith('3 runs')")

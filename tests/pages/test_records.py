@@ -93,7 +93,12 @@ def test_the_same_runs_give_the_same_bytes(sweep):
 def test_a_page_of_two_hundred_runs_is_small(tmp_path, monkeypatch):
     """200 runs of 100 epochs and 8 metrics in at most 2 MB beside their own figures."""
     monkeypatch.setattr("trainlab.pages.records.FIGURES_BYTES", 0)
-    axes = {"model": ["mlp", "perceptron"], "reg.l2": [0, 1e-4, 1e-3, 1e-2, 0.1], "optim.lr": [0.1, 0.2], "seed": range(10)}
+    axes = {
+        "model": ["mlp", "perceptron"],
+        "reg.l2": [0, 1e-4, 1e-3, 1e-2, 0.1],
+        "optim.lr": [0.1, 0.2],
+        "seed": range(10),
+    }
     write_page([make_sweep(tmp_path / "sweep", axes, epochs=100)], tmp_path / "x.html")
     assert len(data_of(tmp_path / "x.html")["runs"]) == 200
     assert (tmp_path / "x.html").stat().st_size <= 2e6

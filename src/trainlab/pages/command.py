@@ -14,7 +14,7 @@ from trainlab.pages.runs import runs_page
 from trainlab.recording.terminal import console
 from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.point import FAILED, FINISHED
-from trainlab.sweeps.table import DAMAGED, Group, Run, default_metrics, distinct, gather, group, ordered
+from trainlab.sweeps.table import DAMAGED, Run, check_names, default_metrics, distinct, gather, group, ordered
 
 RUNNING = "running"
 WATCH_SECONDS = 5.0
@@ -81,14 +81,6 @@ def page_of(
     check_names([*metrics, *([sort] if sort else [])], groups)
     groups = ordered(groups, sort or "test/top1_error")
     return runs_page(groups, headline, again=again, reload=WATCH_SECONDS if reload else None)
-
-
-def check_names(names: Sequence[str], groups: Sequence[Group]) -> None:
-    """Raises InputError for what is neither a result nor an option that varies."""
-    known = sorted({name for g in groups for run in g.finished for name in run.results})
-    for name in names:
-        if name not in known and name not in groups[0].choices:
-            raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Run], list[Run]]:

@@ -30,6 +30,7 @@ from trainlab.sweeps.table import (
     as_csv,
     as_markdown,
     cells,
+    check_names,
     default_metrics,
     distinct,
     gather,
@@ -61,10 +62,7 @@ def report(arguments: Sequence[str]) -> None:
     runs = [with_reference(run) for run in runs]
     groups = group(runs)
     metrics = [*default_metrics(groups), *options.metric]
-    known = sorted({name for g in groups for run in g.finished for name in run.results})
-    for name in (*options.metric, *([options.sort] if options.sort else [])):
-        if name not in known and name not in groups[0].choices:
-            raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
+    check_names([*options.metric, *([options.sort] if options.sort else [])], groups)
     groups = ordered(groups, options.sort or "test/top1_error")
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
     sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
@@ -127,7 +125,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             raise InputError(f"--{name} is about the page", hint=f"add --html FILE, or leave --{name} out")
     for name in ("table", "out"):
         if getattr(options, name) and options.html:
-            raise InputError(f"--html writes the page and nothing else, so --{name} means nothing", hint="leave one out")
+            raise InputError(
+                f"--html writes the page and nothing else, so --{name} means nothing", hint="leave one out"
+            )
     return options
 
 

@@ -72,7 +72,8 @@ function paired(ours, theirs) {
   for (const [seed, value] of theirs) bySeed.set(textOf(seed), value);
   const all = ours.filter(([seed]) => bySeed.has(textOf(seed))).map(([seed, value]) => value - bySeed.get(textOf(seed)));
   const average = mean(all), spread = deviation(all);
-  const p = all.length < 2 ? NaN : spread === 0 ? (average === 0 ? 1 : 0) : studentP(average / (spread / Math.sqrt(all.length)), all.length - 1);
+  const certain = average === 0 ? 1 : 0; // of differences that are all the same
+  const p = all.length < 2 ? NaN : spread === 0 ? certain : studentP(average / (spread / Math.sqrt(all.length)), all.length - 1);
   return { n: all.length, mean: average, deviation: spread, lower: all.filter((d) => d < 0).length, p };
 }
 
@@ -229,7 +230,7 @@ function placesOf(values) {
   let places, kind = "even";
   if (numbers.length < 3 || others.some((v) => v !== null)) places = even(distinct);
   else {
-    const log = numbers[0] >= 0 && positive.length > 2 && positive[positive.length - 1] / positive[0] >= 20;
+    const log = numbers[0] >= 0 && positive.length > 1 && positive[positive.length - 1] / positive[0] >= 10;
     const slots = [...others, ...(log ? numbers.filter((v) => v === 0) : [])], rest = log ? positive : numbers;
     const start = slots.length * 0.12, scale = scaleOf(rest, start, 1, log);
     kind = log ? "log" : "linear";
@@ -526,8 +527,7 @@ function columns() {
   const isThere = (name) => (name === CURVE ? data.curves.length > 0 : data.numeric.includes(name));
   const others = [...new Set(["seconds", ...data.headline, CURVE])].filter((name) => name !== state.result && isThere(name));
   const cost = others.filter((name) => name === "seconds"), rest = others.filter((name) => name !== "seconds");
-  const unfinished = view.entries.some((e) => e.unfinished);
-  return { first: data.keys.slice(0, FIRST_KEYS), later: data.keys.slice(FIRST_KEYS), cost, rest, unfinished, paired: data.groups.length > 1 };
+  return { first: data.keys.slice(0, FIRST_KEYS), later: data.keys.slice(FIRST_KEYS), cost, rest, paired: data.groups.length > 1 };
 }
 
 function drawTable() {
@@ -543,14 +543,15 @@ function drawTable() {
   everything.checked = view.drawn.length === view.entries.length;
   everything.indeterminate = view.drawn.length > 0 && !everything.checked;
   const option = (key) => sortable(key, key, isWord(key));
-  const result = (name) => sortable(name, labelOf(name) + (isError(metricOf(name)) ? ",\u00a0%" : ""), false, name === state.result && "Settings are compared by this");
+  const unit = (name) => (isError(metricOf(name)) ? ",\u00a0%" : "");
+  const result = (name) => sortable(name, labelOf(name) + unit(name), false, name === state.result && "Settings are compared by this");
   const reference = el("th", { scope: "col", title: "The setting that the others are compared with" }, "ref.");
   const difference = `Seed by seed, setting − reference (on the same data), of ${labelOf(state.result)}: mean ± deviation of the differences`;
   const test = "Of a paired t-test that the difference is 0, not corrected for several comparisons";
   const head = el("tr", {}, el("th", { scope: "col", class: "word" }, everything), cols.first.map(option), result(state.result),
+    sortable("n", "n", true, "Runs that have a value, and those that are not finished"),
     cols.paired && [reference, sortable("diff", "difference", false, difference), sortable("p", "p", false, test)],
-    cols.cost.map(result), sortable("n", "n", false, "Runs that have a value"),
-    cols.unfinished && el("th", { scope: "col", class: "word" }, "not finished"), cols.rest.map(result), cols.later.map(option));
+    cols.cost.map(result), cols.rest.map(result), cols.later.map(option));
   const rows = view.entries.map((e) => [settingRow(e, cols), state.open.includes(e.id) && e.runs.map((run) => runRow(e, run, cols))]);
   const body = el("tbody", {}, rows);
   byId("table").replaceChildren(el("thead", {}, head), body);
@@ -570,9 +571,11 @@ function numberCell(average, spread, metric, className) {
 function settingRow(e, cols) {
   const { id, g, diff } = e, open = state.open.includes(id), selected = state.selected.includes(id);
   const change = (name, value) => () => set({ [name]: value });
-  const shown = el("input", { type: "checkbox", "aria-label": `draw ${g.name}`, "data-f": `draw ${id}`, onchange: change("hidden", toggled(state.hidden, id)) });
-  const reference = el("input", { type: "radio", name: "reference", "aria-label": `compare with ${g.name}`, "data-f": `ref ${id}`, onchange: change("reference", id) });
-  const opener = el("button", { type: "button", "aria-expanded": String(open), "aria-label": `runs of ${g.name}`, "data-f": `open ${id}`, onclick: change("open", toggled(state.open, id)) }, open ? "▾" : "▸");
+  const control = (tag, key, spoken, does, text = "") => el(tag, { "aria-label": `${spoken} ${g.name}`, "data-f": `${key} ${id}`, ...does }, text);
+  const shown = control("input", "draw", "draw", { type: "checkbox", onchange: change("hidden", toggled(state.hidden, id)) });
+  const reference = control("input", "ref", "compare with", { type: "radio", name: "reference", onchange: change("reference", id) });
+  const opens = { type: "button", "aria-expanded": String(open), onclick: change("open", toggled(state.open, id)) };
+  const opener = control("button", "open", "runs of", opens, open ? "▾" : "▸");
   shown.checked = !e.hidden;
   reference.checked = id === state.reference;
   const number = (name, className) => numberCell(e.stat(name).mean, e.stat(name).deviation, metricOf(name), className);
@@ -583,9 +586,9 @@ function settingRow(e, cols) {
     el("td", { class: "pick" }, shown, opener, swatch(g)),
     cols.first.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(g.choices[key]))),
     number(state.result, "by"),
+    el("td", { class: "word" }, String(e.stat(state.result).n), e.unfinished && el("span", { class: "bad" }, ` · ${e.unfinished}`)),
     cols.paired && [el("td", {}, reference), compared, el("td", { class: "spread" }, p)],
-    cols.cost.map((name) => number(name)), el("td", {}, String(e.stat(state.result).n)),
-    cols.unfinished && el("td", { class: "bad word" }, e.unfinished), cols.rest.map((name) => number(name)),
+    cols.cost.map((name) => number(name)), cols.rest.map((name) => number(name)),
     cols.later.map((key) => el("td", { class: isWord(key) && "word" }, textOf(g.choices[key]))));
 }
 
@@ -604,9 +607,8 @@ function runRow(e, run, cols) {
     run.seed === null ? run.folder : `seed ${textOf(run.seed)}`);
   return el("tr", { class: "member", "data-g": e.id, "data-r": run.id },
     el("td", { class: "word", colspan: cols.first.length + 1 }, look), cell(state.result),
-    cols.paired && [el("td"), el("td", {}, signed), el("td")], cols.cost.map(cell), el("td"),
-    cols.unfinished && el("td", { class: "word bad" }, run.state === "finished" ? "" : run.state),
-    cols.rest.map(cell), cols.later.map(() => el("td")));
+    el("td", { class: "word" }, run.state !== "finished" && el("span", { class: "bad" }, run.state)),
+    cols.paired && [el("td"), el("td", {}, signed), el("td")], cols.cost.map(cell), cols.rest.map(cell), cols.later.map(() => el("td")));
 }
 
 function swatch(g) {
@@ -691,7 +693,8 @@ function drawCurves() {
   for (const e of view.drawn) {
     const curves = e.runs.map((run) => ({ run, ...curveOf(run) })).filter((c) => c.xs.length);
     const band = bandOf(curves);
-    if (band.xs.length) lines.push({ e, curves, ...band, low: band.ys.map((y, i) => y - (band.spread[i] || 0)), high: band.ys.map((y, i) => y + (band.spread[i] || 0)) });
+    const shifted = (sign) => band.ys.map((y, i) => y + sign * (band.spread[i] || 0));
+    if (band.xs.length) lines.push({ e, curves, ...band, low: shifted(-1), high: shifted(1) });
   }
   const ys = lines.flatMap((l) => (state.runs ? l.curves.flatMap((c) => c.ys) : [...l.low, ...l.high]));
   const x = scaleOf(lines.flatMap((l) => l.xs), box.left, box.right, state.xlog), y = scaleOf(ys, box.bottom, box.top, state.ylog);
@@ -702,7 +705,8 @@ function drawCurves() {
   const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip), cross = line("cross", 0, box.top, 0, box.bottom);
   for (const l of lines) {
     const low = l.low.map((value) => (state.ylog && value <= 0 ? y.low : value));
-    const singles = state.runs && l.curves.length > 1 ? l.curves.map((c) => path(c.run.id === state.run ? "single chosen" : "single", pathOf(c.xs, c.ys, x, y))) : [];
+    const single = (c) => path(c.run.id === state.run ? "single chosen" : "single", pathOf(c.xs, c.ys, x, y));
+    const singles = state.runs && l.curves.length > 1 ? l.curves.map(single) : [];
     back.append(mark(l.e, l.spread.some(isNumber) ? path("band", areaOf(l.xs, low, l.high, x, y)) : "", singles));
     front.append(mark(l.e, state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "", path("line", pathOf(l.xs, l.ys, x, y), l.e.g),
       l.xs.length === 1 ? dot("dot", 3.5, x.at(l.xs[0]), y.at(l.ys[0])) : ""));
@@ -736,6 +740,8 @@ function nearestIndex(xs, x) {
   }
   return Math.abs(xs[low] - x) < Math.abs(xs[high] - x) ? low : high;
 }
+
+const polyline = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
 function areaOf(xs, low, high, x, y) {
   const there = xs.map((_, i) => i).filter((i) => !Number.isNaN(y.at(high[i])) && !Number.isNaN(y.at(low[i])) && !Number.isNaN(x.at(xs[i])));
@@ -784,7 +790,7 @@ function drawAgainst() {
     const sorted = [...list].sort((a, b) => compare(a.g.choices[key], b.g.choices[key]));
     const same = sorted.every((e) => e.g.colour === sorted[0].g.colour);
     const height = (e) => y.at(e.stat(state.result).mean), there = sorted.filter((e) => !Number.isNaN(height(e)));
-    const link = path("link", there.map((e, i) => `${i ? "L" : "M"}${x(e.g.choices[key]).toFixed(1)} ${height(e).toFixed(1)}`).join(""), sorted[0].g);
+    const link = path("link", polyline(there.map((e) => [x(e.g.choices[key]), height(e)])), sorted[0].g);
     if (same) link.style.stroke = sorted[0].g.colour;
     box.svg.append(link);
     if (there.length) ends.push({ name, y: height(there[there.length - 1]) });
@@ -910,8 +916,8 @@ function drawParallel() {
   const x = (i) => box.left + (box.right - box.left) * i / (axes.length - 1), y = (t) => box.bottom + (box.top - box.bottom) * t;
   const points = [];
   for (const e of view.drawn) {
-    const there = axes.map((axis, i) => ({ e, t: axis.at(e), x: x(i) })).filter(({ t }) => t !== undefined).map((p) => ({ ...p, y: y(p.t) }));
-    box.svg.append(mark(e, path("line", there.map((p, i) => `${i ? "L" : "M"}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join(""), e.g)));
+    const there = axes.map((axis, i) => ({ e, x: x(i), y: y(axis.at(e) ?? NaN) })).filter((p) => !Number.isNaN(p.y));
+    box.svg.append(mark(e, path("line", polyline(there.map((p) => [p.x, p.y])), e.g)));
     points.push(...there);
   }
   const gap = (box.right - box.left) / (axes.length - 1);
@@ -931,7 +937,8 @@ function drawParallel() {
 function drawAxis(axis, { box, at, y, gap, isFirst, isLast }) {
   const [anchor, shift] = isFirst ? ["start", 8 - box.left] : isLast ? ["end", 58] : ["middle", 0];
   const name = gap < 90 ? axis.label.split(/[./]/).pop() : axis.label;
-  box.svg.append(line("axis", at, box.top, at, box.bottom), write(at + shift, 14, cut(name, Math.max(8, Math.floor(gap / 6.2))), anchor, { class: "value" }));
+  const title = cut(name, Math.max(8, Math.floor(gap / 6.2)));
+  box.svg.append(line("axis", at, box.top, at, box.bottom), write(at + shift, 14, title, anchor, { class: "value" }));
   let last = Infinity;
   for (const tick of [...axis.ticks].sort((a, b) => a.at - b.at)) {
     if (last - y(tick.at) < 12) continue;
@@ -941,7 +948,8 @@ function drawAxis(axis, { box, at, y, gap, isFirst, isLast }) {
   }
   const range = state.brush[axis.key], strip = { x: at - 14, width: 28, y: box.top - 4, height: box.bottom - box.top + 8 };
   if (range) box.svg.append(sv("rect", { class: "brush", x: at - 7, width: 14, y: y(range[1]) - 3, height: y(range[0]) - y(range[1]) + 6 }));
-  const spoken = { role: "slider", "aria-orientation": "vertical", "aria-label": `range of ${axis.label}`, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": range ? range[1] : 1 };
+  const spoken = { role: "slider", "aria-orientation": "vertical", "aria-label": `range of ${axis.label}`,
+    "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": range ? range[1] : 1 };
   const does = { onpointerdown: (event) => drag(event, axis, box), onkeydown: (event) => nudge(event, axis) };
   box.svg.append(sv("rect", { class: "handle", ...strip, tabindex: 0, ...spoken, "data-f": `axis ${axis.key}`, ...does }));
 }
@@ -998,7 +1006,8 @@ function drawRun() {
   };
   const back = el("button", { type: "button", class: "quiet no-print", onclick: leave }, "← all runs");
   const result = (name) => run.results[data.place.get(name)];
-  const known = [["folder", run.folder], ["state", run.state], ...RAN.map((name) => [name, result(name) ?? (name === "commit" ? run.commit : null)])];
+  const found = (name) => result(name) ?? (name === "commit" ? run.commit : null);
+  const known = [["folder", run.folder], ["state", run.state], ...RAN.map((name) => [name, found(name)])];
   const facts = known.filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => [name.replaceAll("_", " "), isNumber(value) ? format(value) : textOf(value)]);
   const numbers = data.numeric.filter((name) => isNumber(result(name)) && !RAN.includes(name)).map((name) => [name, format(result(name), name)]);
@@ -1066,7 +1075,8 @@ const INLINE = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacit
 
 /* The drawing with its styles inside, as it is on the screen. */
 function saveSvg(frame, name) {
-  const original = frame.querySelector("svg"), copy = original.cloneNode(true), [, , width, height] = original.getAttribute("viewBox").split(" ");
+  const original = frame.querySelector("svg"), copy = original.cloneNode(true);
+  const [, , width, height] = original.getAttribute("viewBox").split(" ");
   const mine = original.querySelectorAll("*"), theirs = copy.querySelectorAll("*");
   mine.forEach((node, i) => {
     const style = getComputedStyle(node);
@@ -1223,7 +1233,8 @@ function setUp() {
 function example(keys) {
   const numeric = keys.find((key) => !isWord(key)), word = keys.find(isWord);
   const value = (key, i) => textOf(data.groups[i].choices[key]);
-  return [numeric && `${numeric} > ${value(numeric, 0)}`, word && `${word} = ${value(word, data.groups.length - 1)}`].filter(Boolean).join(" and ");
+  const above = numeric && `${numeric} > ${value(numeric, 0)}`, is = word && `${word} = ${value(word, data.groups.length - 1)}`;
+  return [above, is].filter(Boolean).join(" and ");
 }
 
 function listen() {
