@@ -149,7 +149,7 @@ def test_differences_from_the_default():
     config |= {"recipe.lr": 9, "model._target_": "x"}
     assert differences_from(default, config, []) == [("model", "mlp", "perceptron"), ("reg.l2", 1, 0.0)]
     typed = ["model=mlp", "model.hidden=[8]"]
-    assert ("model.hidden", [8], None) in differences_from(default, config, typed)
+    assert ("model.hidden", [8]) in differences_from(default, config, typed)
     assert differences_from({}, config, []) == []
     assert default_config()["model.name"] == "perceptron"
 

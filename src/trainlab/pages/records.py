@@ -93,7 +93,7 @@ def records(groups: Sequence[Group], headline: Sequence[str]) -> dict[str, Any]:
             )
     return plain(
         {
-            "keys": list(groups[0].choices),
+            "keys": varying(groups),
             "headline": list(headline),
             "metrics": metrics,
             "results": results,
@@ -103,6 +103,11 @@ def records(groups: Sequence[Group], headline: Sequence[str]) -> dict[str, Any]:
             "numbers": numbers.encoded,
         }
     )
+
+
+def varying(groups: Sequence[Group]) -> list[str]:
+    """The options of which there is more than one value."""
+    return [key for key in groups[0].choices if len({alike(g.choices[key]) for g in groups}) > 1]
 
 
 def identity(g: Group) -> str:
@@ -152,22 +157,23 @@ def default_config() -> dict[str, Any]:
 
 def differences_from(
     default: Mapping[str, Any], config: Mapping[str, Any], typed: Sequence[str]
-) -> list[tuple[str, Any, Any]]:
-    """Option, its value and the default one (None where the default has no such option).
+) -> list[tuple[Any, ...]]:
+    """Option, its value and, where the default has such an option, its value there.
 
     A choice that differs (model=mlp) stands for all its options, but for those that were typed.
     """
     named = {word.split("=")[0].lstrip("+~") for word in typed}
     chosen = [k.removesuffix(".name") for k in config if k.endswith(".name") and config[k] != default.get(k)]
-    changes = []
+    changes: list[tuple[Any, ...]] = []
     for key, value in config.items():
         part = key.split(".")[0]
         if part in (*NOT_COMPARED, "recipe", "ablation") or is_of_the_code(key) or not default:
             continue
+        there = [default[key]] if key in default else []
         if part in chosen and key == f"{part}.name":
-            changes.append((part, value, default.get(key)))
+            changes.append((part, value, *there))
         elif (part not in chosen or key in named) and alike(value) != alike(default.get(key)):
-            changes.append((key, value, default.get(key)))
+            changes.append((key, value, *there))
     return changes
 
 

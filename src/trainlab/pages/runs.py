@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from trainlab.pages.document import document, static
-from trainlab.pages.records import plain, records
+from trainlab.pages.records import plain, records, varying
 from trainlab.sweeps.point import FINISHED
 from trainlab.sweeps.table import Group, Run, cells
 
@@ -39,7 +39,7 @@ def runs_page(
 
 def heading(groups: Sequence[Group]) -> str:
     """What varies; where nothing does, what was trained on what."""
-    keys = list(groups[0].choices)
+    keys = varying(groups)
     if keys:
         more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
         return text(" × ".join(keys[:MOST_NAMED]) + more)

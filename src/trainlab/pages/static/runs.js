@@ -14,12 +14,13 @@ function textOf(value) {
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const isError = (metric) => /_error(_|$)/.test(metric);
 const isBetterHigher = (metric) => /accuracy|images_per_second|mfu|target_reached/.test(metric);
-const minus = (text) => text.replace("-", "−");
+const minus = (text) => text.replaceAll("-", "−");
 
 /* Errors are fractions, shown in percent; anything else with four digits. Cells of the table have their unit above. */
 function format(value, metric = "") {
   if (!isNumber(value)) return "–";
   if (isError(metric)) return minus((100 * value).toFixed(2)) + " %";
+  if (Math.abs(value) < 1e-4 && value !== 0) return minus(value.toExponential(2));
   return minus(Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4))));
 }
 
@@ -232,9 +233,9 @@ function placesOf(values) {
   else {
     const log = numbers[0] >= 0 && positive.length > 1 && positive[positive.length - 1] / positive[0] >= 10;
     const slots = [...others, ...(log ? numbers.filter((v) => v === 0) : [])], rest = log ? positive : numbers;
-    const start = slots.length * 0.12, scale = scaleOf(rest, start, 1, log);
+    const step = Math.min(0.5, Math.max(0.06, 1 / (distinct.length - 1))), scale = scaleOf(rest, slots.length * step, 1, log);
     kind = log ? "log" : "linear";
-    places = new Map([...slots.map((v, i) => [textOf(v), i * 0.12]), ...rest.map((v) => [textOf(v), scale.at(v)])]);
+    places = new Map([...slots.map((v, i) => [textOf(v), i * step]), ...rest.map((v) => [textOf(v), scale.at(v)])]);
   }
   return { kind, values: distinct, at: (v) => places.get(textOf(v)) };
 }
@@ -339,7 +340,8 @@ function load() {
 /* "mlp, lr=0.1": words stand for themselves, and an option's last part for it where no other ends so. */
 function nameOf(choices) {
   const last = (key) => key.split(".").pop(), isAlone = (key) => data.keys.filter((other) => last(other) === last(key)).length === 1;
-  return Object.entries(choices).map(([key, v]) => (typeof v === "string" ? v : `${isAlone(key) ? last(key) : key}=${textOf(v)}`)).join(", ");
+  const said = (key, v) => (typeof v === "string" ? v : `${isAlone(key) ? last(key) : key}=${textOf(v)}`);
+  return data.keys.filter((key) => Object.hasOwn(choices, key)).map((key) => said(key, choices[key])).join(", ");
 }
 
 function valueOf(run, name) {
@@ -758,7 +760,7 @@ function drawLegend() {
   const items = natural.map((e) => {
     const shape = { type: "button", "aria-pressed": String(!e.hidden), class: state.selected.includes(e.id) && "on" };
     const hide = () => set({ hidden: toggled(state.hidden, e.id) });
-    return el("button", { ...shape, "data-g": e.id, "data-f": `legend ${e.id}`, onclick: hide }, swatch(e.g), e.g.name || "this run");
+    return el("button", { ...shape, "data-g": e.id, "data-f": `legend ${e.id}`, onclick: hide }, swatch(e.g), e.g.name || data.title);
   });
   parts.curves.legend.replaceChildren(...items);
 }
@@ -1040,23 +1042,21 @@ function commandLine(command) {
 
 /* What differs from the default, and from the other runs here. */
 function configurationOf(run) {
-  const rows = new Map(run.changed.map(([key, value, usual]) => [key, { value, usual }]));
-  for (const key of data.keys) if (!rows.has(key)) rows.set(key, { value: valueOf(run, key), usual: undefined });
+  const rows = new Map(run.changed.map(([key, value, ...usual]) => [key, { value, usual: usual.length ? textOf(usual[0]) : "–" }]));
+  for (const key of data.keys) if (!rows.has(key)) rows.set(key, { value: valueOf(run, key), usual: "the same" });
   const others = (key) => {
     const all = new Map(data.runs.map((other) => [textOf(valueOf(other, key)), valueOf(other, key)]));
     all.delete(textOf(valueOf(run, key)));
     const texts = [...all.values()].filter((value) => value !== undefined).sort(compare).map(textOf);
     return texts.length > 6 ? `${texts.slice(0, 6).join(", ")} and ${texts.length - 6} more` : texts.join(", ") || "the same";
   };
-  const head = el("tr", {}, ["option", "this run", "default", "other runs here"].map((name) => el("th", { scope: "col" }, name)));
-  const before = (key, usual) => (usual === undefined ? "the same" : usual === null && !isNull(key) ? "–" : textOf(usual));
+  const isAlone = data.runs.length === 1, names = ["option", "this run", "default", ...(isAlone ? [] : ["other runs here"])];
+  const head = el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)));
   const body = [...rows].map(([key, { value, usual }]) => el("tr", {}, el("th", { scope: "row" }, key),
-    el("td", {}, textOf(value)), el("td", {}, before(key, usual)), el("td", {}, others(key))));
+    el("td", {}, textOf(value)), el("td", {}, usual), isAlone ? "" : el("td", {}, others(key))));
   if (!rows.size) return el("p", { class: "hint" }, run.config ? "Nothing but defaults." : "It is not known.");
   return el("table", {}, el("thead", {}, head), el("tbody", {}, body));
 }
-
-const isNull = (key) => data.runs.some((run) => valueOf(run, key) !== null);
 
 function factTable(rows) {
   return el("table", {}, el("tbody", {}, rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
@@ -1287,7 +1287,7 @@ function listen() {
 function start() {
   load();
   state = readHash(location.hash);
-  if (data.runs.length === 1 && !location.hash) state.run = data.runs[0].id;
+  if (data.runs.length === 1) state.run = data.runs[0].id;
   byId("plain").hidden = true;
   byId("page").hidden = false;
   settle();
