@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import shutil
 import subprocess
@@ -87,47 +89,48 @@ def test_a_curve_has_a_last_a_best_and_a_mean_value():
 RUN = {"reg.l2": 0.01, "model": "mlp", "seed": 0, "model.hidden": [8, 8], "a": None, "b": True, "word": "this and that"}
 
 
-@pytest.mark.parametrize(
-    ("text", "holds"),
-    [
-        ("", True),
-        ("reg.l2 > 0.001", True),
-        ("reg.l2>1e-2", False),
-        ("reg.l2 >= 1e-2 and reg.l2 <= 0.0100", True),
-        ("model = mlp and seed = 0", True),
-        ("model != mlp", False),
-        ("model ~ ML", True),
-        ("model == mlp AND reg.l2 < 1", True),
-        ("model.hidden = [8,8]", True),
-        ("a = null", True),
-        ("b = true", True),
-        ("model > 3", False),
-        ("missing != 1", True),
-        ("missing = 1", False),
-        ('word = "this and that"', True),
-    ],
-)
-def test_the_filter(text, holds):
-    parsed = js("m.parseFilter(t, new Set([...Object.keys(r), 'missing']))", t=text, r=RUN)
-    assert "complaint" not in parsed
-    assert js("m.fulfils(c, (name) => r[name])", c=parsed["clauses"], r=RUN) is holds
+FILTERS = {
+    "": True,
+    "reg.l2 > 0.001": True,
+    "reg.l2>1e-2": False,
+    "reg.l2 >= 1e-2 and reg.l2 <= 0.0100": True,
+    "model = mlp and seed = 0": True,
+    "model != mlp": False,
+    "model ~ ML": True,
+    "model == mlp AND reg.l2 < 1": True,
+    "model.hidden = [8,8]": True,
+    "a = null": True,
+    "b = true": True,
+    "model > 3": False,
+    "missing != 1": True,
+    "missing = 1": False,
+    'word = "this and that"': True,
+}
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("reg.l3 > 1", "did you mean"),
-        ("nonsense", "is no condition"),
-        ("reg.l2 >", "is no condition"),
-        ("reg.l2 > 0 and", "is no condition"),
-        ("reg.l2 > many", "is no number"),
-        ("zzz = 1", "No run has anything called zzz"),
-    ],
-)
-def test_a_wrong_filter_is_a_sentence(text, said):
-    complaint = js("m.parseFilter(t, new Set(['reg.l2', 'reg.dropout', 'model']))", t=text)["complaint"]
-    assert said in complaint
-    assert complaint[-1] in ".?"
+def test_the_filter():
+    known = "new Set([...Object.keys(r), 'missing'])"
+    parsed = js(f"t.map((text) => m.parseFilter(text, {known}))", t=list(FILTERS), r=RUN)
+    assert not any("complaint" in one for one in parsed)
+    found = js("p.map(({ clauses }) => m.fulfils(clauses, (name) => r[name]))", p=parsed, r=RUN)
+    assert dict(zip(FILTERS, found, strict=True)) == FILTERS
+
+
+WRONG = {
+    "reg.l3 > 1": "No run has anything called reg.l3; did you mean reg.l2, reg.dropout?",
+    "nonsense": "is no condition",
+    "reg.l2 >": "is no condition",
+    "reg.l2 > 0 and": "is no condition",
+    "reg.l2 > many": "is no number",
+    "zzz = 1": "No run has anything called zzz.",
+}
+
+
+def test_a_wrong_filter_is_a_sentence():
+    parsed = js("t.map((text) => m.parseFilter(text, new Set(['reg.l2', 'reg.dropout', 'model'])))", t=list(WRONG))
+    for one, said in zip(parsed, WRONG.values(), strict=True):
+        assert said in one["complaint"]
+        assert one["complaint"][-1] in ".?"
 
 
 def test_values_of_every_kind_have_an_order():
@@ -171,8 +174,9 @@ def test_means_are_taken_between_the_points_of_a_curve():
 
 
 def test_ticks_are_round_and_inside():
-    for low, high in ((0, 1), (0.031, 0.92), (-3, 4), (0, 123456), (1e-7, 3e-7)):
-        ticks = js("m.ticksOf(a, b, 6)", a=low, b=high)
+    ranges = [(0, 1), (0.031, 0.92), (-3, 4), (0, 123456), (1e-7, 3e-7)]
+    found = js("r.map(([low, high]) => m.ticksOf(low, high, 6))", r=ranges)
+    for (low, high), ticks in zip(ranges, found, strict=True):
         assert 2 <= len(ticks) <= 8
         assert low <= min(ticks)
         assert max(ticks) <= high * (1 + 1e-9)
@@ -188,15 +192,9 @@ def test_the_view_goes_through_the_address_and_comes_back():
 
 
 def test_a_damaged_address_is_the_first_view():
-    for text in (
-        "#",
-        "#%E0%A4%A",
-        "#brush={",
-        "#brush=[1]&__proto__=1&nobody=x&toString=1",
-        "#smooth=-3",
-        "#brush=null",
-    ):
-        assert js("m.readHash(t)", t=text) == js("m.DEFAULTS")
+    damaged = ["#", "#%E0%A4%A", "#brush={", "#brush=[1]&__proto__=1&nobody=x&toString=1", "#smooth=-3", "#brush=null"]
+    found, first = js("[t.map(m.readHash), m.DEFAULTS]", t=damaged)
+    assert found == [first] * len(damaged)
 
 
 def test_a_cell_has_the_same_decimals_for_mean_and_deviation():
@@ -208,7 +206,4 @@ def test_a_cell_has_the_same_decimals_for_mean_and_deviation():
 
 def test_the_csv_can_be_read_again():
     text = js("m.csvOf(r)", r=[["a,b", 'c"d', "e\nf"], [1.5, None, [1, 2]]])
-    import csv
-    import io
-
     assert list(csv.reader(io.StringIO(text))) == [["a,b", 'c"d', "e\nf"], ["1.5", "", "[1, 2]"]]

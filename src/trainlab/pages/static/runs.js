@@ -218,7 +218,7 @@ function scaleOf(values, from, to, log, most = 6) {
   const a = move(low), b = move(high);
   const at = (v) => (isNumber(v) && (!log || v > 0) ? from + (to - from) * (move(v) - a) / (b - a) : NaN);
   const back = (place) => { const v = a + (b - a) * (place - from) / (to - from); return log ? Math.exp(v) : v; };
-  return { at, back, low, high, ticks: log ? logTicks(low, high) : ticksOf(low, high, most) };
+  return { at, back, low, high, name: [low, high, from, to, log].join(" "), ticks: log ? logTicks(low, high) : ticksOf(low, high, most) };
 }
 
 /* Places between 0 and 1 for the values of an option: on a logarithmic or linear axis for numbers, with slots before it
@@ -674,11 +674,21 @@ function pathOf(xs, ys, scaleX, scaleY) {
   return path;
 }
 
+/* What `make` gives, kept at its holder until the key is another. */
+function cached(holder, name, key, make) {
+  if (holder[name]?.key !== key) holder[name] = { key, value: make() };
+  return holder[name].value;
+}
+
+/* A run's points, without those that miss one of the two. */
 function curveOf(run) {
-  const xs = run.curves.get(state.x), ys = run.curves.get(state.metric), found = { xs: [], ys: [] };
-  if (!xs || !ys) return found;
-  for (let i = 0; i < xs.length; i++) if (isNumber(xs[i]) && isNumber(ys[i])) { found.xs.push(xs[i]); found.ys.push(ys[i]); }
-  return found;
+  return cached(run, "curve", `${state.x} ${state.metric}`, () => {
+    const xs = run.curves.get(state.x), ys = run.curves.get(state.metric), found = { run, xs: [], ys: [] };
+    for (let i = 0; xs && ys && i < xs.length; i++) {
+      if (isNumber(xs[i]) && isNumber(ys[i])) { found.xs.push(xs[i]); found.ys.push(ys[i]); }
+    }
+    return found;
+  });
 }
 
 /* Mean and deviation over a setting's runs at each x. */
@@ -693,8 +703,9 @@ function drawCurves() {
   const box = boxOf(parts.curves, 320, { left: 58, right: 10, top: 8, bottom: 42 });
   const lines = [];
   for (const e of view.drawn) {
-    const curves = e.runs.map((run) => ({ run, ...curveOf(run) })).filter((c) => c.xs.length);
-    const band = bandOf(curves);
+    const curves = e.runs.map(curveOf).filter((c) => c.xs.length);
+    const key = [state.x, state.metric, state.xlog, state.smooth, ...curves.map((c) => c.run.id)].join(" ");
+    const band = cached(e.g, "band", key, () => bandOf(curves));
     const shifted = (sign) => band.ys.map((y, i) => y + sign * (band.spread[i] || 0));
     if (band.xs.length) lines.push({ e, curves, ...band, low: shifted(-1), high: shifted(1) });
   }
@@ -707,7 +718,8 @@ function drawCurves() {
   const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip), cross = line("cross", 0, box.top, 0, box.bottom);
   for (const l of lines) {
     const low = l.low.map((value) => (state.ylog && value <= 0 ? y.low : value));
-    const single = (c) => path(c.run.id === state.run ? "single chosen" : "single", pathOf(c.xs, c.ys, x, y));
+    const drawn = (c) => cached(c, "path", `${x.name} ${y.name}`, () => pathOf(c.xs, c.ys, x, y));
+    const single = (c) => path(c.run.id === state.run ? "single chosen" : "single", drawn(c));
     const singles = state.runs && l.curves.length > 1 ? l.curves.map(single) : [];
     back.append(mark(l.e, l.spread.some(isNumber) ? path("band", areaOf(l.xs, low, l.high, x, y)) : "", singles));
     front.append(mark(l.e, state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "", path("line", pathOf(l.xs, l.ys, x, y), l.e.g),
