@@ -201,6 +201,7 @@ def test_the_view_is_in_the_address(opened, page_file):
     page.page.fill("#filter", "reg.l2 > 0.001")
     page.page.check("#curves input[data-bound=ylog]")
     page.page.click("thead button:has-text('reg.l2')")
+    page.page.wait_for_function("/ylog=true.*sort=reg.l2/.test(location.hash)")
     view = page.page.evaluate("location.hash")
     again = opened(page_file, view)
     assert again.page.input_value("#filter") == "reg.l2 > 0.001"

@@ -7,7 +7,9 @@
 
 function textOf(value) {
   if (Array.isArray(value)) return "[" + value.map(textOf).join(", ") + "]";
-  if (value && typeof value === "object") return "{" + Object.keys(value).map((k) => `${k}: ${textOf(value[k])}`).join(", ") + "}";
+  if (value && typeof value === "object") {
+    return "{" + Object.keys(value).map((key) => `${key}: ${textOf(value[key])}`).join(", ") + "}";
+  }
   return value === undefined ? "–" : String(value);
 }
 
@@ -31,7 +33,8 @@ function cellOf(average, spread, metric) {
   if (factor === 1 && !isNumber(spread)) return [format(average), ""];
   if (factor === 1 && (size > 6 || size < -4)) return [format(average), ` ± ${Number(spread.toPrecision(2))}`];
   const decimals = factor > 1 ? 2 : Math.max(0, 3 - Math.max(0, size));
-  return [minus((factor * average).toFixed(decimals)), isNumber(spread) ? ` ± ${(factor * spread).toFixed(decimals)}` : ""];
+  const after = isNumber(spread) ? ` ± ${(factor * spread).toFixed(decimals)}` : "";
+  return [minus((factor * average).toFixed(decimals)), after];
 }
 
 const sentenceOf = (average, spread, metric) => cellOf(average, spread, metric).join("") + (isError(metric) ? " %" : "");
@@ -74,7 +77,8 @@ function paired(ours, theirs) {
   const all = ours.filter(([seed]) => bySeed.has(textOf(seed))).map(([seed, value]) => value - bySeed.get(textOf(seed)));
   const average = mean(all), spread = deviation(all);
   const certain = average === 0 ? 1 : 0; // of differences that are all the same
-  const p = all.length < 2 ? NaN : spread === 0 ? certain : studentP(average / (spread / Math.sqrt(all.length)), all.length - 1);
+  const t = average / (spread / Math.sqrt(all.length));
+  const p = all.length < 2 ? NaN : spread === 0 ? certain : studentP(t, all.length - 1);
   return { n: all.length, mean: average, deviation: spread, lower: all.filter((d) => d < 0).length, p };
 }
 
@@ -103,7 +107,8 @@ function logGamma(z) { // Stirling's series, after shifting to where it is exact
   let shift = 0;
   for (; z < 12; z++) shift -= Math.log(z);
   const i = 1 / (z * z);
-  return shift + (z - 0.5) * Math.log(z) - z + Math.log(2 * Math.PI) / 2 + (1 / 12 - i * (1 / 360 - i * (1 / 1260 - i / 1680))) / z;
+  const series = (1 / 12 - i * (1 / 360 - i * (1 / 1260 - i / 1680))) / z;
+  return shift + (z - 0.5) * Math.log(z) - z + Math.log(2 * Math.PI) / 2 + series;
 }
 
 /* Order among values of any kind: numbers, words, lists, truths, null; what is missing comes last. */
@@ -155,7 +160,8 @@ function parseFilter(text, known) {
   for (const part of text.split(/\s+and(?:\s+|$)(?=(?:[^"]*"[^"]*")*[^"]*$)/i)) {
     const found = /^\s*([^\s<>=!~]+)\s*(<=|>=|!=|==|=|<|>|~)\s*(.+?)\s*$/.exec(part);
     if (!found) {
-      return { complaint: `“${part.trim()}” is no condition; write an option, one of = != < > <= >= ~, and a value, such as seed = 0.` };
+      const right = "write an option, one of = != < > <= >= ~, and a value, such as seed = 0";
+      return { complaint: `“${part.trim()}” is no condition; ${right}.` };
     }
     const [, name, sign] = found, value = found[3].replace(/^"(.*)"$/, "$1"), operator = sign === "==" ? "=" : sign;
     if (!known.has(name)) {
@@ -213,12 +219,14 @@ function scaleOf(values, from, to, log, most = 6) {
   let known = values.filter((v) => isNumber(v) && (!log || v > 0));
   if (!known.length) known = log ? [1, 10] : [0, 1];
   let low = known.reduce((a, b) => Math.min(a, b)), high = known.reduce((a, b) => Math.max(a, b));
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) / 2 || 0.5), high + (Math.abs(high) / 2 || 0.5)];
+  const room = Math.abs(low) / 2 || 0.5;
+  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - room, high + room];
   const move = log ? Math.log : (v) => v;
   const a = move(low), b = move(high);
   const at = (v) => (isNumber(v) && (!log || v > 0) ? from + (to - from) * (move(v) - a) / (b - a) : NaN);
   const back = (place) => { const v = a + (b - a) * (place - from) / (to - from); return log ? Math.exp(v) : v; };
-  return { at, back, low, high, name: [low, high, from, to, log].join(" "), ticks: log ? logTicks(low, high) : ticksOf(low, high, most) };
+  const ticks = log ? logTicks(low, high) : ticksOf(low, high, most);
+  return { at, back, low, high, ticks, name: [low, high, from, to, log].join(" ") };
 }
 
 /* Places between 0 and 1 for the values of an option: on a logarithmic or linear axis for numbers, with slots before it
@@ -233,7 +241,8 @@ function placesOf(values) {
   else {
     const log = numbers[0] >= 0 && positive.length > 1 && positive[positive.length - 1] / positive[0] >= 10;
     const slots = [...others, ...(log ? numbers.filter((v) => v === 0) : [])], rest = log ? positive : numbers;
-    const step = Math.min(0.5, Math.max(0.06, 1 / (distinct.length - 1))), scale = scaleOf(rest, slots.length * step, 1, log);
+    const step = Math.min(0.5, Math.max(0.06, 1 / (distinct.length - 1)));
+    const scale = scaleOf(rest, slots.length * step, 1, log);
     kind = log ? "log" : "linear";
     places = new Map([...slots.map((v, i) => [textOf(v), i * step]), ...rest.map((v) => [textOf(v), scale.at(v)])]);
   }
@@ -255,7 +264,8 @@ function interpolate(xs, ys, grid) {
 
 /* Where means over seeds are taken: at every x that there is, or at `most` places where there are too many. */
 function gridOf(lists, log, most = 400) {
-  const all = [...new Set(lists.flatMap((xs) => Array.from(xs)))].filter((x) => isNumber(x) && (!log || x > 0)).sort((a, b) => a - b);
+  const distinct = [...new Set(lists.flatMap((xs) => Array.from(xs)))];
+  const all = distinct.filter((x) => isNumber(x) && (!log || x > 0)).sort((a, b) => a - b);
   if (all.length <= most) return all;
   const scale = scaleOf(all, 0, most - 1, log);
   return Array.from({ length: most }, (_, i) => (i === most - 1 ? scale.high : i ? scale.back(i) : scale.low));
@@ -272,7 +282,8 @@ const DEFAULTS = {
 function writeHash(state) {
   const words = new URLSearchParams();
   for (const [name, usual] of Object.entries(DEFAULTS)) {
-    const value = state[name], text = Array.isArray(value) ? value.join(".") : typeof value === "object" ? JSON.stringify(value) : String(value);
+    const value = state[name], flat = Array.isArray(value) ? value.join(".") : String(value);
+    const text = typeof usual === "object" && !Array.isArray(usual) ? JSON.stringify(value) : flat;
     const same = Array.isArray(usual) ? !value.length : typeof usual === "object" ? text === "{}" : value === usual;
     if (!same) words.set(name, text);
   }
@@ -339,7 +350,8 @@ function load() {
 
 /* "mlp, lr=0.1": words stand for themselves, and an option's last part for it where no other ends so. */
 function nameOf(choices) {
-  const last = (key) => key.split(".").pop(), isAlone = (key) => data.keys.filter((other) => last(other) === last(key)).length === 1;
+  const last = (key) => key.split(".").pop();
+  const isAlone = (key) => data.keys.filter((other) => last(other) === last(key)).length === 1;
   const said = (key, v) => (typeof v === "string" ? v : `${isAlone(key) ? last(key) : key}=${textOf(v)}`);
   return data.keys.filter((key) => Object.hasOwn(choices, key)).map((key) => said(key, choices[key])).join(", ");
 }
@@ -457,7 +469,8 @@ function referenceOn(set, entries) {
 
 function entryOf(g, runs) {
   const stats = new Map();
-  const pairs = (name) => runs.map((run) => [run.seed ?? run.id, resultOf(run, name)]).filter(([, value]) => isNumber(value));
+  const all = (name) => runs.map((run) => [run.seed ?? run.id, resultOf(run, name)]);
+  const pairs = (name) => all(name).filter(([, value]) => isNumber(value));
   const stat = (name) => {
     if (!stats.has(name)) {
       const values = pairs(name).map(([, value]) => value);
@@ -468,7 +481,8 @@ function entryOf(g, runs) {
   const states = new Map();
   for (const run of runs) if (run.state !== "finished") states.set(run.state, (states.get(run.state) ?? 0) + 1);
   const unfinished = [...states].map(([what, n]) => `${n} ${what}`).join(", ");
-  return { g, id: g.id, runs, stat, unfinished, pairs: pairs(state.result), hidden: state.hidden.includes(g.id), best: false };
+  const hidden = state.hidden.includes(g.id);
+  return { g, id: g.id, runs, stat, unfinished, pairs: pairs(state.result), hidden, best: false };
 }
 
 /* ---- Elements ----------------------------------------------------------------------------------------------------- */
@@ -480,7 +494,7 @@ function fill(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== false && value !== undefined && value !== null) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
+  node.append(...children.flat(Infinity).filter((child) => ![null, undefined, false, ""].includes(child)));
   return node;
 }
 
@@ -527,18 +541,21 @@ const FIRST_KEYS = 4; // options that stand before the results; where more vary,
 
 function columns() {
   const isThere = (name) => (name === CURVE ? data.curves.length > 0 : data.numeric.includes(name));
-  const others = [...new Set(["seconds", ...data.headline, CURVE])].filter((name) => name !== state.result && isThere(name));
+  const all = [...new Set(["seconds", ...data.headline, CURVE])];
+  const others = all.filter((name) => name !== state.result && isThere(name));
   const cost = others.filter((name) => name === "seconds"), rest = others.filter((name) => name !== "seconds");
-  return { first: data.keys.slice(0, FIRST_KEYS), later: data.keys.slice(FIRST_KEYS), cost, rest, paired: data.groups.length > 1 };
+  const first = data.keys.slice(0, FIRST_KEYS), later = data.keys.slice(FIRST_KEYS);
+  return { first, later, cost, rest, paired: data.groups.length > 1 };
 }
 
 function drawTable() {
   const cols = columns();
   const sortable = (name, label, word, title) => {
     const mine = state.sort === name;
-    const turn = () => set(mine && !state.desc ? { desc: true } : mine ? { sort: "", desc: false } : { sort: name, desc: false });
-    return el("th", { scope: "col", class: word && "word", "aria-sort": mine && (state.desc ? "descending" : "ascending"), title },
-      el("button", { type: "button", "data-f": `sort ${name}`, onclick: turn }, label, mine ? (state.desc ? " ↓" : " ↑") : ""));
+    const next = mine ? (state.desc ? { sort: "", desc: false } : { desc: true }) : { sort: name, desc: false };
+    const [sorted, arrow] = !mine ? [false, ""] : state.desc ? ["descending", " ↓"] : ["ascending", " ↑"];
+    const button = el("button", { type: "button", "data-f": `sort ${name}`, onclick: () => set(next) }, label, arrow);
+    return el("th", { scope: "col", class: word && "word", "aria-sort": sorted, title }, button);
   };
   const all = () => set({ hidden: view.drawn.length ? view.entries.map((e) => e.id) : [] });
   const everything = el("input", { type: "checkbox", "aria-label": "draw all settings", "data-f": "all", onchange: all });
@@ -546,15 +563,18 @@ function drawTable() {
   everything.indeterminate = view.drawn.length > 0 && !everything.checked;
   const option = (key) => sortable(key, key, isWord(key));
   const unit = (name) => (isError(metricOf(name)) ? ",\u00a0%" : "");
-  const result = (name) => sortable(name, labelOf(name) + unit(name), false, name === state.result && "Settings are compared by this");
+  const why = (name) => name === state.result && "Settings are compared by this";
+  const result = (name) => sortable(name, labelOf(name) + unit(name), false, why(name));
   const reference = el("th", { scope: "col", title: "The setting that the others are compared with" }, "ref.");
-  const difference = `Seed by seed, setting − reference (on the same data), of ${labelOf(state.result)}: mean ± deviation of the differences`;
+  const difference = `Setting − reference (on the same data), seed by seed, of ${labelOf(state.result)}: mean ± deviation`;
   const test = "Of a paired t-test that the difference is 0, not corrected for several comparisons";
-  const head = el("tr", {}, el("th", { scope: "col", class: "word" }, everything), cols.first.map(option), result(state.result),
+  const head = el("tr", {},
+    el("th", { scope: "col", class: "word" }, everything), cols.first.map(option), result(state.result),
     sortable("n", "n", true, "Runs that have a value, and those that are not finished"),
     cols.paired && [reference, sortable("diff", "difference", false, difference), sortable("p", "p", false, test)],
     cols.cost.map(result), cols.rest.map(result), cols.later.map(option));
-  const rows = view.entries.map((e) => [settingRow(e, cols), state.open.includes(e.id) && e.runs.map((run) => runRow(e, run, cols))]);
+  const members = (e) => state.open.includes(e.id) && e.runs.map((run) => runRow(e, run, cols));
+  const rows = view.entries.map((e) => [settingRow(e, cols), members(e)]);
   const body = el("tbody", {}, rows);
   byId("table").replaceChildren(el("thead", {}, head), body);
   const runs = view.entries.reduce((n, e) => n + e.runs.length, 0);
@@ -573,9 +593,11 @@ function numberCell(average, spread, metric, className) {
 function settingRow(e, cols) {
   const { id, g, diff } = e, open = state.open.includes(id), selected = state.selected.includes(id);
   const change = (name, value) => () => set({ [name]: value });
-  const control = (tag, key, spoken, does, text = "") => el(tag, { "aria-label": `${spoken} ${g.name}`, "data-f": `${key} ${id}`, ...does }, text);
-  const shown = control("input", "draw", "draw", { type: "checkbox", onchange: change("hidden", toggled(state.hidden, id)) });
-  const reference = control("input", "ref", "compare with", { type: "radio", name: "reference", onchange: change("reference", id) });
+  const control = (tag, key, spoken, does, text = "") =>
+    el(tag, { "aria-label": `${spoken} ${g.name}`, "data-f": `${key} ${id}`, ...does }, text);
+  const hide = change("hidden", toggled(state.hidden, id)), refer = change("reference", id);
+  const shown = control("input", "draw", "draw", { type: "checkbox", onchange: hide });
+  const reference = control("input", "ref", "compare with", { type: "radio", name: "reference", onchange: refer });
   const opens = { type: "button", "aria-expanded": String(open), onclick: change("open", toggled(state.open, id)) };
   const opener = control("button", "open", "runs of", opens, open ? "▾" : "▸");
   shown.checked = !e.hidden;
@@ -583,12 +605,13 @@ function settingRow(e, cols) {
   const number = (name, className) => numberCell(e.stat(name).mean, e.stat(name).deviation, metricOf(name), className);
   const classes = [selected && "on", e.hidden && "off", e.best && "best"].filter(Boolean).join(" ");
   const p = !isNumber(diff.p) ? "" : diff.p < 0.001 ? "< 0.001" : diff.p.toPrecision(2);
+  const unfinished = e.unfinished && el("span", { class: "bad" }, ` · ${e.unfinished}`);
   const compared = e.isReference ? el("td", { class: "spread" }, "reference") : differenceCell(diff);
   return el("tr", { "data-g": id, class: classes, tabindex: 0, "data-f": `row ${id}`, "aria-selected": String(selected) },
     el("td", { class: "pick" }, shown, opener, swatch(g)),
     cols.first.map((key) => el("th", { scope: "row", class: isWord(key) && "word" }, textOf(g.choices[key]))),
     number(state.result, "by"),
-    el("td", { class: "word" }, String(e.stat(state.result).n), e.unfinished && el("span", { class: "bad" }, ` · ${e.unfinished}`)),
+    el("td", { class: "word" }, String(e.stat(state.result).n), unfinished),
     cols.paired && [el("td", {}, reference), compared, el("td", { class: "spread" }, p)],
     cols.cost.map((name) => number(name)), cols.rest.map((name) => number(name)),
     cols.later.map((key) => el("td", { class: isWord(key) && "word" }, textOf(g.choices[key]))));
@@ -603,14 +626,16 @@ function differenceCell(d) {
 function runRow(e, run, cols) {
   const other = e.theirs.find(([seed]) => textOf(seed) === textOf(run.seed)), mine = resultOf(run, state.result);
   const difference = other && isNumber(mine) ? mine - other[1] : NaN;
-  const bare = (value, name) => cellOf(value, NaN, metricOf(name))[0], cell = (name) => el("td", {}, bare(resultOf(run, name), name));
+  const bare = (value, name) => cellOf(value, NaN, metricOf(name))[0];
+  const cell = (name) => el("td", {}, bare(resultOf(run, name), name));
   const signed = isNumber(difference) ? (difference > 0 ? "+" : "") + bare(difference, state.result) : "";
-  const look = el("button", { type: "button", class: "quiet", "data-f": `run ${run.id}`, onclick: () => set({ run: run.id }) },
-    run.seed === null ? run.folder : `seed ${textOf(run.seed)}`);
+  const name = run.seed === null ? run.folder : `seed ${textOf(run.seed)}`, show = () => set({ run: run.id });
+  const look = el("button", { type: "button", class: "quiet", "data-f": `run ${run.id}`, onclick: show }, name);
   return el("tr", { class: "member", "data-g": e.id, "data-r": run.id },
     el("td", { class: "word", colspan: cols.first.length + 1 }, look), cell(state.result),
     el("td", { class: "word" }, run.state !== "finished" && el("span", { class: "bad" }, run.state)),
-    cols.paired && [el("td"), el("td", {}, signed), el("td")], cols.cost.map(cell), cols.rest.map(cell), cols.later.map(() => el("td")));
+    cols.paired && [el("td"), el("td", {}, signed), el("td")],
+    cols.cost.map(cell), cols.rest.map(cell), cols.later.map(() => el("td")));
 }
 
 function swatch(g) {
@@ -652,11 +677,13 @@ function xAxis(box, ticks, label) {
     box.svg.append(write(at, box.bottom + 17, text));
     end = at + half + 6;
   }
-  box.svg.append(line("axis", box.left, box.bottom, box.right, box.bottom), write((box.left + box.right) / 2, box.bottom + 33, label));
+  box.svg.append(line("axis", box.left, box.bottom, box.right, box.bottom));
+  box.svg.append(write((box.left + box.right) / 2, box.bottom + 33, label));
 }
 
 function short(value) {
-  if (value !== 0 && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-4)) return minus(value.toExponential(1).replace(".0", "").replace("+", ""));
+  const isFar = value !== 0 && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-4);
+  if (isFar) return minus(value.toExponential(1).replace(".0", "").replace("+", ""));
   return minus(String(Number(value.toPrecision(4))));
 }
 
@@ -691,12 +718,14 @@ function curveOf(run) {
   });
 }
 
-/* Mean and deviation over a setting's runs at each x. */
+/* Mean and deviation over a setting's runs at each x. A run is smoothed along its own points, before the mean. */
 function bandOf(curves) {
-  const grid = gridOf(curves.map((c) => c.xs), state.xlog), all = curves.map((c) => interpolate(c.xs, c.ys, grid));
-  const at = (i) => all.map((ys) => ys[i]).filter((y) => !Number.isNaN(y));
-  const middle = grid.map((_, i) => mean(at(i))), spread = grid.map((_, i) => deviation(at(i)));
-  return { xs: grid, raw: middle, ys: state.smooth ? smooth(middle, state.smooth) : middle, spread };
+  const grid = gridOf(curves.map((c) => c.xs), state.xlog);
+  const on = (change) => curves.map((c) => interpolate(c.xs, change(c.ys), grid));
+  const over = (all, statistic) => grid.map((_, i) => statistic(all.map((ys) => ys[i]).filter((y) => !Number.isNaN(y))));
+  const plain = on((ys) => ys), raw = over(plain, mean);
+  const ys = state.smooth ? over(on((own) => smooth(own, state.smooth)), mean) : raw;
+  return { xs: grid, raw, ys, spread: over(plain, deviation) };
 }
 
 function drawCurves() {
@@ -710,24 +739,28 @@ function drawCurves() {
     if (band.xs.length) lines.push({ e, curves, ...band, low: shifted(-1), high: shifted(1) });
   }
   const ys = lines.flatMap((l) => (state.runs ? l.curves.flatMap((c) => c.ys) : [...l.low, ...l.high]));
-  const x = scaleOf(lines.flatMap((l) => l.xs), box.left, box.right, state.xlog), y = scaleOf(ys, box.bottom, box.top, state.ylog);
+  const x = scaleOf(lines.flatMap((l) => l.xs), box.left, box.right, state.xlog);
+  const y = scaleOf(ys, box.bottom, box.top, state.ylog);
   yAxis(box, y, state.metric);
   xAxis(box, x.ticks.map((tick) => ({ at: x.at(tick), text: short(tick) })), X_NAMES[state.x]);
-  const inside = sv("rect", { x: box.left, y: box.top - 3, width: box.right - box.left + 3, height: box.bottom - box.top + 4 });
-  box.svg.append(sv("clipPath", { id: "within" }, inside));
-  const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip), cross = line("cross", 0, box.top, 0, box.bottom);
+  const size = { width: box.right - box.left + 3, height: box.bottom - box.top + 4 };
+  box.svg.append(sv("clipPath", { id: "within" }, sv("rect", { x: box.left, y: box.top - 3, ...size })));
+  const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip);
+  const cross = line("cross", 0, box.top, 0, box.bottom);
   for (const l of lines) {
     const low = l.low.map((value) => (state.ylog && value <= 0 ? y.low : value));
     const drawn = (c) => cached(c, "path", `${x.name} ${y.name}`, () => pathOf(c.xs, c.ys, x, y));
     const single = (c) => path(c.run.id === state.run ? "single chosen" : "single", drawn(c));
     const singles = state.runs && l.curves.length > 1 ? l.curves.map(single) : [];
     back.append(mark(l.e, l.spread.some(isNumber) ? path("band", areaOf(l.xs, low, l.high, x, y)) : "", singles));
-    front.append(mark(l.e, state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "", path("line", pathOf(l.xs, l.ys, x, y), l.e.g),
-      l.xs.length === 1 ? dot("dot", 3.5, x.at(l.xs[0]), y.at(l.ys[0])) : ""));
+    const raw = state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "";
+    const alone = l.xs.length === 1 ? dot("dot", 3.5, x.at(l.xs[0]), y.at(l.ys[0])) : "";
+    front.append(mark(l.e, raw, path("line", pathOf(l.xs, l.ys, x, y), l.e.g), alone));
   }
   cross.setAttribute("visibility", "hidden");
   box.svg.append(back, front, cross);
-  if (!lines.length) nothing(box, data.curves.length ? "no run that is shown has this curve yet" : "no run has written an epoch yet");
+  const why = data.curves.length ? "no run that is shown has this curve yet" : "no run has written an epoch yet";
+  if (!lines.length) nothing(box, why);
   parts.curves.find = (px, py) => nearestCurve(lines, x, y, px, py, cross);
   drawLegend();
 }
@@ -742,7 +775,8 @@ function nearestCurve(lines, x, y, px, py, cross) {
   if (!found) return null;
   const { l, i } = found, sentence = sentenceOf(l.ys[i], l.spread[i], state.metric);
   for (const end of ["x1", "x2"]) cross.setAttribute(end, x.at(l.xs[i]));
-  return { id: l.e.id, text: `${state.metric} ${sentence} at ${X_NAMES[state.x]} ${format(l.xs[i])}, n = ${l.curves.length}` };
+  const where = `${X_NAMES[state.x]} ${format(l.xs[i])}`;
+  return { id: l.e.id, text: `${state.metric} ${sentence} at ${where}, n = ${l.curves.length}` };
 }
 
 function nearestIndex(xs, x) {
@@ -758,9 +792,11 @@ function nearestIndex(xs, x) {
 const polyline = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
 function areaOf(xs, low, high, x, y) {
-  const there = xs.map((_, i) => i).filter((i) => !Number.isNaN(y.at(high[i])) && !Number.isNaN(y.at(low[i])) && !Number.isNaN(x.at(xs[i])));
+  const isThere = (i) => ![y.at(high[i]), y.at(low[i]), x.at(xs[i])].some(Number.isNaN);
+  const there = xs.map((_, i) => i).filter(isThere);
   const point = (i, values) => `${x.at(xs[i]).toFixed(1)} ${y.at(values[i]).toFixed(1)}`;
-  return there.length ? `M${there.map((i) => point(i, high)).join("L")}L${there.reverse().map((i) => point(i, low)).join("L")}Z` : "";
+  const along = (values) => there.map((i) => point(i, values)), back = along(low).reverse();
+  return there.length ? `M${[...along(high), ...back].join("L")}Z` : "";
 }
 
 function nothing(box, text) {
@@ -772,7 +808,8 @@ function drawLegend() {
   const items = natural.map((e) => {
     const shape = { type: "button", "aria-pressed": String(!e.hidden), class: state.selected.includes(e.id) && "on" };
     const hide = () => set({ hidden: toggled(state.hidden, e.id) });
-    return el("button", { ...shape, "data-g": e.id, "data-f": `legend ${e.id}`, onclick: hide }, swatch(e.g), e.g.name || data.title);
+    const named = { "data-g": e.id, "data-f": `legend ${e.id}` };
+    return el("button", { ...shape, ...named, onclick: hide }, swatch(e.g), e.g.name || data.title);
   });
   parts.curves.legend.replaceChildren(...items);
 }
@@ -783,7 +820,8 @@ function drawAgainst() {
   part.section.hidden = !key;
   if (!key) return;
   part.heading.textContent = `${labelOf(state.result)} against ${key}`;
-  const entries = view.drawn.filter((e) => e.stat(state.result).n), places = placesOf(data.groups.map((g) => g.choices[key]));
+  const entries = view.drawn.filter((e) => e.stat(state.result).n);
+  const places = placesOf(data.groups.map((g) => g.choices[key]));
   const others = new Map();
   for (const e of entries) {
     const name = nameOf(Object.fromEntries(Object.entries(e.g.choices).filter(([other]) => other !== key)));
@@ -798,7 +836,7 @@ function drawAgainst() {
   const y = scaleOf(values, box.bottom, box.top, state.errlog);
   const x = (value) => box.left + 16 + (box.right - box.left - 32) * places.at(value);
   yAxis(box, y, metric);
-  xAxis(box, places.values.map((value) => ({ at: x(value), text: cut(isNumber(value) ? short(value) : textOf(value), 18) })), key);
+  xAxis(box, places.values.map((value) => ({ at: x(value), text: tickText(value) })), key);
   const ends = [];
   for (const [name, list] of others) {
     const sorted = [...list].sort((a, b) => compare(a.g.choices[key], b.g.choices[key]));
@@ -827,6 +865,7 @@ function drawAgainst() {
   part.find = nearestOf(entries.map((e) => ({ e, x: x(e.g.choices[key]), y: y.at(e.stat(state.result).mean) })));
 }
 
+const tickText = (value) => cut(isNumber(value) ? short(value) : textOf(value), 18);
 const cut = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 
 /* Looks for the nearest of these points. */
@@ -852,7 +891,8 @@ function drawHeat() {
   part.section.hidden = data.keys.length < 2;
   if (part.section.hidden) return;
   part.heading.textContent = `${labelOf(state.result)} by ${heaty} and ${heatx}`;
-  const valuesOf = (key) => placesOf(data.groups.map((g) => g.choices[key])).values, xs = valuesOf(heatx), ys = valuesOf(heaty);
+  const valuesOf = (key) => placesOf(data.groups.map((g) => g.choices[key])).values;
+  const xs = valuesOf(heatx), ys = valuesOf(heaty);
   const letters = Math.max(...ys.map((v) => Math.min(18, textOf(v).length)), heaty.length / 1.4);
   const height = 66 + Math.min(34, 600 / ys.length) * ys.length;
   const box = boxOf(part, height, { left: Math.min(150, 14 + 6.6 * letters), right: 10, top: 20, bottom: 42 });
@@ -873,16 +913,19 @@ function drawHeat() {
       if (!list) return;
       const t = shade.at(worth(list)), ids = list.map((e) => e.id), value = worth(list);
       const place = { x: box.left + i * wide, y: box.top + j * high, width: wide, height: high };
-      box.svg.append(sv("rect", { class: "cell", "data-g": ids.join(" "), ...place, fill: rampColour(t), onclick: () => pick(ids) }));
-      const text = wide > 64 ? format(value, metric) : short(Number((isError(metric) ? 100 * value : value).toPrecision(3)));
+      const does = { fill: rampColour(t), onclick: () => pick(ids) };
+      box.svg.append(sv("rect", { class: "cell", "data-g": ids.join(" "), ...place, ...does }));
+      const bare = Number((isError(metric) ? 100 * value : value).toPrecision(3));
+      const text = wide > 64 ? format(value, metric) : short(bare);
       const style = `fill: ${t > 0.55 ? "#000" : "#fff"}; pointer-events: none`;
       if (wide > 44 && high > 13) box.svg.append(write(box.left + (i + 0.5) * wide, middle, text, "middle", { style }));
     });
   });
-  xAxis(box, xs.map((v, i) => ({ at: box.left + (i + 0.5) * wide, text: cut(isNumber(v) ? short(v) : textOf(v), 18) })), heatx);
+  xAxis(box, xs.map((v, i) => ({ at: box.left + (i + 0.5) * wide, text: tickText(v) })), heatx);
   if (!all.length) nothing(box, `no run that is shown has ${labelOf(state.result)} yet`);
   part.find = (px, py) => {
-    const list = cells.get(`${textOf(xs[Math.floor((px - box.left) / wide)])}|${textOf(ys[Math.floor((py - box.top) / high)])}`);
+    const vx = xs[Math.floor((px - box.left) / wide)], vy = ys[Math.floor((py - box.top) / high)];
+    const list = cells.get(`${textOf(vx)}|${textOf(vy)}`);
     if (!list || list.length === 1) return list && { id: list[0].id, text: said(list[0]) };
     const text = `${labelOf(state.result)} ${format(worth(list), metric)}, their mean`;
     return { id: list[0].id, ids: list.map((e) => e.id), name: `${list.length} settings`, text };
@@ -901,8 +944,8 @@ function pick(ids) {
 function axesOf() {
   const axes = data.keys.map((key) => {
     const places = placesOf(data.groups.map((g) => g.choices[key]));
-    const text = (v) => cut(isNumber(v) ? short(v) : textOf(v), 16);
-    return { key, label: key, at: (e) => places.at(e.g.choices[key]), ticks: places.values.map((v) => ({ at: places.at(v), text: text(v) })) };
+    const ticks = places.values.map((v) => ({ at: places.at(v), text: tickText(v) }));
+    return { key, label: key, at: (e) => places.at(e.g.choices[key]), ticks };
   });
   const means = view.entries.map((e) => e.stat(state.result).mean), metric = metricOf(state.result);
   const scale = scaleOf(means, 0, 1, state.errlog);
@@ -927,7 +970,8 @@ function drawParallel() {
   if (part.section.hidden) return;
   const axes = axesOfView(), left = 14 + 6.6 * Math.max(...axes[0].ticks.map(({ text }) => text.length));
   const box = boxOf(part, 280, { left, right: 64, top: 34, bottom: 12 });
-  const x = (i) => box.left + (box.right - box.left) * i / (axes.length - 1), y = (t) => box.bottom + (box.top - box.bottom) * t;
+  const x = (i) => box.left + (box.right - box.left) * i / (axes.length - 1);
+  const y = (t) => box.bottom + (box.top - box.bottom) * t;
   const points = [];
   for (const e of view.drawn) {
     const there = axes.map((axis, i) => ({ e, x: x(i), y: y(axis.at(e) ?? NaN) })).filter((p) => !Number.isNaN(p.y));
@@ -961,7 +1005,10 @@ function drawAxis(axis, { box, at, y, gap, isFirst, isLast }) {
     box.svg.append(write(at + (isLast ? 7 : -7), last + 4, text, isLast ? "start" : "end", { class: "halo" }));
   }
   const range = state.brush[axis.key], strip = { x: at - 14, width: 28, y: box.top - 4, height: box.bottom - box.top + 8 };
-  if (range) box.svg.append(sv("rect", { class: "brush", x: at - 7, width: 14, y: y(range[1]) - 3, height: y(range[0]) - y(range[1]) + 6 }));
+  if (range) {
+    const top = y(range[1]) - 3, height = y(range[0]) + 3 - top;
+    box.svg.append(sv("rect", { class: "brush", x: at - 7, width: 14, y: top, height }));
+  }
   const spoken = { role: "slider", "aria-orientation": "vertical", "aria-label": `range of ${axis.label}`,
     "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": range ? range[1] : 1 };
   const does = { onpointerdown: (event) => drag(event, axis, box), onkeydown: (event) => nudge(event, axis) };
@@ -982,7 +1029,10 @@ function drag(event, axis, box) {
   const place = (clientY) => (box.bottom - (clientY - frame.top)) / (box.bottom - box.top);
   const range = (now) => [place(start), place(now.clientY)].sort((a, b) => a - b);
   let waiting = 0;
-  const move = (now) => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(() => setBrush(axis.key, range(now))); };
+  const move = (now) => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(() => setBrush(axis.key, range(now)));
+  };
   const end = (now) => {
     window.removeEventListener("pointermove", move);
     window.removeEventListener("pointercancel", end);
@@ -1024,7 +1074,8 @@ function drawRun() {
   const known = [["folder", run.folder], ["state", run.state], ...RAN.map((name) => [name, found(name)])];
   const facts = known.filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => [name.replaceAll("_", " "), isNumber(value) ? format(value) : textOf(value)]);
-  const numbers = data.numeric.filter((name) => isNumber(result(name)) && !RAN.includes(name)).map((name) => [name, format(result(name), name)]);
+  const came = data.numeric.filter((name) => isNumber(result(name)) && !RAN.includes(name));
+  const numbers = came.map((name) => [name, format(result(name), name)]);
   const heading = el("h2", { tabindex: -1 }, run.name || run.folder);
   put(section, back, heading,
     run.error ? el("p", { class: "bad" }, run.error) : "",
@@ -1038,9 +1089,10 @@ function drawRun() {
 }
 
 function figuresOf(run) {
-  const figures = Object.entries(run.figures).map(([name, src]) => el("figure", {}, el("img", { src, alt: name }), el("figcaption", {}, name)));
+  const figureOf = ([name, src]) => el("figure", {}, el("img", { src, alt: name }), el("figcaption", {}, name));
+  const figures = Object.entries(run.figures).map(figureOf), elsewhere = `${run.folder}/figures`;
   if (figures.length) return [el("h3", {}, "Its figures"), el("div", { class: "figures" }, figures)];
-  return run.state === "finished" && el("p", { class: "hint" }, `Its own figures, if it has drawn any, are in ${run.folder}/figures.`);
+  return run.state === "finished" && el("p", { class: "hint" }, `Its own figures, if it has drawn any, are in ${elsewhere}.`);
 }
 
 function commandLine(command) {
@@ -1054,15 +1106,18 @@ function commandLine(command) {
 
 /* What differs from the default, and from the other runs here. */
 function configurationOf(run) {
-  const rows = new Map(run.changed.map(([key, value, ...usual]) => [key, { value, usual: usual.length ? textOf(usual[0]) : "–" }]));
+  const before = (usual) => (usual.length ? textOf(usual[0]) : "–");
+  const rows = new Map(run.changed.map(([key, value, ...usual]) => [key, { value, usual: before(usual) }]));
   for (const key of data.keys) if (!rows.has(key)) rows.set(key, { value: valueOf(run, key), usual: "the same" });
   const others = (key) => {
     const all = new Map(data.runs.map((other) => [textOf(valueOf(other, key)), valueOf(other, key)]));
     all.delete(textOf(valueOf(run, key)));
     const texts = [...all.values()].filter((value) => value !== undefined).sort(compare).map(textOf);
-    return texts.length > 6 ? `${texts.slice(0, 6).join(", ")} and ${texts.length - 6} more` : texts.join(", ") || "the same";
+    const more = texts.length > 6 ? ` and ${texts.length - 6} more` : "";
+    return texts.slice(0, 6).join(", ") + more || "the same";
   };
-  const isAlone = data.runs.length === 1, names = ["option", "this run", "default", ...(isAlone ? [] : ["other runs here"])];
+  const isAlone = data.runs.length === 1, last = isAlone ? [] : ["other runs here"];
+  const names = ["option", "this run", "default", ...last];
   const head = el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)));
   const body = [...rows].map(([key, { value, usual }]) => el("tr", {}, el("th", { scope: "row" }, key),
     el("td", {}, textOf(value)), el("td", {}, usual), isAlone ? "" : el("td", {}, others(key))));
@@ -1071,7 +1126,8 @@ function configurationOf(run) {
 }
 
 function factTable(rows) {
-  return el("table", {}, el("tbody", {}, rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
+  const row = ([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value));
+  return el("table", {}, el("tbody", {}, rows.map(row)));
 }
 
 /* ---- Export ------------------------------------------------------------------------------------------------------- */
@@ -1142,7 +1198,9 @@ function point(ids) {
   pointed = ids;
   document.querySelectorAll(".lit").forEach((node) => node.classList.remove("lit"));
   byId("page").classList.toggle("pointing", Boolean(ids));
-  for (const id of ids ?? []) document.querySelectorAll(`[data-g~="${CSS.escape(id)}"]`).forEach((node) => node.classList.add("lit"));
+  for (const id of ids ?? []) {
+    document.querySelectorAll(`[data-g~="${CSS.escape(id)}"]`).forEach((node) => node.classList.add("lit"));
+  }
 }
 
 function markSelected() {
@@ -1189,8 +1247,16 @@ function render() {
   const lit = pointed;
   pointed = null;
   point(lit);
+  clearTimeout(waitingForAddress);
+  waitingForAddress = setTimeout(writeAddress, ADDRESS_MS);
+}
+
+const ADDRESS_MS = 300; // browsers refuse an address that changes with every movement
+let waitingForAddress = 0;
+
+function writeAddress() {
   const words = writeHash(unsettled(state));
-  try { history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search); } catch { location.hash = words; }
+  history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search);
 }
 
 /* Without what `settle` would choose by itself. */
@@ -1206,7 +1272,8 @@ function unsettled(full) {
 }
 
 function setUp() {
-  const results = [...new Set([...data.headline, ...data.numeric])].filter((name) => data.numeric.includes(name)).map((name) => [name, name]);
+  const names = [...new Set([...data.headline, ...data.numeric])].filter((name) => data.numeric.includes(name));
+  const results = names.map((name) => [name, name]);
   const curves = data.curves.map((name) => [name, name]), options = data.keys.map((key) => [key, key]);
   byId("result").dataset.bound = "result";
   if (curves.length) results.push([CURVE, "the curve’s last, best or mean"]);
@@ -1228,8 +1295,9 @@ function setUp() {
   const slider = el("input", { type: "range", ...steps, "data-bound": "smooth", oninput: turn });
   const values = [["last", "last value"], ["best", "best value"], ["mean", "mean"], ["smoothed", "last smoothed"]];
   if (curves.length) byId("csv-table").before(choose("value of curves", "by", values));
+  const axes = Object.entries(X_NAMES).filter(([name]) => data.metrics.includes(name));
   chart("curves", "Curves", [
-    choose("", "metric", curves), choose("against", "x", Object.entries(X_NAMES).filter(([name]) => data.metrics.includes(name))),
+    choose("", "metric", curves), choose("against", "x", axes),
     options.length > 1 ? choose("colour", "colour", [["", "automatic"], ["*", "setting"], ...options]) : "",
     tick("log x", "xlog"), tick("log y", "ylog"), tick("runs", "runs"), el("label", {}, "smooth ", slider),
     el("button", { type: "button", onclick: () => save("curves.csv", "text/csv", curvesCsv()) }, "CSV")]);
@@ -1238,14 +1306,16 @@ function setUp() {
   chart("against", "", [options.length > 1 ? choose("against", "against", options) : "", tick("log y", "errlog")]);
   chart("heat", "", options.length > 2 ? [choose("", "heaty", options), choose("by", "heatx", options)] : []);
   chart("parallel", "All options at once", []);
-  parts.parallel.section.append(el("p", { class: "hint no-print" }, "Drag along an axis to select what passes there; click on it to undo."));
+  const hint = "Drag along an axis to select what passes there; click on it to undo.";
+  parts.parallel.section.append(el("p", { class: "hint no-print" }, hint));
   listen();
 }
 
 function example(keys) {
   const numeric = keys.find((key) => !isWord(key)), word = keys.find(isWord);
   const value = (key, i) => textOf(data.groups[i].choices[key]);
-  const above = numeric && `${numeric} > ${value(numeric, 0)}`, is = word && `${word} = ${value(word, data.groups.length - 1)}`;
+  const above = numeric && `${numeric} > ${value(numeric, 0)}`;
+  const is = word && `${word} = ${value(word, data.groups.length - 1)}`;
   return [above, is].filter(Boolean).join(" and ");
 }
 
@@ -1278,22 +1348,32 @@ function listen() {
   for (const part of Object.values(parts)) {
     part.frame.addEventListener("pointermove", (event) => {
       if (event.buttons) return;
-      const frame = part.frame.getBoundingClientRect(), found = part.find?.(event.clientX - frame.left, event.clientY - frame.top) ?? null;
+      const frame = part.frame.getBoundingClientRect();
+      const found = part.find?.(event.clientX - frame.left, event.clientY - frame.top) ?? null;
       point(found && (found.ids ?? [found.id]));
       readout(event, found);
     });
     part.frame.addEventListener("pointerleave", (event) => { part.find?.(-1e6, -1e6); point(null); readout(event, null); });
-    if (part !== parts.heat && part !== parts.parallel) part.frame.addEventListener("click", () => pointed && pick(pointed));
+    const hasOwnClick = part === parts.heat || part === parts.parallel;
+    if (!hasOwnClick) part.frame.addEventListener("click", () => pointed && pick(pointed));
   }
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") set(state.run ? { run: "" } : { selected: [], brush: {} });
-    else if (event.key === "/" && !event.target.matches("input, select")) { event.preventDefault(); byId("filter").focus(); }
+    else if (event.key === "/" && !event.target.matches("input, select")) {
+      event.preventDefault();
+      byId("filter").focus();
+    }
   });
   window.addEventListener("hashchange", () => { state = readHash(location.hash); render(); });
   let width = window.innerWidth;
   window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; render(); } });
   window.addEventListener("beforeprint", () => render());
-  if (data.reload) setInterval(() => { if (!document.activeElement?.matches("input")) location.reload(); }, 1000 * data.reload);
+  const follow = () => {
+    if (document.activeElement?.matches("input:not([type=checkbox], [type=radio])")) return; // somebody types
+    writeAddress();
+    location.reload();
+  };
+  if (data.reload) setInterval(follow, 1000 * data.reload);
 }
 
 function start() {
@@ -1311,7 +1391,7 @@ function start() {
 if (typeof document !== "undefined") start();
 else {
   module.exports = {
-    textOf, format, cellOf, mean, deviation, smooth, summarise, paired, studentP, compare, ordered, decode, parseFilter, fulfils,
-    ticksOf, logTicks, scaleOf, placesOf, interpolate, gridOf, DEFAULTS, writeHash, readHash, csvOf,
+    textOf, format, cellOf, mean, deviation, smooth, summarise, paired, studentP, compare, ordered, decode,
+    parseFilter, fulfils, ticksOf, logTicks, scaleOf, placesOf, interpolate, gridOf, DEFAULTS, writeHash, readHash, csvOf,
   };
 }
