@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,17 @@ class Watched:
 
     def texts(self, selector: str) -> list[str]:
         return self.page.locator(selector).all_inner_texts()
+
+    def until(self, expression: str) -> None:
+        """Wait until it is true, over reloads, too; playwright's own way needs eval, which the page forbids."""
+        from playwright.sync_api import Error
+
+        for _ in range(200):
+            with suppress(Error):  # between two pages
+                if self.page.evaluate(expression):
+                    return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never true: {expression}")
 
     def count(self, selector: str) -> int:
         return self.page.locator(selector).count()

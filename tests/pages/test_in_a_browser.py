@@ -201,7 +201,7 @@ def test_the_view_is_in_the_address(opened, page_file):
     page.page.fill("#filter", "reg.l2 > 0.001")
     page.page.check("#curves input[data-bound=ylog]")
     page.page.click("thead button:has-text('reg.l2')")
-    page.page.wait_for_function("/ylog=true.*sort=reg.l2/.test(location.hash)")
+    page.until("/ylog=true.*sort=reg.l2/.test(location.hash)")
     view = page.page.evaluate("location.hash")
     again = opened(page_file, view)
     assert again.page.input_value("#filter") == "reg.l2 > 0.001"
@@ -338,11 +338,9 @@ def test_the_open_page_follows_a_run_that_goes_on(opened, tmp_path, monkeypatch)
     file = tmp_path / "x.html"
     file.write_text(page_of(*read([folder]), [], None, reload=goes_on(read([folder])[0])))
     page = opened(file, "#ylog=true")
-    page.page.wait_for_function(
-        "document.querySelector('#summary').textContent === '2 runs: 2 settings · 1 interrupted'"
-    )
+    page.until("document.querySelector('#summary').textContent === '2 runs: 2 settings · 1 interrupted'")
     make_run(folder / "other", {"reg.l2": 2, "seed": 0}, 7, 3)
     write_page([folder], file, watches=True)
-    page.page.wait_for_function("document.querySelector('#summary').textContent.startsWith('3 runs')")
-    page.page.wait_for_selector(f"{ROWS} >> nth=2")
-    assert page.page.is_checked("#curves input[data-bound=ylog]")
+    page.until("document.querySelector('#summary').textContent.startsWith('3 runs')")
+    page.until("document.querySelectorAll('#table tbody tr').length === 3")
+    page.until("document.querySelector('#curves input[data-bound=ylog]').checked")
