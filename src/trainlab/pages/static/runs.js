@@ -736,7 +736,7 @@ function drawCurves() {
     const key = [state.x, state.metric, state.xlog, state.smooth, ...curves.map((c) => c.run.id)].join(" ");
     const band = cached(e.g, "band", key, () => bandOf(curves));
     const shifted = (sign) => band.ys.map((y, i) => y + sign * (band.spread[i] || 0));
-    if (band.xs.length) lines.push({ e, curves, ...band, low: shifted(-1), high: shifted(1) });
+    if (band.xs.length) lines.push({ e, key, curves, ...band, low: shifted(-1), high: shifted(1) });
   }
   const ys = lines.flatMap((l) => (state.runs ? l.curves.flatMap((c) => c.ys) : [...l.low, ...l.high]));
   const x = scaleOf(lines.flatMap((l) => l.xs), box.left, box.right, state.xlog);
@@ -748,14 +748,10 @@ function drawCurves() {
   const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip);
   const cross = line("cross", 0, box.top, 0, box.bottom);
   for (const l of lines) {
-    const low = l.low.map((value) => (state.ylog && value <= 0 ? y.low : value));
-    const drawn = (c) => cached(c, "path", `${x.name} ${y.name}`, () => pathOf(c.xs, c.ys, x, y));
-    const single = (c) => path(c.run.id === state.run ? "single chosen" : "single", drawn(c));
-    const singles = state.runs && l.curves.length > 1 ? l.curves.map(single) : [];
-    back.append(mark(l.e, l.spread.some(isNumber) ? path("band", areaOf(l.xs, low, l.high, x, y)) : "", singles));
-    const raw = state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "";
-    const alone = l.xs.length === 1 ? dot("dot", 3.5, x.at(l.xs[0]), y.at(l.ys[0])) : "";
-    front.append(mark(l.e, raw, path("line", pathOf(l.xs, l.ys, x, y), l.e.g), alone));
+    const key = [l.key, x.name, y.name, state.runs, state.run, l.e.g.colour, l.e.g.dash].join(" ");
+    const [behind, before] = cached(l.e.g, "drawn", key, () => curvesOf(l, x, y));
+    back.append(behind);
+    front.append(before);
   }
   cross.setAttribute("visibility", "hidden");
   box.svg.append(back, front, cross);
@@ -763,6 +759,17 @@ function drawCurves() {
   if (!lines.length) nothing(box, why);
   parts.curves.find = (px, py) => nearestCurve(lines, x, y, px, py, cross);
   drawLegend();
+}
+
+/* A setting's runs and their band, and its line, which is drawn over those of all others. */
+function curvesOf(l, x, y) {
+  const low = l.low.map((value) => (state.ylog && value <= 0 ? y.low : value));
+  const single = (c) => path(c.run.id === state.run ? "single chosen" : "single", pathOf(c.xs, c.ys, x, y));
+  const singles = state.runs && l.curves.length > 1 ? l.curves.map(single) : [];
+  const band = l.spread.some(isNumber) ? path("band", areaOf(l.xs, low, l.high, x, y)) : "";
+  const raw = state.smooth ? path("raw", pathOf(l.xs, l.raw, x, y)) : "";
+  const alone = l.xs.length === 1 ? dot("dot", 3.5, x.at(l.xs[0]), y.at(l.ys[0])) : "";
+  return [mark(l.e, band, singles), mark(l.e, raw, path("line", pathOf(l.xs, l.ys, x, y), l.e.g), alone)];
 }
 
 function nearestCurve(lines, x, y, px, py, cross) {
