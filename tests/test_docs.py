@@ -21,7 +21,7 @@ PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
 FRONT_PAGES = [REPOSITORY / "README.md", REPOSITORY / "README.es.md"]
 NOT_RUN = {"docs/python.md"}  # its commands and code are not tested here
 
-OTHER_PROGRAMS = {"source", "ruff", "mypy", "wandb", "apt-get", "pip"}
+OTHER_PROGRAMS = {"source", "ruff", "mypy", "wandb", "apt-get", "pip", "chromium"}
 MOST_LINES, MOST_BYTES = 120, 7_000  # of a front page
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def test_a_failing_point_is_listed_and_the_rest_go_on(failing):
     folder, done = failing
     assert done.returncode == 1
     assert "2 of 4 points are finished" in done.stdout
+    assert done.stdout.rstrip().endswith("--html report.html --open"), "the last line says how to look at it"
     assert done.stdout.count("failed: optim.lr-2_seed-") == 2
     assert "the loss became infinite or not a number" in done.stdout
     found = points(folder)
@@ -53,6 +55,20 @@ def test_a_failing_point_is_listed_and_the_rest_go_on(failing):
         assert str(path.relative_to(folder) / "log.txt") in done.stdout or "0.01" in name
         assert (path / ".hydra/config.yaml").exists()
     assert "\x1b" not in done.stdout, "plain lines where there is no terminal"
+
+
+def test_the_page_of_a_real_sweep_has_its_numbers_and_its_failures(failing, tmp_path):
+    folder, _ = failing
+    done = command("scripts/report.py", str(folder), "--html", str(tmp_path / "x.html"))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "x.html").read_text()
+    assert "<h1>optim.lr</h1>" in text
+    assert "4 runs: 2 settings, 2 seeds each · 2 failed" in text
+    found = re.search(r'id="records">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data = json.loads(found[1])
+    ended = [(run["rows"], "became infinite" in run["log"]) for run in data["runs"]]
+    assert sorted(ended) == [(0, True), (0, True), (3, False), (3, False)]
 
 
 def test_a_point_is_the_run_of_the_single_command(failing, tmp_path):

@@ -40,9 +40,12 @@ class Point:
         atomic_write(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
 
 
+RECORD = TypeAdapter(Point)
+
+
 def load_point(folder: Path) -> Point | None:
     """None where no sweep has been. Raises InputError where what it left is damaged."""
-    return read_json(folder / POINT, TypeAdapter(Point))
+    return read_json(folder / POINT, RECORD)
 
 
 def read_point(folder: Path) -> Point | None:

@@ -88,6 +88,9 @@ class Results(BaseModel):
         return self
 
 
+RECORD = TypeAdapter(Results)
+
+
 def is_of_a_row(name: str) -> bool:
     """Whether an older results.json has this of the last epoch."""
     return name in ("epoch", "step", "images_seen", "training_seconds", "weight_norm", "lr") or name.startswith(
@@ -102,7 +105,7 @@ def best_of(results: Mapping[str, Any]) -> float:
 
 def load_results(run_dir: Path) -> dict[str, Any] | None:
     """What results.json says; None where the run is not finished. Raises InputError where it is damaged."""
-    found = read_json(run_dir / RESULTS, TypeAdapter(Results))
+    found = read_json(run_dir / RESULTS, RECORD)
     return None if found is None else found.model_dump(exclude_unset=True)
 
 

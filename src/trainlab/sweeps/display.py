@@ -117,7 +117,8 @@ class Display:
         offline = "*/wandb/offline-run-*"
         if any(self.folder.glob(offline)):
             self.out.print(f"W&B recorded offline; to upload: wandb sync {os.path.relpath(self.folder)}/{offline}")
-        self.out.print(f"to compare: python scripts/report.py {os.path.relpath(self.folder)} --table")
+        report = f"python scripts/report.py {os.path.relpath(self.folder)}"
+        self.out.print(f"to compare: {report} --table\nto look at it: {report} --html report.html --open")
 
 
 def progress(job: Job) -> tuple[int, float | None, float | None]:

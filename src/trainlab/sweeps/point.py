@@ -82,9 +82,12 @@ class Status:
         atomic_write(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
 
 
+RECORD = TypeAdapter(Status)
+
+
 def load_status(folder: Path) -> Status | None:
     """How the last attempt at a point ended; None where none has ended. Raises InputError where the file is damaged."""
-    return read_json(folder / STATUS, TypeAdapter(Status))
+    return read_json(folder / STATUS, RECORD)
 
 
 def state_of(folder: Path) -> Status:

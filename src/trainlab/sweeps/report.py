@@ -19,7 +19,7 @@ from trainlab.figures import sweep as figures
 from trainlab.figures.style import save, save_series, shorten
 from trainlab.recording.run_directory import LARGEST, read_rows
 from trainlab.recording.section import Section
-from trainlab.recording.terminal import console
+from trainlab.recording.terminal import console, printable
 from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import FAILED, FINISHED, alike
@@ -31,6 +31,7 @@ from trainlab.sweeps.table import (
     as_csv,
     as_markdown,
     cells,
+    check_names,
     default_metrics,
     distinct,
     gather,
@@ -48,22 +49,19 @@ LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of 
 def report(arguments: Sequence[str]) -> None:
     """Write table.csv, table.md, section.json and figures/ into --out (the first folder), and print the table.
 
-    With --lecture, the page of the lecture instead. Raises InputError.
+    With --html or --lecture, that page instead. Raises InputError.
     """
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
-    if options.lecture:
-        tell_lecture(Path(options.lecture), folders)
+    if options.html or options.lecture:
+        write_pages(options, folders)
         return
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
     runs = [with_reference(run) for run in runs]
     groups = group(runs)
     metrics = [*default_metrics(groups), *options.metric]
-    known = sorted({name for g in groups for run in g.finished for name in run.results})
-    for name in (*options.metric, *([options.sort] if options.sort else [])):
-        if name not in known and name not in groups[0].choices:
-            raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
+    check_names([*options.metric, *([options.sort] if options.sort else [])], groups)
     groups = ordered(groups, options.sort or "test/top1_error")
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
     sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
@@ -117,24 +115,43 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
     parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
     parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
-    parser.add_argument("--lecture", metavar="FILE", help="a page of the lecture, from all in the DIRs (runs)")
+    parser.add_argument("--html", metavar="FILE", help="write one page to look at in a browser, instead of all these")
+    parser.add_argument("--lecture", metavar="FILE", help="the same of the lecture, from all in the DIRs (runs)")
+    parser.add_argument("--open", action="store_true", help="with --html or --lecture: show it in the browser")
+    parser.add_argument("--watch", action="store_true", help="with --html: keep it up to date while runs go on")
     options = parser.parse_args(list(arguments))
-    if not options.folders and not options.lecture:
-        parser.error("the following arguments are required: DIR")
-    useless = [f"--{name}" for name in ("table", "metric", "sort", "out") if getattr(options, name)]
-    if options.lecture and useless:
-        parser.error(f"--lecture writes the page and nothing else, so {useless[0]} means nothing")
+    check_combination(options)
     return options
 
 
-def tell_lecture(file: Path, folders: Sequence[Path]) -> None:
-    """Write the page, and say what was damaged."""
-    from trainlab.pages.lecture.page import write_lecture
+def check_combination(options: argparse.Namespace) -> None:
+    """Raises InputError for options that mean nothing beside each other."""
+    page = "html" if options.html else "lecture" if options.lecture else None
+    if not options.folders and page != "lecture":
+        raise InputError("which runs?", hint="name run directories, sweeps, or folders of either, such as runs")
+    if options.html and options.lecture:
+        raise InputError("--html and --lecture are two pages", hint="write one after the other")
+    if options.watch and page != "html":
+        raise InputError("--watch is about the page of runs", hint="add --html FILE, or leave --watch out")
+    if options.open and page is None:
+        raise InputError("--open is about a page", hint="add --html FILE or --lecture FILE, or leave --open out")
+    useless = ("table", "out") if page == "html" else ("table", "out", "metric", "sort") if page else ()
+    for name in useless:
+        if getattr(options, name):
+            raise InputError(
+                f"--{page} writes the page and nothing else, so --{name} means nothing", hint="leave one out"
+            )
 
-    damaged = write_lecture(file, folders)
-    for problem in damaged:
-        console().print(printable(problem), soft_wrap=True, markup=False)
-    console().print(f"written: {os.path.relpath(file)} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
+
+def write_pages(options: argparse.Namespace, folders: Sequence[Path]) -> None:
+    """The page of runs, or of the lecture. Raises InputError."""
+    from trainlab.pages import command  # only here: a table needs no page
+
+    if options.lecture:
+        command.write_lecture_page(folders, Path(options.lecture), opens=options.open)
+    else:
+        page = {"metrics": options.metric, "sort": options.sort, "opens": options.open, "watches": options.watch}
+        command.write_page(folders, Path(options.html), **page)
 
 
 def with_reference(run: Run) -> Run:
@@ -267,11 +284,6 @@ def label(g: Group, without: str = "") -> str:
 def drawable(text: str) -> str:
     """For a figure, where what stands between two dollars would be a formula."""
     return text.replace("$", r"\$")
-
-
-def printable(text: str) -> str:
-    """Without what moves a terminal's cursor or colours it."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:

@@ -224,6 +224,14 @@ def default_metrics(groups: Sequence[Group]) -> list[str]:
     return [name for name in names if name in there]
 
 
+def check_names(names: Sequence[str], groups: Sequence[Group]) -> None:
+    """Raises InputError for what is neither a result nor an option that varies."""
+    known = sorted({name for g in groups for run in g.finished for name in run.results})
+    for name in names:
+        if name not in known and name not in groups[0].choices:
+            raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
+
+
 def ordered(groups: Sequence[Group], by: str) -> list[Group]:
     """The groups in ascending order of a metric's mean or of a choice; groups without it come last. Data sets stay
     apart.
