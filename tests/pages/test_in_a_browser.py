@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from made_runs import HOSTILE, make_run, make_sweep
 
 from trainlab.pages.command import write_page
+from trainlab.recording.run_directory import read_rows
 from trainlab.sweeps.point import Status
 
 pytestmark = pytest.mark.process
@@ -194,6 +196,34 @@ def test_curves_against_every_axis(opened, page_file):
     page.page.uncheck("#curves input[data-bound=runs]")
     assert page.count("#curves .single") == 0
     assert page.count("#curves .band") > 0
+
+
+def test_the_readout_is_the_mean_and_deviation_of_the_runs(opened, tmp_path):
+    folder = make_sweep(tmp_path / "sweep", {"seed": [0, 1, 2]})
+    write_page([folder], tmp_path / "x.html")
+    page = opened(tmp_path / "x.html", "#runs=false")
+    box = page.page.locator("#curves .frame").bounding_box()
+    line = page.page.locator(LINES).bounding_box()
+    page.page.mouse.move(line["x"] + line["width"] - 1, line["y"] + line["height"] - 4)
+    assert box["y"] < line["y"]
+    said = re.search(r"top1_error ([\d.]+) ± ([\d.]+) % at epoch (\d+), n = 3", page.texts("#readout")[0])
+    assert said
+    curves = [[row["val/top1_error"] for row in read_rows(run)] for run in sorted(folder.glob("0*"))]
+    column = 100 * np.array(curves)[:, int(said[3]) - 1]
+    assert float(said[1]) == pytest.approx(column.mean(), abs=0.006)
+    assert float(said[2]) == pytest.approx(column.std(ddof=1), abs=0.006)
+
+
+def test_the_table_takes_the_last_best_or_mean_value_of_a_curve(opened, tmp_path):
+    folder = make_sweep(tmp_path / "sweep", {"reg.l2": [0, 1], "seed": [0]})
+    write_page([folder], tmp_path / "x.html")
+    page = opened(tmp_path / "x.html", "#sort=reg.l2&metric=train%2Floss")
+    curves = [np.array([row["train/loss"] for row in read_rows(run)]) for run in sorted(folder.glob("0*"))]
+    for by, of in (("last", lambda v: v[-1]), ("best", np.min), ("mean", np.mean)):
+        page.page.select_option("#runs select[data-bound=by]", by)
+        assert page.count(f"thead button:has-text('{by} train/loss')") == 1
+        found = [number(row.locator("td").last.inner_text()) for row in page.page.locator(ROWS).all()]
+        assert found == pytest.approx([of(values) for values in curves], rel=1e-3)
 
 
 def test_the_view_is_in_the_address(opened, page_file):

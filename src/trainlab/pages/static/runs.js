@@ -900,7 +900,7 @@ function drawHeat() {
   part.heading.textContent = `${labelOf(state.result)} by ${heaty} and ${heatx}`;
   const valuesOf = (key) => placesOf(data.groups.map((g) => g.choices[key])).values;
   const xs = valuesOf(heatx), ys = valuesOf(heaty);
-  const letters = Math.max(...ys.map((v) => Math.min(18, textOf(v).length)), heaty.length / 1.4);
+  const letters = Math.max(...ys.map((v) => Math.min(18, textOf(v).length)), heaty.length);
   const height = 66 + Math.min(34, 600 / ys.length) * ys.length;
   const box = boxOf(part, height, { left: Math.min(150, 14 + 6.6 * letters), right: 10, top: 20, bottom: 42 });
   const cells = new Map();
