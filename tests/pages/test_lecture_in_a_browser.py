@@ -120,7 +120,10 @@ def test_printed_it_has_every_figure_of_a_series_and_no_switches(opened, lecture
 
 def test_every_control_has_a_name_and_every_picture_a_text(opened, lecture):
     page = opened(lecture, "#lang=en").page
-    nameless = """[...document.querySelectorAll("button, input, a, summary")].filter(
-        (e) => e.checkVisibility() && !(e.innerText || e.ariaLabel || e.labels?.[0]?.innerText || e.querySelector("img")?.alt)).length"""
+    nameless = """
+        const name = (e) => e.innerText || e.ariaLabel || e.labels?.[0]?.innerText || e.querySelector("img")?.alt;
+        const controls = [...document.querySelectorAll("button, input, a, summary")];
+        controls.filter((e) => e.checkVisibility() && !name(e)).length
+    """
     assert page.evaluate(nameless) == 0
     assert page.evaluate("[...document.images].filter((image) => !image.alt).length") == 0
