@@ -5,4 +5,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 make_environment "[test]"
-exec .venv/bin/python -m pytest -n auto --dist worksteal -m "" "$@"
+# Runs wait for each other, for signals and for disks: three processes for two cores.
+workers=$(.venv/bin/python -c 'import os; print((3 * len(os.sched_getaffinity(0)) + 1) // 2)' 2>/dev/null || echo auto)
+exec .venv/bin/python -m pytest -n "$workers" --dist worksteal -m "" "$@"

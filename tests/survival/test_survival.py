@@ -265,7 +265,7 @@ def test_the_death_of_the_parent_leaves_no_process(tmp_path):
     folder = tmp_path / "run"
     process = start(folder, *RECIPE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=50")
     wait_for((folder / "metrics.csv").exists)
-    assert len(set(processes_in(folder))) == 3
+    wait_for(lambda: len(set(processes_in(folder))) == 3)
     process.kill()
     process.wait()
     wait_for(lambda: not processes_in(folder), seconds=5)

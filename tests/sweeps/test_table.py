@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from whole_runs import command
 
 from trainlab.errors import InputError
-from trainlab.experiments.time_to_target import race, sentences
+from trainlab.experiments.time_to_target import sentences, times_to_target
 from trainlab.recording.point import Point
 from trainlab.sweeps.point import Status
 from trainlab.sweeps.table import (
@@ -143,7 +143,7 @@ def runs(activation: str, lr: float, epochs: list[int], reached: bool = True) ->
 def test_a_race_chooses_each_sides_learning_rate_by_itself():
     everything = [*runs("relu", 0.01, [9, 9]), *runs("relu", 0.1, [5, 7]), *runs("relu", 1.0, [2, 2], reached=False)]
     everything += [*runs("tanh", 0.01, [12, 12]), *runs("tanh", 0.1, [14, 20])]
-    key, compared = race(group(everything))
+    key, compared = times_to_target(group(everything))
     assert key == "model.activation"
     assert [(c.name, c.best.choices["optim.lr"]) for c in compared] == [("relu", 0.1), ("tanh", 0.01)]
     said = sentences(key, compared)

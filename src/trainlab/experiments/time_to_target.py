@@ -13,8 +13,8 @@ from trainlab.sweeps.table import Group, show
 
 def section(groups: Sequence[Group]) -> Section | None:
     """None for runs that do not stop at a target."""
-    raced = race(groups)
-    return Section("time to the target", sentences=sentences(*raced)) if raced else None
+    timed = times_to_target(groups)
+    return Section("time to the target", sentences=sentences(*timed)) if timed else None
 
 
 EPOCHS, SECONDS = "last/epoch", "last/training_seconds"
@@ -32,7 +32,7 @@ class TimeToTarget:
     reached: bool
 
 
-def race(groups: Sequence[Group]) -> tuple[str, list[TimeToTarget]] | None:
+def times_to_target(groups: Sequence[Group]) -> tuple[str, list[TimeToTarget]] | None:
     """For runs that stop at a target: for each value of what is compared, the group that got there first.
 
     Compared is the one choice that is not the learning rate, which is chosen for each value by itself. A group in

@@ -1,4 +1,4 @@
-"""What a sweep shows: errors against the swept value, curves for each value, a race to a target."""
+"""What a sweep shows: errors against the swept value, curves for each value, times to a target."""
 
 from __future__ import annotations
 

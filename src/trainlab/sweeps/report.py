@@ -211,12 +211,12 @@ def draw_curves(groups: Sequence[Group], numeric: Sequence[str]) -> figures.Figu
     monitored = "train/top1_error" if "target" in first.results else "val/top1_error"
     if not any(monitored in row for row in read_rows(first.folder)):
         monitored = "train/top1_error"
-    raced = time_to_target.race(groups)
-    racing = [c.best for c in raced[1]] if raced else groups
-    if len(racing) > MOST_CURVES:
+    timed = time_to_target.times_to_target(groups)
+    drawn_groups = [c.best for c in timed[1]] if timed else groups
+    if len(drawn_groups) > MOST_CURVES:
         return None
     named: Callable[[Group], str] = ablation.change if ablation.is_ablation(groups) else label
-    natural = ordered(racing, numeric[0]) if len(choices) == 1 and numeric else racing
+    natural = ordered(drawn_groups, numeric[0]) if len(choices) == 1 and numeric else drawn_groups
     names = [named(g) for g in natural]
     short = [shorten(name, LONGEST_NAME) for name in names]
     names = short if len(set(short)) == len(set(names)) else names

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainlab.experiments.time_to_target import EPOCHS, SECONDS, race
+from trainlab.experiments.time_to_target import EPOCHS, SECONDS, times_to_target
 from trainlab.recording.section import Section
 from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import shown
@@ -40,18 +40,18 @@ def write_section(
 
 
 def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
-    """Means and sample standard deviations: "test/top1_error/reg.l2=1", "test/top1_error_sd/reg.l2=1"; of a race the
-    first of each side: "soonest/last/epoch/model.activation=relu". What is no number is left out.
+    """Means and sample standard deviations: "test/top1_error/reg.l2=1", "test/top1_error_sd/reg.l2=1"; of
+    times to a target the least of each side: "soonest/last/epoch/model.activation=relu". What is no number is left out.
     """
     numbers = {}
     for g in groups:
         for metric in (*default_metrics(groups), "last/weight_norm"):
             numbers[named(metric, g.choices)] = g.mean(metric)
             numbers[named(f"{metric}_sd", g.choices)] = g.deviation(metric)
-    key, contenders = race(groups) or ("", [])
-    for contender in contenders:
-        for metric in (EPOCHS, SECONDS) if contender.reached else ():
-            numbers[f"soonest/{metric}/{key}={contender.name}"] = contender.best.mean(metric)
+    key, compared = times_to_target(groups) or ("", [])
+    for one in compared:
+        for metric in (EPOCHS, SECONDS) if one.reached else ():
+            numbers[f"soonest/{metric}/{key}={one.name}"] = one.best.mean(metric)
     return {name: value for name, value in numbers.items() if not math.isnan(value)}
 
 
