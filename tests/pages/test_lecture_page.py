@@ -285,7 +285,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
         (["--lecture", "taken/lecture.html"], "cannot be written"),
         (["--lecture", "lecture.html", "nowhere"], "nowhere is no folder"),
         (["--lecture", "lecture.html", "--table"], "--table means nothing"),
-        ([], "which runs?"),
+        ([], "no runs are named"),
     ],
 )
 def test_wrong_words_are_sentences_and_nothing_is_written(tmp_path, monkeypatch, words, sentence):

@@ -127,10 +127,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def check_combination(options: argparse.Namespace) -> None:
     """Raises InputError for options that mean nothing beside each other."""
     page = "html" if options.html else "lecture" if options.lecture else None
-    if not options.folders and page != "lecture":
-        raise InputError("which runs?", hint="name run directories, sweeps, or folders of either, such as runs")
     if options.html and options.lecture:
         raise InputError("--html and --lecture are two pages", hint="write one after the other")
+    if not options.folders and page != "lecture":
+        raise InputError("no runs are named", hint="name run directories, sweeps, or folders of either, such as runs")
     if options.watch and page != "html":
         raise InputError("--watch is about the page of runs", hint="add --html FILE, or leave --watch out")
     if options.open and page is None:
