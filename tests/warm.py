@@ -28,6 +28,7 @@ import contextlib
 import fcntl
 import gc
 import json
+import logging
 import multiprocessing.process
 import multiprocessing.util
 import os
@@ -55,11 +56,11 @@ ENVIRONMENT = dict(os.environ)  # before the tests, and what they import, add to
 PRELOADED = (
     "trainlab",
     "hydra",
+    "torch",
     "lightning",
     "matplotlib.backends.backend_agg",
     "sklearn.datasets",
     "sklearn.model_selection",
-    "torch",
     "torchmetrics",
     "torchvision",
 )
@@ -264,7 +265,14 @@ def run(script: str) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[2:]:
+        # Triton, which Lightning loads and runs do not, complains at the end of an interpreter that was told to freeze.
+        if name == "lightning":
+            sys.modules["triton"] = None  # type: ignore[assignment]
+            logging.disable(logging.WARNING)
         import_module(name)
+        if name == "lightning":
+            del sys.modules["triton"]
+            logging.disable(logging.NOTSET)
     gc.freeze()
     script = serve(socket.socket(fileno=int(sys.argv[1])))
     if "-m" in sys.argv[1:]:

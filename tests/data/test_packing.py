@@ -184,7 +184,7 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(tmp_path, m
     pack(listing, tmp_path / "whole", SMALL, on_bad_image="skip", workers=2)
     whole = time.monotonic() - began
     out, kills, draw, reached = tmp_path / "killed", 0, random.Random(0), set()
-    while kills < 20:
+    while kills < 20 or (len(reached) <= 5 and kills < 60):  # on a busy machine many come at the same block
         pid = attempt(listing, out)
         while not (out / "state.json").exists():
             time.sleep(0.001)
