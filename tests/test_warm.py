@@ -235,11 +235,12 @@ def look(answers):
     parent = os.getppid()
     with open(f"/proc/{parent}/stat") as file:
         group = int(file.read().rpartition(")")[2].split()[2])
+    names = [os.readlink(f"/proc/{parent}/fd/{number}") for number in os.listdir(f"/proc/{parent}/fd")]
     answers.send({
         "group of the launcher": group == int(os.environ["GROUP"]),
         "folder": os.getcwd(), "argv": sys.argv, "later": os.environ["LATER"],
         "path": [entry for entry in sys.path if entry.startswith(os.getcwd())],
-        "files of the parent": len(os.listdir(f"/proc/{parent}/fd")),
+        "files of the parent": sorted({name for name in names if name.startswith("/") and "/proc" not in name}),
         "input": os.readlink(f"/proc/{parent}/fd/0"), "output": os.fstat(1).st_ino == int(os.environ["OUTPUT"]),
         "threads": [thread.name for thread in threading.enumerate()],
         "signals": [str(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGHUP)],
