@@ -742,7 +742,8 @@ function drawCurves() {
   const x = scaleOf(lines.flatMap((l) => l.xs), box.left, box.right, state.xlog);
   const y = scaleOf(ys, box.bottom, box.top, state.ylog);
   yAxis(box, y, state.metric);
-  xAxis(box, x.ticks.map((tick) => ({ at: x.at(tick), text: short(tick) })), X_NAMES[state.x]);
+  const ticks = x.ticks.filter((tick) => state.x === "seconds" || Number.isInteger(tick)); // there is no epoch 1.2
+  xAxis(box, ticks.map((tick) => ({ at: x.at(tick), text: short(tick) })), X_NAMES[state.x]);
   const size = { width: box.right - box.left + 3, height: box.bottom - box.top + 4 };
   box.svg.append(sv("clipPath", { id: "within" }, sv("rect", { x: box.left, y: box.top - 3, ...size })));
   const clip = { "clip-path": "url(#within)" }, back = sv("g", clip), front = sv("g", clip);
