@@ -668,17 +668,19 @@ function yAxis(box, scale, metric) {
   }
 }
 
-function xAxis(box, ticks, label) {
-  let end = -Infinity;
+/* rows: of ticks' texts, for words that would be in each other's way. */
+function xAxis(box, ticks, label, rows = 1) {
+  const ends = Array(rows).fill(-Infinity);
   for (const { at, text } of ticks) {
     const half = text.length * 3.4;
     box.svg.append(line("axis", at, box.bottom, at, box.bottom + 4));
-    if (at - half <= end) continue;
-    box.svg.append(write(at, box.bottom + 17, text));
-    end = at + half + 6;
+    const row = ends.findIndex((end) => at - half > end);
+    if (row < 0) continue;
+    box.svg.append(write(at, box.bottom + 17 + 14 * row, text));
+    ends[row] = at + half + 6;
   }
   box.svg.append(line("axis", box.left, box.bottom, box.right, box.bottom));
-  box.svg.append(write((box.left + box.right) / 2, box.bottom + 33, label));
+  box.svg.append(write((box.left + box.right) / 2, box.bottom + 19 + 14 * rows, label));
 }
 
 function short(value) {
@@ -838,13 +840,15 @@ function drawAgainst() {
   }
   const labelled = others.size > 1 && others.size <= 10;
   const longest = labelled ? Math.max(...[...others.keys()].map((name) => name.length)) : 0;
-  const box = boxOf(part, 280, { left: 58, right: labelled ? Math.min(150, 14 + longest * 6.5) : 16, top: 10, bottom: 42 });
+  const words = places.values.some((value) => typeof value === "string"), rows = words ? 2 : 1;
+  const margins = { left: 58, right: labelled ? Math.min(150, 14 + longest * 6.5) : 16, top: 10, bottom: 28 + 14 * rows };
+  const box = boxOf(part, 266 + 14 * rows, margins);
   const rangeOf = ({ values, mean: m, deviation: d }) => [...values, m - (d || 0), m + (d || 0)];
   const values = entries.flatMap((e) => rangeOf(e.stat(state.result)));
   const y = scaleOf(values, box.bottom, box.top, state.errlog);
   const x = (value) => box.left + 16 + (box.right - box.left - 32) * places.at(value);
   yAxis(box, y, metric);
-  xAxis(box, places.values.map((value) => ({ at: x(value), text: tickText(value) })), key);
+  xAxis(box, places.values.map((value) => ({ at: x(value), text: tickText(value) })), key, rows);
   const ends = [];
   for (const [name, list] of others) {
     const sorted = [...list].sort((a, b) => compare(a.g.choices[key], b.g.choices[key]));
@@ -852,7 +856,7 @@ function drawAgainst() {
     const height = (e) => y.at(e.stat(state.result).mean), there = sorted.filter((e) => !Number.isNaN(height(e)));
     const link = path("link", polyline(there.map((e) => [x(e.g.choices[key]), height(e)])), sorted[0].g);
     if (same) link.style.stroke = sorted[0].g.colour;
-    box.svg.append(link);
+    if (!words || others.size > 1) box.svg.append(link); // between words there is no way
     if (there.length) ends.push({ name, y: height(there[there.length - 1]) });
   }
   for (const e of entries) {
