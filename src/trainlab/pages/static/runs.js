@@ -391,7 +391,8 @@ function settle() {
   state.heaty = first(state.heaty, others, others[0] ?? "");
   if (!(state.x in X_NAMES)) state.x = "epoch";
   if (!["last", "best", "mean", "smoothed"].includes(state.by)) state.by = "last";
-  const least = data.groups.reduce((a, b) => (compareChoices(b, a) < 0 ? b : a));
+  const nones = (g) => data.keys.filter((key) => g.choices[key] === "none").length; // reg=none, ablation=none
+  const least = data.groups.reduce((a, b) => ((nones(a) - nones(b) || compareChoices(b, a)) < 0 ? b : a));
   state.reference = first(state.reference, data.groups.map((g) => g.id), least.id);
 }
 
