@@ -17,7 +17,6 @@ from whole_runs import UNDRAWN, command
 
 from trainlab.errors import InputError
 from trainlab.recording.point import load_point
-from trainlab.recording.section import Section
 from trainlab.sweeps.names import shown, typed
 from trainlab.sweeps.point import FINISHED, NEW, alike, differences
 from trainlab.sweeps.report import draw, label, sections_of
@@ -143,8 +142,7 @@ def test_figures_of_lists_nulls_and_truths(composed, tmp_path):
             (job.folder / "results.json").write_text(results(number / 10))
             (job.folder / "metrics.csv").write_text("epoch,val/top1_error\n1,0.5\n2,0.25\n")
         groups = group(gather([sweep.folder]))
-        table = Section("runs", *cells(groups, ["test/top1_error"]))
-        written = draw(groups, [table, *sections_of(groups)], tmp_path / f"figures_{len(word)}")
+        written = draw(groups, sections_of(groups), tmp_path / f"figures_{len(word)}")
         assert {path.stem for path in written} == drawn
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from trainlab.configuration.folder import CONF
+from trainlab.recording.section import LANGUAGES
 
 Text = Mapping[str, str]  # by language: "en", "es"
-LANGUAGES = ("en", "es")
 
 
 @dataclass(frozen=True)

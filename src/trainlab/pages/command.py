@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainlab.errors import InputError
+from trainlab.pages.document import write_document
 from trainlab.pages.runs import runs_page
 from trainlab.recording.terminal import console, printable
-from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.point import FAILED, FINISHED
 from trainlab.sweeps.table import DAMAGED, Run, check_names, default_metrics, distinct, gather, group, ordered
 
@@ -140,11 +140,5 @@ def check_browser(file: Path) -> None:
 
 
 def write(file: Path, text: str) -> None:
-    """Whole or not at all. Raises InputError."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, text)
-    except OSError as error:
-        raise InputError(
-            f"{file} cannot be written ({error.strerror})", hint="choose another file with --html"
-        ) from error
+    """Raises InputError."""
+    write_document(file, text, hint="choose another file with --html")

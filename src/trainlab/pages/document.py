@@ -10,6 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from trainlab.errors import InputError
+from trainlab.survival.atomic import atomic_write
+
 # Whatever a record contains, the page asks nobody for anything and runs no script but its own.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 
@@ -51,6 +54,15 @@ def document(
         "</html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def write_document(file: Path, text: str, *, hint: str) -> None:
+    """A page to the disk, whole or not at all. Raises InputError, with `hint`, where it cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(file, text)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror})", hint=hint) from error
 
 
 def as_data(value: Any) -> str:

@@ -15,19 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
 from trainlab.command.main import compose_run, without_hydra
 from trainlab.errors import InputError
 from trainlab.pages.document import picture_uri
-from trainlab.recording.point import Point, read_point
-from trainlab.recording.run_directory import read_rows
+from trainlab.recording.point import read_point
+from trainlab.recording.run_directory import read_overrides, read_rows
 from trainlab.sweeps.names import digest
 from trainlab.sweeps.point import LOG, NOT_COMPARED, alike, flat, is_of_the_code
 from trainlab.sweeps.table import DAMAGED, SEED, Group, Run
 
-OVERRIDES = Path(".hydra/overrides.yaml")
 LOG_LINES, LOG_BYTES = 25, 6_000  # of the end of a log
 FIGURES_BYTES = 3_000_000  # of PNGs in one page; where there are more, the page names the folder that has the rest
 DRAWN_BY_THE_PAGE = "learning_curves.png"
@@ -118,7 +116,7 @@ def identity(g: Group) -> str:
 def description(run: Run, common: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
     """One run, without its numbers."""
     point = read_point(run.folder)
-    typed = overrides_of(run.folder, point)
+    typed = point.overrides if point else read_overrides(run.folder)
     missing = object()
     differs = {k: v for k, v in run.config.items() if alike(v) != alike(common.get(k, missing))}
     return {
@@ -175,17 +173,6 @@ def differences_from(
         elif (part not in chosen or key in named) and alike(value) != alike(default.get(key)):
             changes.append((key, value, *there))
     return changes
-
-
-def overrides_of(folder: Path, point: Point | None) -> list[str] | None:
-    """What was typed for this run; None where it is not known."""
-    if point is not None:
-        return point.overrides
-    try:
-        words = yaml.safe_load((folder / OVERRIDES).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
-        return None
-    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
 
 
 def commands(folder: Path, typed: Sequence[str] | None) -> list[str]:

@@ -38,13 +38,33 @@ def own_checkpoint(run_dir: Path) -> bool:
     return any((run_dir / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
 
 
+def load_overrides(run_dir: Path) -> list[str] | None:
+    """What was typed for a run, as it was typed: an interpolation stays one. None where nothing says so.
+
+    Raises InputError where the file is damaged.
+    """
+    file = run_dir / OVERRIDES
+    try:
+        words = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{file} is damaged ({type(error).__name__}).") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{file} is damaged (it is no list of words).")
+    return words
+
+
+def read_overrides(run_dir: Path) -> list[str] | None:
+    """The same, with None also where the file is damaged."""
+    with suppress(InputError):
+        return load_overrides(run_dir)
+    return None
+
+
 def experiment_of(run_dir: Path) -> str | None:
     """The experiment that the run's command names."""
-    try:
-        words = yaml.safe_load((run_dir / OVERRIDES).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None
-    words = [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+    words = read_overrides(run_dir) or []
     named = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("experiment=")]
     return named[-1] if named and named[-1] not in ("", "null") else None
 

@@ -40,6 +40,7 @@ class Section:
     series: dict[str, Series] = field(default_factory=dict)
 
 
+SECTION = "section.json"  # in a study's folder, or a sweep's: what a page needs of it
 # English, and Spanish, the language of the lecture
 LANGUAGES = ("en", "es")
 Say = Callable[[str, str], str]

@@ -97,7 +97,11 @@ def report(arguments: Sequence[str]) -> None:
             if run.state != FINISHED:
                 why = f": {printable(run.error)}" if run.error and run.state in (FAILED, DAMAGED) else ""
                 terminal.print(f"{run.state}: {os.path.relpath(run.folder)}{why}", soft_wrap=True)
-    drawn = draw(group(runs), sections, out / "figures")
+    finished = [g for g in group(runs) if g.finished]
+    drawn = draw(finished, sections, out / "figures")
+    if finished:
+        series = [listed for section in sections for listed in save_series(section.series, out / "figures")]
+        write_section(out, finished, sections, drawn, series)
     if options.table in (None, "text"):
         written = [out / "table.csv", out / "table.md", *drawn]
         terminal.print("written: " + ", ".join(os.path.relpath(path) for path in written), soft_wrap=True)
@@ -177,9 +181,7 @@ def sections_of(groups: Sequence[Group]) -> list[Section]:
 
 
 def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> list[Path]:
-    """The figures that these runs can have, those of their experiments among them, and section.json, which lists them;
-    returns the figures.
-    """
+    """The figures that these runs can have, those of their experiments among them; returns what was written."""
     groups = [g for g in groups if g.finished]
     if not groups:
         return []
@@ -194,8 +196,6 @@ def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> 
     for name, drawing in drawn.items():
         paths.append(folder / f"{name}.png")
         save(drawing, paths[-1])
-    series = [listed for section in sections for listed in save_series(section.series, folder)]
-    write_section(folder.parent, groups, sections, paths, series)
     return paths
 
 

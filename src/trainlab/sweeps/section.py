@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from trainlab.experiments.time_to_target import EPOCHS, SECONDS, times_to_target
-from trainlab.recording.section import Section
+from trainlab.recording.section import SECTION, Section
 from trainlab.survival.atomic import atomic_write
 from trainlab.sweeps.names import shown
 from trainlab.sweeps.table import Group, default_metrics
-
-SECTION = "section.json"
 
 
 def write_section(

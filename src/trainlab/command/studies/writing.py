@@ -20,7 +20,7 @@ from trainlab.command.main import footprint_of, make_writable
 from trainlab.command.studies.options import Asked, function_of, read_study
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import RESULTS, read_json
-from trainlab.recording.section import Say, speaker
+from trainlab.recording.section import SECTION, Say, speaker
 from trainlab.recording.terminal import console, duration
 from trainlab.survival.atomic import atomic_write, written
 from trainlab.survival.lock import directory_lock
@@ -28,7 +28,7 @@ from trainlab.survival.lock import directory_lock
 if TYPE_CHECKING:
     from trainlab.studies.finding import Finding, Oracle
 
-SECTION, PARAGRAPH = "section.json", "paragraph.md"
+PARAGRAPH = "paragraph.md"
 OWN = (SECTION, PARAGRAPH, "figures", "wandb", ".lock")  # and results.json
 SHOWN_AFTER = 2.0  # seconds of work before there is a progress bar
 FLAT = TypeAdapter(dict[str, float | str | bool | None])

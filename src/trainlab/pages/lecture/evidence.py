@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from trainlab.configuration.lecture import LANGUAGES, Number, Shown
+from trainlab.configuration.lecture import Number, Shown
 from trainlab.pages.document import picture_uri
 from trainlab.pages.lecture.bilingual import in_one, inline, tell
 from trainlab.pages.lecture.records import MOST_BYTES, Record, Series, those_of, words_of
+from trainlab.recording.section import LANGUAGES
 
 COLUMNS = (("here", "aquí"), ("published or expected", "publicado o esperado"), ("source", "fuente"))
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

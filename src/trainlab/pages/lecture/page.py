@@ -11,11 +11,10 @@ from pathlib import Path
 
 from trainlab.configuration.lecture import Heading, Lecture, read_lecture
 from trainlab.errors import InputError
-from trainlab.pages.document import document, static
+from trainlab.pages.document import document, static, write_document
 from trainlab.pages.lecture.bilingual import block, inline, tell
 from trainlab.pages.lecture.evidence import Evidence, evidence_of
 from trainlab.pages.lecture.records import Record, find_records
-from trainlab.survival.atomic import atomic_write
 
 RUNS = Path("runs")
 
@@ -27,14 +26,7 @@ def write_lecture(file: Path, folders: Sequence[Path]) -> list[str]:
     if file.is_dir():
         raise InputError(f"{file} is a folder", hint="name a file, such as lecture.html")
     records = find_records(folders or [folder for folder in (RUNS,) if folder.is_dir()])
-    text = page(read_lecture(), records)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, text)
-    except OSError as error:
-        raise InputError(
-            f"{file} cannot be written ({error.strerror})", hint="choose another file after --lecture"
-        ) from error
+    write_document(file, page(read_lecture(), records), hint="choose another file after --lecture")
     return [record.problem for record in records if record.problem]
 
 

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from trainlab.configuration.lecture import LANGUAGES, Shown, load, order
+from trainlab.command.studies.writing import read_results_of
+from trainlab.configuration.lecture import Shown, order
 from trainlab.errors import InputError
-from trainlab.recording.run_directory import CONFIG, LARGEST, RESULTS, load_results, read_json
+from trainlab.recording.run_directory import LARGEST, OVERRIDES, RESULTS, load_overrides, load_results, read_json
+from trainlab.recording.section import LANGUAGES, SECTION
+from trainlab.sweeps.launch import SWEEP
 
-SECTION, SWEEP, OVERRIDES = "section.json", "sweep.json", CONFIG.with_name("overrides.yaml")
 NOT_LOOKED_INTO = {"checkpoints", "figures", "profile", "set_aside", "wandb"}
 OF_NO_CONSEQUENCE = ("-m", "lang=", "logger=", "run_dir=", "hydra.", "hydra/", "data.root=")
 PICTURES = (".png", ".gif")
@@ -59,7 +60,6 @@ class SweepFile(BaseModel):
 
 
 SECTIONS, SWEEPS = TypeAdapter(SectionFile), TypeAdapter(SweepFile)
-FLAT = TypeAdapter(dict[str, float | str | bool | None])
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def read_record(folder: Path, files: set[str]) -> Record | None:
 def read_study(folder: Path) -> Record:
     script = "scripts/study.py"
     try:
-        section, results = read_json(folder / SECTION, SECTIONS), read_json(folder / RESULTS, FLAT)
+        section, results = read_json(folder / SECTION, SECTIONS), read_results_of(folder)
         assert section is not None
         words = words_of(shlex.split(section.command)[2:])
         return record_of(folder, script, words, section, numbers_among(results or {}))
@@ -162,23 +162,12 @@ def read_sweep(folder: Path) -> Record:
 def read_run(folder: Path) -> Record:
     script, words = "train.py", frozenset[str]()
     try:
-        words = words_of(overrides_of(folder / OVERRIDES))
+        words = words_of(load_overrides(folder) or [])
         results = load_results(folder) or {}
     except InputError as error:
         return Record(folder, script, words, problem=str(error))
     figures = {file.stem: file for file in sorted((folder / "figures").glob("*.png"))}
     return Record(folder, script, words, title=folder.parent.name, figures=figures, numbers=numbers_among(results))
-
-
-def overrides_of(file: Path) -> list[str]:
-    """What was typed, as it was typed: an interpolation stays one. Raises InputError."""
-    try:
-        words = load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{file} is damaged ({type(error).__name__}).") from error
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise InputError(f"{file} is damaged (it is no list of words).")
-    return words
 
 
 def record_of(
