@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
+from trainlab.configuration import renamed
 from trainlab.configuration.stored import load_config
 from trainlab.errors import InputError
 from trainlab.recording.point import POINT, Point, load_point
@@ -129,7 +130,7 @@ def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
         listed = read_json(sweep, TypeAdapter(Listed))
     except InputError as error:
         raise InputError(str(error).removesuffix("."), hint="the sweep's command writes it anew") from error
-    return listed.points if listed else {}
+    return {name: renamed.in_values(swept) for name, swept in listed.points.items()} if listed else {}
 
 
 def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
