@@ -233,6 +233,16 @@ def check_names(names: Sequence[str], groups: Sequence[Group]) -> None:
             raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
 
 
+def sorted_groups(runs: Sequence[Run], metrics: Sequence[str], sort: str | None) -> list[Group]:
+    """The groups of the runs in the order of `sort`, a metric or a choice; of test/top1_error where it is None.
+
+    metrics: those that are asked for beside the usual ones. Raises InputError for names that no run has.
+    """
+    groups = group(runs)
+    check_names([*metrics, *([sort] if sort else [])], groups)
+    return ordered(groups, sort or "test/top1_error")
+
+
 def ordered(groups: Sequence[Group], by: str) -> list[Group]:
     """The groups in ascending order of a metric's mean or of a choice; groups without it come last. Data sets stay
     apart.
