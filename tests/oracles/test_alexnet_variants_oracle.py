@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainlab.errors import InputError
 from trainlab.models.alexnet import AlexNet
-from trainlab.models.layers import summarize
 from trainlab.models.response_normalisation import LocalResponseNorm, SpatialResponseNorm
+from trainlab.models.summary import summarize
 
 SHAPE = (3, 224, 224)
 

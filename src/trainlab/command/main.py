@@ -37,9 +37,9 @@ from trainlab.errors import InputError, RunError, StoppedError, TakenError
 from trainlab.recording.run_directory import RESULTS, best_of, own_checkpoint, read_results
 from trainlab.runtime.process import keep_freed_memory, no_garbage_collection, quick_exit
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
-from trainlab.survival.footprint import MADE, Footprint, is_first, restore_all, undo_all
 from trainlab.survival.lock import directory_lock
 from trainlab.survival.signals import handling_signals, outlast_terminal, stop_at_once
+from trainlab.survival.undo import MADE, Footprint, is_first, restore_all, undo_all
 from trainlab.sweeps.names import sweep_name
 
 GROUPS = {
