@@ -237,6 +237,7 @@ def draw_land(axes: Axes, land: Land, window: tuple[float, float, float, float] 
 
 
 def degrees(value: float) -> str:
+    """A number of degrees for an axis, such as "−123.5°"."""
     return f"{value:.6g}°".replace("-", "−")
 
 

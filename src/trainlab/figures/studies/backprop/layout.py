@@ -44,6 +44,7 @@ class Route:
 
     @property
     def label(self) -> int:
+        """The number of the place where the edge's two numbers stand."""
         return self.through[1]
 
 
@@ -143,6 +144,9 @@ def uncross(places: list[Place], columns: dict[int, list[int]]) -> None:
 
 
 def crossings(places: list[Place], columns: dict[int, list[int]]) -> int:
+    """How many pairs of edges cross each other, all columns together. columns: the numbers of the places in each, from
+    top to bottom.
+    """
     total = 0
     for column, ids in columns.items():
         rank = {i: r for r, i in enumerate(columns.get(column + 1, []))}
