@@ -107,13 +107,13 @@ class Runner:
         self.process = context.Process(target=_run, args=(module, overrides, self.theirs, folder), name=side)
 
     def start(self) -> None:
-        """Start the process, and wait until it is ready for its first block. Raises RunError where it ends instead."""
+        """Start the process, and wait until it is ready for its first block. Raises RunError where it ends."""
         self.process.start()
         self.theirs.close()  # so that its death is noticed
         self._receive()
 
     def block(self, steps: int) -> Any:
-        """Let it do so many steps; returns its `pace.Block` once it waits again. Raises RunError where it ends instead."""
+        """Let it do so many steps; returns its `pace.Block` once it waits again. Raises RunError where it ends."""
         self.connection.send(steps)
         block = self._receive()
         self._receive()  # ready for the next

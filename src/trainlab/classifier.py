@@ -256,7 +256,7 @@ class Classifier(L.LightningModule):
         self.test_parts = []
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count one batch by its centre view, and by the mean of the predictions of all views where there are several."""
+        """Count one batch by its centre view, and by the mean prediction of all views where there are several."""
         views = batch.inputs if batch.inputs.ndim == 5 else batch.inputs[None]
         outputs = torch.stack([self.net(view) for view in views])
         centre = outputs[CENTRE_VIEW if len(views) > 1 else 0]

@@ -134,7 +134,7 @@ class History(Checkpoint):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the rows of a checkpoint. Raises pydantic's ValidationError for rows that are no numbers by name."""
+        """Go on with the rows of a checkpoint. Raises ValidationError for rows that are no numbers by name."""
         self.rows = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True)).validate_python(
             state_dict["rows"]
         )

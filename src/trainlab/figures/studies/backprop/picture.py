@@ -189,7 +189,7 @@ def legend(figure: Figure, width: float, height: float, sums: bool, say: Say) ->
 
 
 def digits(value: float, significant: int = 4) -> str:
-    """A number with so many significant digits, such as −0.5344 or 1.2·10⁻⁷; of a whole number below 10⁶ none is lost."""
+    """A number with so many significant digits, −0.5344 or 1.2·10⁻⁷; of a whole number below 10⁶ none is lost."""
     if abs(value) >= 10**significant and abs(value) < 1e6:
         return number(round(value))
     return number(float(f"{value:.{significant}g}") + 0.0)  # + 0: no −0
