@@ -207,7 +207,7 @@ def error_and_loss(logs: Tensor, labels: Tensor) -> np.ndarray:
 
 
 def network(examples: Examples, hidden: Sequence[int], dropout: float, epochs: int, seed: int) -> MLP:
-    """An MLP trained on the digits, in evaluation mode. torch's streams of random numbers are afterwards as they were."""
+    """An MLP trained on the digits, in evaluation mode. torch's random streams are afterwards as they were."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         net = MLP(tuple(examples.inputs.shape[1:]), 10, hidden=hidden, dropout=dropout)

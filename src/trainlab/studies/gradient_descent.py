@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainlab.errors import InputError
+from trainlab.objective import half_mean_square
 from trainlab.optim import GradientDescent, train_step
 from trainlab.recording.section import Say, Section, Series, speaker
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
@@ -192,11 +193,6 @@ def points(examples: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarr
     random = np.random.default_rng(seed)
     x = random.uniform(0, 2, examples)
     return np.stack([x, np.ones(examples)], axis=1), 1.5 * x - 0.5 + noise * random.standard_normal(examples)
-
-
-def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
-    """J = 1/(2n) Σ (f − y)² (lecture: "una posible función de pérdida"). outputs: (n, 1); targets: (n,)."""
-    return (outputs[:, 0] - targets).square().mean() / 2
 
 
 def descend(

@@ -258,7 +258,7 @@ def gap(results: dict[str, float], tested: Tested, views: int) -> float:
 
 
 def gap_to_a_run(words: Sequence[str], test: ImageSet) -> float:
-    """The largest difference between the results of a whole run of one epoch and its checkpoint's views, averaged here."""
+    """The largest difference of the results of a run of one epoch from its checkpoint's views, averaged here."""
     with tempfile.TemporaryDirectory() as folder:
         with redirect_stdout(io.StringIO()):
             results = trainlab.run([*words, "trainer.max_epochs=1"], run_dir=Path(folder) / "run")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trainlab.models.mlp import MLP
+from trainlab.objective import half_mean_square
 from trainlab.optim import Momentum, Schedule, make_optimizer, train_step
 from trainlab.studies.approximation.evaluation import Expression, derivatives, slopes
 from trainlab.studies.approximation.networks import (
@@ -218,7 +218,7 @@ def trained(target: Expression, activation: str, width: int, train_steps: int, e
         first.bias.data = -first.weight.data[:, 0] * torch.rand(width)
     x = np.linspace(0, 1, TRAINING_POINTS)
     inputs = torch.from_numpy(x)[:, None].float()
-    targets = torch.from_numpy(target(x))[:, None].float()
+    targets = torch.from_numpy(target(x)).float()
     optimizer = make_optimizer(net, Momentum, lr=eta, momentum=MOMENTUM)
     schedule = Schedule("cosine").of(optimizer, train_steps)
     for _ in range(train_steps):
@@ -226,11 +226,6 @@ def trained(target: Expression, activation: str, width: int, train_steps: int, e
         assert schedule is not None
         schedule.step()  # type: ignore[call-arg]
     return net
-
-
-def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
-    """J = 1/(2n) Σ (f − y)²."""
-    return (outputs - targets).square().mean() / 2
 
 
 def slope(widths: np.ndarray, errors: np.ndarray, enough: float) -> float | None:

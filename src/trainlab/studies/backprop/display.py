@@ -121,7 +121,7 @@ def nearest_to_output(graph: Graph, most: int, farthest: int) -> list[Gate]:
 
 
 def vertices_of(found: Pass) -> list[Vertex]:
-    """The vertices of the picture of the gates that are drawn: leaves and gates in the graph's order, the output last."""
+    """The vertices of the picture of the drawn gates: leaves and gates in the graph's order, the output last."""
     drawn = found.drawn
     steps = {gate: step for step, gate in enumerate(reversed(drawn), start=1)}
     gradients = {(edge.gate, edge.argument): edge.gradient for edge in found.edges}

@@ -143,7 +143,7 @@ def by_autograd(net: MLP, example: Tensor, label: int) -> tuple[dict[str, float]
     """The gradients of the cross-entropy by all weights, biases and inputs, and softmax's probabilities, float64."""
     net, inputs = copy.deepcopy(net), example.clone().requires_grad_()
     logits = net(inputs[None])
-    F.cross_entropy(logits, torch.tensor([label])).backward()  # what CrossEntropy computes, which does so in float32
+    F.cross_entropy(logits, torch.tensor([label])).backward()  # in float64, as `net` is
     assert inputs.grad is not None
     gradients = {f"x{i}": float(g) for i, g in enumerate(inputs.grad, start=1)}
     for layer, module in enumerate((m for m in net.layers if isinstance(m, nn.Linear)), start=1):

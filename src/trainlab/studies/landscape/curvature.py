@@ -39,6 +39,7 @@ class LossAt:
     theta: Tensor
 
     def __call__(self, theta: Tensor) -> Tensor:
+        """J, a scalar, at `theta` (P,)."""
         outputs = functional_call(self.net, like(theta, weights_of(self.net)), (self.inputs,))
         return self.loss(outputs, self.labels)
 

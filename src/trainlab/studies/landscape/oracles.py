@@ -15,7 +15,7 @@ from trainlab.data.sources import points
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
 from trainlab.models.summary import summarize
-from trainlab.objective import CrossEntropy
+from trainlab.objective import CrossEntropy, half_mean_square
 from trainlab.recording.section import Say
 from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Oracle
@@ -64,7 +64,7 @@ def oracles_of(views: list[View], say: Say) -> tuple[Oracle, ...]:
 
 
 def centre(views: list[View], say: Say) -> Oracle:
-    """The oracle of the loss in the middle of the picture: as the run recorded it, else as the network itself gives it."""
+    """The oracle of the loss in the middle: as the run recorded it, else as the network itself gives it."""
     worst = Oracle("centre", 0.0, 1e-5, "")
     for view in views:
         subject, recorded = view.subject, view.subject.recorded
@@ -132,11 +132,6 @@ class Quadratic:
     surface: float
     eigenvalues: float
     axes: float
-
-
-def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
-    """J = 1/(2n) Σ (f − y)² (lecture: "una posible función de pérdida")."""
-    return (outputs[..., 0] - targets).square().mean() / 2
 
 
 def quadratic() -> Quadratic:

@@ -232,7 +232,7 @@ def of_smoothness(views: Sequence[View], say: Say) -> str:
 
 
 def of_barrier(view: View, say: Say) -> str:
-    """The highest loss on the straight line between two networks, as far as the plane has points on it, in a sentence."""
+    """The highest loss on the line between two networks, as far as the plane has points on it, in a sentence."""
     row = view.surface.loss[np.argmin(np.abs(view.surface.y))]
     between = row[(view.surface.x >= 0) & (view.surface.x <= 1)]
     height = float(np.nanmax(between)) if len(between) else float("nan")

@@ -12,14 +12,15 @@ from itertools import combinations, product
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from trainlab.data.batches import GlobalBatchSampler
+from trainlab.objective import CrossEntropy
 
 DRAWS = 200  # batches of each size
 SMALL, LARGE, PAIRS = 16, 256, 1000  # of the two-batch estimate of the noise scale
+LOSS = CrossEntropy()
 TOGETHER = 128  # per-example gradients at once
 
 
@@ -52,17 +53,10 @@ class NoiseScale:
         return self.trace / self.square
 
 
-def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """The mean of −log softmax of the right class, in the precision of `outputs`; `objective.CrossEntropy` computes in
-    float32.
-    """
-    return F.cross_entropy(outputs, labels)
-
-
 def gradient(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     """The gradient of the mean loss of these examples, float64 (P,), by backpropagation. net: in float64."""
     parameters = list(net.parameters())
-    return torch.cat([g.flatten() for g in torch.autograd.grad(cross_entropy(net(inputs), labels), parameters)])
+    return torch.cat([g.flatten() for g in torch.autograd.grad(LOSS(net(inputs), labels), parameters)])
 
 
 def per_example_gradients(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -72,7 +66,7 @@ def per_example_gradients(net: nn.Module, inputs: Tensor, labels: Tensor) -> Ten
     weights = {name: p.detach() for name, p in net.named_parameters()}
 
     def loss_of_one(parameters: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
-        return cross_entropy(functional_call(net, parameters, (one[None],)), label[None])
+        return LOSS(functional_call(net, parameters, (one[None],)), label[None])
 
     rows = vmap(grad(loss_of_one), in_dims=(None, 0, 0), chunk_size=TOGETHER)(weights, inputs, labels)
     return torch.cat([part.flatten(1) for part in rows.values()], dim=1)

@@ -116,7 +116,7 @@ def steps_to(errors: np.ndarray, precision: float = PRECISION) -> int:
 
 
 def walk(make: Callable[[list[Tensor]], GradientDescent], curvatures: Tensor, steps: int) -> np.ndarray:
-    """The places that an optimizer of this repository walks through on ½ Σ λθ² from (1, …, 1): float64 (steps + 1, n)."""
+    """The places that our optimizer walks through on ½ Σ λθ² from (1, …, 1): float64 (steps + 1, n)."""
     place = nn.Parameter(torch.ones_like(curvatures))
     optimizer = make([place])
     path = torch.ones(steps + 1, len(curvatures), dtype=torch.float64)

@@ -117,7 +117,7 @@ def after(on_progress: Progress, before: int, done: int, total: int) -> None:
 
 
 def draw_samples(depth: int, width: int, seed: int, on_progress: Progress = no_progress) -> list[Sample]:
-    """Random networks of each activation and initialisation that the recursions know, as deep as the deepest network."""
+    """Random networks of each activation and initialisation that the recursions know. depth: layers."""
     inputs, widths = load_digits().inputs, [64, *[width] * (depth - 1), CLASSES]
     kinds = [(activation, init) for activation in PASSES for init in RANDOM]
     samples = []
