@@ -51,7 +51,7 @@ def import_lightning() -> None:
 
 @contextmanager
 def wandb_without_launch() -> Iterator[None]:
-    """For wandb.init, which hands over what was staged for the launcher of jobs: nothing, where nobody loaded that."""
+    """Tell wandb.init that no job was staged for W&B's launcher, so that it does not load that."""
     if "wandb.sdk.launch" in sys.modules:
         yield
         return
