@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.command.arguments import Arguments
-from trainlab.command.network import Network, load
+from trainlab.command.load import Network, load
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console
 from trainlab.survival.atomic import atomic_open

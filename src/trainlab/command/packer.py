@@ -11,10 +11,10 @@ from trainlab.data.packed.format import read_packed, verify
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.writer import Form
 from trainlab.errors import InputError, RunError
-from trainlab.recording.packing import in_sight, pack_in_sight
+from trainlab.recording.packing_progress import in_sight, pack_in_sight
 from trainlab.recording.terminal import console
-from trainlab.survival.footprint import undone_on_a_mistake
 from trainlab.survival.lock import directory_lock
+from trainlab.survival.undo import undone_on_a_mistake
 
 
 def pack_images(arguments: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from trainlab.runtime.lean_imports import wandb_without_launch
 from trainlab.survival.atomic import atomic_write
 
 if TYPE_CHECKING:
-    from trainlab.models.layers import LayerSummary
+    from trainlab.models.summary import LayerSummary
 
 wandb.util.pd_available = False  # a data frame is told by its type's name, without the import of pandas to compare it
 

@@ -31,7 +31,6 @@ from trainlab.sweeps.table import (
     as_csv,
     as_markdown,
     cells,
-    check_names,
     default_metrics,
     distinct,
     gather,
@@ -39,6 +38,7 @@ from trainlab.sweeps.table import (
     has_regions,
     ordered,
     place_of,
+    sorted_groups,
 )
 
 VALIDATED = "best/val/top1_error"
@@ -59,10 +59,8 @@ def report(arguments: Sequence[str]) -> None:
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
     runs = [with_reference(run) for run in runs]
-    groups = group(runs)
+    groups = sorted_groups(runs, options.metric, options.sort)
     metrics = [*default_metrics(groups), *options.metric]
-    check_names([*options.metric, *([options.sort] if options.sort else [])], groups)
-    groups = ordered(groups, options.sort or "test/top1_error")
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
     sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
     shown_table = next(section for section in reversed(sections) if section.rows)  # an experiment's own, if it has one

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from trainlab.figures.style import (
     BLUE,
-    FRAME,
     GREEN,
     GREY,
     INK,
@@ -19,7 +18,7 @@ from trainlab.figures.style import (
     SKY,
     VERMILLION,
     fitting_size,
-    new_figure,
+    new_frame,
     new_slide,
     number,
     styled,
@@ -164,8 +163,7 @@ def one_steepness_each(
 ) -> Iterator[Figure]:
     """x: (N,). lines: by w, σ(wx) and the two steps of a bump, (N,) each. One figure that is redrawn."""
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("w")
+        figure, title = new_frame("w")
         left, right = figure.subplots(1, 2, sharey=True)
         (step,) = left.plot(x, x, color=BLUE)
         ups = [right.plot(x, x, color=colour, linestyle="--", linewidth=1.5)[0] for colour in (BLUE, GREEN)]
@@ -190,8 +188,7 @@ def one_width_each(
     """x, target: (N,). built: by hidden units, the outputs of steps and of pieces of ReLU, (N,) each. One figure that
     is redrawn."""
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("n")
+        figure, title = new_frame("n")
         axes = figure.subplots(1, 2, sharey=True)
         lines, labels = [], []
         for ax, text, colour in zip(

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from trainlab.figures.style import (
     BLUE,
-    FRAME,
     GREEN,
     GREY,
     PALE,
     SKY,
     VERMILLION,
-    new_figure,
+    new_frame,
     new_slide,
     styled,
     tick,
@@ -109,8 +108,7 @@ def one_count_each(averages: Mapping[int, np.ndarray], scaled: tuple[float, floa
     the same axes; one figure that is redrawn.
     """
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("K")
+        figure, title = new_frame("K")
         ax = figure.subplots()
         (dots,) = ax.plot([], [], "o", color=BLUE, markersize=7, alpha=0.35, label=say("averages", "promedios"))
         ax.plot(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, FRAME, GREY, INK, PALE, SERIES, new_figure, new_slide, styled, tick
+from trainlab.figures.style import BLUE, GREY, INK, PALE, SERIES, new_frame, new_slide, styled, tick
 from trainlab.recording.section import Say
 
 
@@ -53,8 +53,7 @@ def one_path_each(
 ) -> Iterator[Figure]:
     """The same with one path at a time, in one figure that is redrawn."""
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("η")
+        figure, title = new_frame("η")
         left, right = figure.subplots(1, 2)
         contours(left, paths[0][1][0], hessian, solution, least)
         left.plot(*solution, marker="*", color=INK, markersize=16, linestyle="none")

@@ -11,14 +11,13 @@ from matplotlib.patches import Ellipse
 
 from trainlab.figures.style import (
     BLUE,
-    FRAME,
     GREY,
     INK,
     PALE,
     SERIES,
     SKY,
     VERMILLION,
-    new_figure,
+    new_frame,
     new_slide,
     number,
     styled,
@@ -223,8 +222,7 @@ def one_size_each(
 ) -> Iterator[Figure]:
     """For each batch size its gradients, and its descent before those of the others; one figure that is redrawn."""
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("B")
+        figure, title = new_frame("B")
         left, right = figure.subplots(1, 2)
         (dots,) = left.plot([], [], ".", color=BLUE, markersize=7, alpha=0.8)
         left.plot(length, 0, marker="*", color=INK, markersize=13, linestyle="none")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainlab.models.mlp import MLP
 from trainlab.optim import Momentum, Schedule, make_optimizer, train_step
-from trainlab.studies.approximation.expression import Expression, derivatives, slopes
+from trainlab.studies.approximation.evaluation import Expression, derivatives, slopes
 from trainlab.studies.approximation.networks import (
     STEEPNESS,
     bumps,

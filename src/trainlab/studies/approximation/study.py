@@ -17,7 +17,7 @@ import numpy as np
 
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, Series, speaker
-from trainlab.studies.approximation.expression import Expression, read, slopes
+from trainlab.studies.approximation.evaluation import Expression, read, slopes
 from trainlab.studies.approximation.measurement import (
     BUILT,
     ETAS,

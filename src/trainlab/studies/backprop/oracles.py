@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from trainlab.errors import InputError
-from trainlab.studies.backprop.expression import Apply, Term, Variable, build
+from trainlab.studies.backprop.gates import build
 from trainlab.studies.backprop.graph import Graph
+from trainlab.studies.expression import Apply, Term, Variable
 
 BOUND = 1e-12
 STEP = 1e-30  # of the variable itself; so small that its square is nothing beside any number here

@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, speaker
 from trainlab.studies.backprop.display import Pass, derivative, digits, formula, typeset, vertices_of
-from trainlab.studies.backprop.expression import (
-    Term,
-    build,
-    check_values,
-    parse,
-    with_sigmoid_gates,
-    without_sigmoid_gates,
-    written,
-)
+from trainlab.studies.backprop.gates import GRAMMAR, build, check_values, with_sigmoid_gates, without_sigmoid_gates
 from trainlab.studies.backprop.graph import Graph
 from trainlab.studies.backprop.network import Network, small_network, softmax_minus_label
 from trainlab.studies.backprop.oracles import (
@@ -34,6 +26,7 @@ from trainlab.studies.backprop.oracles import (
     worked_example,
 )
 from trainlab.studies.backprop.sentences import caption, of_logits, remarks, repeated, same_leaves, seen
+from trainlab.studies.expression import Term, written
 from trainlab.studies.finding import Finding, Oracle
 
 if TYPE_CHECKING:
@@ -79,12 +72,12 @@ def study(
     for name, value in (("hidden", hidden), ("data", data), ("example", example)):
         if value is not None:
             raise InputError(f"{name}={value} is about a network; add model=mlp.")
-    return of_expression(parse(expr), values, say, steps)
+    return of_expression(GRAMMAR.read(expr), values, say, steps)
 
 
 def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool = False) -> Finding:
     """Raises InputError."""
-    of_the_lecture = term == parse(LECTURE)
+    of_the_lecture = term == GRAMMAR.read(LECTURE)
     known = check_values(term, {**LECTURE_VALUES, **values} if of_the_lecture else values, taken=OPTIONS)
     found = measure(term, known)
     spread = rounding(term, known, found.gradients)

@@ -14,8 +14,8 @@ from trainlab.data.batches import GlobalBatchSampler
 from trainlab.data.image_set import ImageSet, spread
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
-from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
+from trainlab.models.summary import summarize
 from trainlab.objective import L2, CrossEntropy, Loss
 from trainlab.optim import Momentum, make_optimizer, train_step
 from trainlab.recording.run_directory import CHECKPOINTS, read_results

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, hessian
 
 from trainlab.data.sources import points
-from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
+from trainlab.models.summary import summarize
 from trainlab.objective import CrossEntropy
 from trainlab.recording.section import Say
 from trainlab.studies.digits import digits_as_seen

@@ -1,11 +1,7 @@
-"""A function of x, or of x and y, from a text such as '0.2+0.4*x^2+sin(15*x)': read by a whitelist, never evaluated."""
+"""A function of x, or of x and y, from a text such as '0.2+0.4*x^2+sin(15*x)': its values and its derivatives."""
 
 from __future__ import annotations
 
-import ast
-import difflib
-import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +10,9 @@ import torch
 from torch import Tensor
 
 from trainlab.errors import InputError
+from trainlab.studies.expression import Apply, Grammar, Term, Variable, operations
+from trainlab.studies.expression import variables as variables_of
 
-CONSTANTS = {"pi": math.pi, "e": math.e}
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sin": torch.sin,
     "cos": torch.cos,
@@ -29,22 +26,25 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "abs": torch.abs,
 }
-MOST_LETTERS = 300
+MOST_CHARACTERS = 300
+EXAMPLE = "0.2+0.4*x^2+0.3*x*sin(15*x)"
 
 
 @dataclass(frozen=True)
 class Expression:
-    """option: its name on the command line. text: as typed. tree: whitelisted. variables: such as ("x", "y")."""
+    """A function that was typed. option: its name on the command line. text: as typed. term: what was read. variables:
+    those it may have, such as ("x", "y"); it has one of them at least.
+    """
 
     option: str
     text: str
-    tree: ast.expr
+    term: Term
     variables: tuple[str, ...]
 
     @property
     def has_kinks(self) -> bool:
         """Whether `abs` is in it, at the kinks of which autograd sees no curvature."""
-        return any(isinstance(node, ast.Name) and node.id == "abs" for node in ast.walk(self.tree))
+        return "abs" in operations(self.term)
 
     def tensor(self, **values: Tensor) -> Tensor:
         """Its values for float64 tensors of one shape, by the names of the variables; with gradients.
@@ -52,7 +52,7 @@ class Expression:
         Raises InputError where it divides by zero, leaves the domain of log or sqrt, or is not finite. In one dimension
         the values are taken to be ascending: a denominator that changes its sign has been 0 on the way.
         """
-        outcome = _Values(self, values).of(self.tree)
+        outcome = _Values(self, values).of(self.term)
         some = next(iter(values.values()))
         outcome = outcome.expand(some.shape) if outcome.shape != some.shape else outcome
         self._refuse(~torch.isfinite(outcome.detach()), values, "is no finite number")
@@ -77,38 +77,35 @@ class Expression:
 
 
 class _Values:
-    """The values of each node of a tree."""
+    """The values of each part of a term."""
 
     def __init__(self, expression: Expression, values: dict[str, Tensor]) -> None:
         self.expression, self.values = expression, values
 
-    def of(self, node: ast.expr) -> Tensor:
-        if isinstance(node, ast.Constant):
-            return torch.tensor(float(node.value), dtype=torch.float64)  # type: ignore[arg-type]
-        if isinstance(node, ast.Name):
-            if node.id in self.values:
-                return self.values[node.id]
-            return torch.tensor(CONSTANTS[node.id], dtype=torch.float64)
-        if isinstance(node, ast.UnaryOp):
-            inner = self.of(node.operand)
-            return -inner if isinstance(node.op, ast.USub) else inner
-        if isinstance(node, ast.Call):
-            assert isinstance(node.func, ast.Name)
-            return self.called(node.func.id, self.of(node.args[0]))
-        assert isinstance(node, ast.BinOp)
-        return self.operated(node.op, self.of(node.left), self.of(node.right))
+    def of(self, term: Term) -> Tensor:
+        if isinstance(term, float):
+            return torch.tensor(term, dtype=torch.float64)
+        if isinstance(term, Variable):
+            return self.values[term.name]
+        assert isinstance(term, Apply)
+        arguments = [self.of(argument) for argument in term.arguments]
+        return (
+            self.called(term.operation, *arguments)
+            if len(arguments) == 1
+            else self.operated(term.operation, *arguments)
+        )
 
-    def operated(self, operation: ast.operator, left: Tensor, right: Tensor) -> Tensor:
-        if isinstance(operation, ast.Add):
+    def operated(self, operation: str, left: Tensor, right: Tensor) -> Tensor:
+        if operation == "+":
             return left + right
-        if isinstance(operation, ast.Sub):
+        if operation == "-":
             return left - right
-        if isinstance(operation, ast.Mult):
+        if operation == "*":
             return left * right
-        if isinstance(operation, ast.Div):
+        if operation == "/":
             self.refuse_zero(right)
             return left / right
-        assert isinstance(operation, ast.Pow)
+        assert operation == "^"
         if right.ndim == 0 and not right.requires_grad:  # as a number, so that x^2 has derivatives at 0
             exponent = float(right)
             if exponent < 0:
@@ -141,69 +138,11 @@ class _Values:
 
 def read(option: str, text: str, variables: Sequence[str]) -> Expression:
     """`text` as an expression in these variables; ^ and ** are both powers. Raises InputError, a sentence."""
-    if not text.strip():
-        raise InputError(f"{option}= is empty; write a function of {' and '.join(variables)}, such as {option}='x^2'.")
-    if len(text) > MOST_LETTERS:
-        raise InputError(f"{option} has {len(text)} characters, and {MOST_LETTERS} are the most.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of 2(x), which is refused below
-            tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(
-            f"{option}={text} cannot be read as an expression; write it like {option}='0.2+0.4*x^2+0.3*x*sin(15*x)', "
-            "every product with *."
-        ) from error
-    found = Expression(option, text, tree, tuple(variables))
-    _check(found, tree)
-    if not any(isinstance(node, ast.Name) and node.id in variables for node in ast.walk(tree)):
+    grammar = Grammar(option, FUNCTIONS, tuple(variables), EXAMPLE, MOST_CHARACTERS)
+    term = grammar.read(text)
+    if not variables_of(term):
         raise InputError(f"{option}={text} has no {' or '.join(variables)} in it: there is nothing to approximate.")
-    return found
-
-
-def _check(expression: Expression, node: ast.AST) -> None:
-    """Raises InputError for whatever is not on the list."""
-    option, variables = expression.option, expression.variables
-    names = [*variables, *CONSTANTS]
-    if isinstance(node, ast.Constant):
-        if type(node.value) not in (int, float):
-            raise InputError(f"{option} has {node.value!r} in it, which is no number.")
-        try:
-            finite = math.isfinite(float(node.value))  # type: ignore[arg-type]
-        except OverflowError:
-            finite = False
-        if not finite:
-            raise InputError(f"{option} has a number in it that is too large.")
-    elif isinstance(node, ast.Name):
-        if node.id in FUNCTIONS:
-            raise InputError(f"{option} has {node.id} without its argument; write {node.id}({variables[0]}).")
-        if node.id not in names:
-            near = difflib.get_close_matches(node.id, [*names, *FUNCTIONS], 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
-            raise InputError(f"{option} has {node.id} in it, which it does not know; {hint}")
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        _check(expression, node.operand)
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow):
-        _check(expression, node.left)
-        _check(expression, node.right)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        name = node.func.id
-        if name in names:
-            raise InputError(f"{option} has {name}(…) in it; a product is written {name}*(…).")
-        if name not in FUNCTIONS:
-            near = difflib.get_close_matches(name, FUNCTIONS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FUNCTIONS)}."
-            raise InputError(f"{option} has the function {name} in it, which it does not know; {hint}")
-        if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
-            raise InputError(f"{option} has {name} with {len(node.args)} arguments, and it takes one.")
-        _check(expression, node.args[0])
-    elif isinstance(node, ast.Call):
-        raise InputError(f"{option} has {ast.unparse(node)} in it; a product is written with *.")
-    else:
-        raise InputError(
-            f"{option} has {ast.unparse(node)!r} in it, which is not on the list: + - * / ^, parentheses, numbers, "
-            f"{', '.join(names)}, and {', '.join(FUNCTIONS)}."
-        )
+    return Expression(option, text, term, grammar.variables)
 
 
 def derivatives(expression: Expression, points: Tensor, order: int) -> list[np.ndarray]:
