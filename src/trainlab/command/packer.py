@@ -51,6 +51,7 @@ def pack_images(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/pack_images.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/pack_images.py",
         description="ImageNet, or any folder with train/<class>/ and val/<class>/, once into a set that is read where "

@@ -29,10 +29,12 @@ class CeilPad(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H′, W′), with zeros on the right and below."""
         below, right = (-(side - self.kernel) % self.stride for side in x.shape[-2:])
         return F.pad(x, (0, right, 0, below))
 
     def extra_repr(self) -> str:
+        """For the printed network."""
         return f"kernel={self.kernel}, stride={self.stride}"
 
 
@@ -219,6 +221,7 @@ class AlexNet(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float images (B, C, H, W) → logits (B, classes)."""
         if self.variant == "torchvision":
             return self.classifier(self.maps(x).flatten(1))
         return self.fc8(self.fc7(self.fc6(self.maps(x))))

@@ -135,7 +135,7 @@ def is_taken(run: Run, taken: set[int]) -> bool:
 
 
 def check_browser(file: Path) -> None:
-    """Raises InputError."""
+    """Raises InputError where there is no browser to show the page in."""
     try:
         webbrowser.get()
     except webbrowser.Error as error:
@@ -145,5 +145,5 @@ def check_browser(file: Path) -> None:
 
 
 def write(file: Path, text: str) -> None:
-    """Raises InputError."""
+    """Write the page, whole or not at all. Raises InputError where the disk does not take it."""
     write_document(file, text, hint="choose another file with --html")

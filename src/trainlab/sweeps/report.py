@@ -106,6 +106,7 @@ def report(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/report.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/report.py",
         description="The results of runs and sweeps in one table, grouped over seeds, and their figures.",
@@ -285,5 +286,6 @@ def drawable(text: str) -> str:
 
 
 def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
+    """Epochs, and the values of a metric in a run's metrics.csv; without those that are not finite."""
     rows = [row for row in read_rows(run.folder) if abs(row.get(metric, math.nan)) < LARGEST]
     return [row["epoch"] for row in rows], [row[metric] for row in rows]

@@ -32,8 +32,10 @@ EXAMPLE = "0.2+0.4*x^2+0.3*x*sin(15*x)"
 
 @dataclass(frozen=True)
 class Expression:
-    """A function that was typed. option: its name on the command line. text: as typed. term: what was read. variables:
-    those it may have, such as ("x", "y"); it has one of them at least.
+    """A function that was typed, to be called with float64 arrays of one shape.
+
+    option: its name on the command line. text: as typed. term: what was read. variables: those that it may have, such
+    as ("x", "y"); it has one of them at least.
     """
 
     option: str
@@ -43,11 +45,12 @@ class Expression:
 
     @property
     def has_kinks(self) -> bool:
-        """Whether `abs` is in it, at the kinks of which autograd sees no curvature."""
+        """Whether `abs` is in it; at its kink f″ is infinite, of which autograd sees nothing."""
         return "abs" in operations(self.term)
 
     def tensor(self, **values: Tensor) -> Tensor:
-        """Its values for float64 tensors of one shape, by the names of the variables; with gradients.
+        """The values of the expression for float64 tensors of one shape, given by the names of the variables; with
+        gradients.
 
         Raises InputError where it divides by zero, leaves the domain of log or sqrt, or is not finite. In one dimension
         the values are taken to be ascending: a denominator that changes its sign has been 0 on the way.
@@ -89,11 +92,9 @@ class _Values:
             return self.values[term.name]
         assert isinstance(term, Apply)
         arguments = [self.of(argument) for argument in term.arguments]
-        return (
-            self.called(term.operation, *arguments)
-            if len(arguments) == 1
-            else self.operated(term.operation, *arguments)
-        )
+        if len(arguments) == 1:
+            return self.called(term.operation, arguments[0])
+        return self.operated(term.operation, *arguments)
 
     def operated(self, operation: str, left: Tensor, right: Tensor) -> Tensor:
         if operation == "+":
@@ -137,7 +138,10 @@ class _Values:
 
 
 def read(option: str, text: str, variables: Sequence[str]) -> Expression:
-    """`text` as an expression in these variables; ^ and ** are both powers. Raises InputError, a sentence."""
+    """The typed text as a function of these variables.
+
+    option: its name in the sentence of the InputError that is raised for what is no expression, and for a constant.
+    """
     grammar = Grammar(option, FUNCTIONS, tuple(variables), EXAMPLE, MOST_CHARACTERS)
     term = grammar.read(text)
     if not variables_of(term):
@@ -146,7 +150,9 @@ def read(option: str, text: str, variables: Sequence[str]) -> Expression:
 
 
 def derivatives(expression: Expression, points: Tensor, order: int) -> list[np.ndarray]:
-    """f, f′, … f⁽ᵒʳᵈᵉʳ⁾ at float64 `points` (N,), ascending; exact, by autograd. They may be infinite."""
+    """f, f′, … up to the derivative of this order at `points` (N,), float64 and ascending: an array (N,) each, by
+    autograd. They may be infinite.
+    """
     x = points.clone().requires_grad_()
     values = [expression.tensor(**{expression.variables[0]: x})]
     for _ in range(order):
@@ -159,7 +165,7 @@ def derivatives(expression: Expression, points: Tensor, order: int) -> list[np.n
 
 
 def slopes(expression: Expression, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """|∇f| at float64 points of two variables, of any shape."""
+    """‖∇f‖ of an expression in two variables at points x, y, float64 of any one shape; the same shape."""
     points = [torch.from_numpy(p.copy()).requires_grad_() for p in (x, y)]
     total = expression.tensor(**dict(zip(expression.variables, points, strict=True))).sum()
     parts = torch.autograd.grad(total, points, allow_unused=True)

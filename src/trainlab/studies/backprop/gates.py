@@ -25,9 +25,10 @@ GRAMMAR = Grammar("expr", FUNCTIONS, example="x*y+exp(z)")
 
 
 def check_values(term: Term, values: Mapping[str, float], taken: tuple[str, ...] = ()) -> dict[str, float]:
-    """One finite value for each variable, and none for anything else. taken: names that are options of a command.
+    """The values of a term's variables, in the order of the variables' first appearance.
 
-    Returns them in the order of their first appearance. Raises InputError.
+    taken: names that are options of the command. Raises InputError where a variable has no finite value or is an
+    option, and for a value of anything else.
     """
     given = {unicodedata.normalize("NFKC", name): float(value) for name, value in values.items()}  # as Python reads
     names = variables(term)
@@ -57,7 +58,10 @@ def check_values(term: Term, values: Mapping[str, float], taken: tuple[str, ...]
 
 
 def build(term: Term, values: Mapping[str, float], graph: Graph) -> Graph:
-    """The gates of `term`, arguments before what uses them. Raises InputError that says at which part of it."""
+    """The graph with the gates of `term` in it, arguments before what uses them; all values are computed.
+
+    Raises InputError that says at which part of the expression something is not defined.
+    """
 
     def grow(part: Term) -> Node | float:
         if isinstance(part, float):
@@ -89,7 +93,7 @@ def with_sigmoid_gates(term: Term) -> Term:
 
 
 def negated(term: Term) -> Term | None:
-    """u, where the term is written as −u; None where it is not."""
+    """u, where the term is written as −u, be it as (−1)·u, −2·v or −v/w; None where it is not."""
     match term:
         case Apply("*", (-1.0, u)):
             return u

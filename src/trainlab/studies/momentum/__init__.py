@@ -48,7 +48,7 @@ def study(
     lang: str = "en",
     on_progress: Progress = no_progress,
 ) -> Finding:
-    """Measure all three parts.
+    """Measure momentum in ravines, on relief and in a network.
 
     kappas: of the ravines, how many times as strongly they are curved across as along. gammas: of the balls and of the
     stability. relief: topobathy or jacksboro, which matplotlib ships, or a FILE.npz (see `relief.load`). starts: balls.
@@ -80,7 +80,7 @@ def study(
 
 
 def check(kappas: Sequence[float], gammas: Sequence[float], starts: int, eta: float, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     if not kappas or len(kappas) > MOST_CURVES:
         raise InputError(f"kappas has {len(kappas)} numbers; give one to {MOST_CURVES}.")
     for kappa in kappas:
@@ -110,7 +110,7 @@ def measure(
     seed: int,
     on_progress: Progress = no_progress,
 ) -> Measured:
-    """gammas: ascending. Raises InputError for a relief that cannot be read."""
+    """Measure all three parts. gammas: ascending. Raises InputError for a relief that cannot be read."""
     ground = load(relief)
     tuned = []
     for done, kappa in enumerate(kappas):
