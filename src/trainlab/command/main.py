@@ -21,13 +21,15 @@ from typing import Any, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobRuntime, configure_log, run_job, setup_globals
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from trainlab.configuration import renamed
@@ -115,11 +117,35 @@ def main() -> None:
     # word after --info for a part of the configuration.
     sys.argv[1:] = sorted(typed, key=lambda word: 0 if word in MULTIRUN else 1 if is_override(word) else 2)
     show_help(sys.argv[1:])
-    check_command_line(sys.argv[1:])
+    composed = check_command_line(sys.argv[1:])
     with quick_exit():
-        with argparse_of_hydra():
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
+        if composed is not None:
+            run_composed(composed)
+        else:
+            with argparse_of_hydra():
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
         sys.exit(exit_status())
+
+
+def run_composed(cfg: DictConfig) -> None:
+    """One run of a configuration with Hydra's own part, as hydra.main would do it after composing it twice more."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"), open_dict(cfg):
+        found = GlobalHydra.instance().hydra
+        assert found is not None
+        cfg.hydra.mode = RunMode.RUN
+        configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
+        callbacks = Callbacks(cfg)
+        callbacks.on_run_start(config=cfg, config_name="train")
+        done = run_as_job(cfg, HydraContext(found.config_loader, callbacks), "hydra.run.dir")
+        callbacks.on_run_end(config=cfg, config_name="train", job_return=done)
+    done.return_value  # noqa: B018 - raises what the run raised
+
+
+def run_as_job(cfg: DictConfig, context: HydraContext, directory: str, subdirectory: str | None = None) -> JobReturn:
+    """Have Hydra run a composed configuration as a job. directory, subdirectory: the options that say where."""
+    setup_globals()
+    JobRuntime.instance().set("name", cfg.hydra.job.name)
+    return run_job(run, cfg, directory, subdirectory, hydra_context=context)
 
 
 @contextmanager
@@ -208,8 +234,9 @@ def show_help(arguments: list[str]) -> None:
 
 
 @report_user_errors
-def check_command_line(arguments: list[str]) -> None:
-    """Compose and check what train.py is about to run, and make its run directory.
+def check_command_line(arguments: list[str]) -> DictConfig | None:
+    """Compose and check what train.py is about to run, and make its run directory; returns the configuration of a run,
+    and None for a sweep.
 
     Hydra's own commands are left to Hydra; of those that show the configuration what is typed is checked.
     """
@@ -219,7 +246,7 @@ def check_command_line(arguments: list[str]) -> None:
     if not SHELL_COMPLETION.isdisjoint(options):
         check_completion(overrides)
     if not SHOWS.issuperset(options):
-        return
+        return None
     if options and sweep:
         raise InputError(
             f"{options[0]} shows the configuration of one run", hint="leave -m out, and give one value of each"
@@ -257,6 +284,8 @@ def check_command_line(arguments: list[str]) -> None:
             run_dir = folder_of("hydra.run.dir", cfg.hydra.run.dir)
             check_run_dir_free(run_dir, cfg.ckpt)
             make_run_directory(run_dir)
+            return cfg
+    return None
 
 
 def is_override(word: str) -> bool:
@@ -316,7 +345,8 @@ def check_torchrun(cfg: DictConfig, overrides: list[str]) -> None:
             "torchrun's processes need one run directory: add hydra.run.dir=…, or --standalone to torchrun."
         )
     if os.environ["RANK"] != "0":
-        sys.argv.append("hydra.output_subdir=null")  # the first process writes the configuration down
+        with open_dict(cfg):
+            cfg.hydra.output_subdir = None  # the first process writes the configuration down
     devices, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     for key, there, asked in (
         ("devices", devices, cfg.trainer.devices),
@@ -376,7 +406,7 @@ def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
     for override in parse(overrides):
         if override.is_sweep_override():
             raise InputError(_several(override))
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(CONF), job_name="train", version_base="1.3"):
         check_choices(overrides)
         try:
             with composing():

@@ -19,12 +19,11 @@ from pathlib import Path
 import sklearn.datasets
 import sklearn.model_selection  # noqa: F401
 import torch
-from hydra.core.utils import JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 import trainlab.training  # noqa: F401
-from trainlab.command.main import run
+from trainlab.command.main import run_as_job
 from trainlab.runtime.lean_imports import import_lightning
 from trainlab.runtime.ranks import UNEXPECTED
 from trainlab.survival.signals import die_with_parent
@@ -56,7 +55,8 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
             os.dup2(output, stream)
         os.environ |= {**environment, "OMP_NUM_THREADS": str(threads)}
         torch.set_num_threads(threads)
-        run_config(config, context)
+        done = run_as_job(config, context, "hydra.sweep.dir", "hydra.sweep.subdir")
+        done.return_value  # noqa: B018 - raises what the run raised
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else UNEXPECTED
@@ -74,16 +74,3 @@ def _end_with_launcher() -> None:
     assert launcher is not None
     wait([launcher.sentinel])
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def run_config(config: DictConfig, context: HydraContext) -> None:
-    setup_globals()
-    JobRuntime.instance().set("name", config.hydra.job.name)
-    done = run_job(
-        hydra_context=context,
-        task_function=run,
-        config=config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
-    done.return_value  # noqa: B018 - raises what the run raised
