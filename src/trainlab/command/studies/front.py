@@ -123,7 +123,7 @@ def run_all(asked: Asked) -> None:
 
 
 def finished(asked: Asked, folder: Path) -> dict[str, Any] | None:
-    """The results of a study; None where it is still to be run. Raises InputError where the folder holds another study."""
+    """The results of a study; None where it is not finished. Raises InputError where the folder holds another one."""
     results = read_results_of(folder)
     if results is None:
         return None
