@@ -25,8 +25,8 @@ class ImageData(L.LightningDataModule):
     their statistics; points take NoAugmentation only. batch_size: global, over all ranks; None for the whole training
     set in one batch. train_examples: use only this many training images, every class by the same share; None for all.
     batches: use only this many batches of each set, views counted, evenly spread over it; None for all. A set that is
-    one batch stays whole. seed: of order and augmentation. channels_last: the memory order of the network's inputs.
-    mean: of each channel, float32 (C,); None: it is measured on the training set.
+    one batch stays whole. seed: of order and augmentation. channels_last: whether the network takes its inputs in
+    that memory order. mean: of each channel, float32 (C,); None: it is measured on the training set.
     """
 
     def __init__(
