@@ -56,7 +56,7 @@ def plain_crop() -> None:
     def train(self: Any, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
         draws = uniform(ids, 3, seed=seed, epoch=epoch)
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
-        padded = F.pad(self.prepare(self.enlarge(images)), [self.padding] * 4)
+        padded = F.pad(self.normalize(self.resize(images)), [self.padding] * 4)
         return crop(padded, top, left, draws[2] < 0.5, self.size)
 
     CropFlip.train = train  # type: ignore[method-assign]

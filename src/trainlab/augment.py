@@ -33,7 +33,7 @@ def channel_covariance(images: Tensor) -> Tensor:
     channels = images.shape[1]
     products, sums, pixels = torch.zeros(channels, channels, dtype=torch.float64), torch.zeros(channels).double(), 0
     for part in images.split(256):
-        colours = part.permute(1, 0, 2, 3).reshape(channels, -1).float()
+        colours = part.permute(1, 0, 2, 3).to(torch.float32, memory_format=torch.contiguous_format).flatten(1)
         products += (colours @ colours.T / 255**2).double()
         sums += colours.sum(1).double() / 255
         pixels += colours.shape[1]
@@ -69,12 +69,12 @@ Statistics = ChannelStatistics | MeasuredStatistics
 
 class Augmentation(ABC):
     """How stored images become what the network sees: uint8 (B, C, S, S) → float32 (B, C, size, size) in about [−1,
-    1].
+    1]. Stored images have their channels last in memory; another order costs time and changes nothing.
 
     stored: S, the side of the stored images. size: the side of the network's input; None: it follows from `stored`
     and `min_size`, the least that the network takes. Where `stored` is too small the images are enlarged first
     (bilinear). reflections: whether a mirrored image keeps its class. statistics: of the training set, whose mean is
-    subtracted; without them only the sizes can be asked for.
+    subtracted; without them only the sizes can be asked for. memory_format: the order in memory of the result.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
@@ -88,8 +88,9 @@ class Augmentation(ABC):
         min_size: int = 1,
         size: int | None = None,
         reflections: bool = True,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        self.reflections = reflections
+        self.reflections, self.memory_format = reflections, memory_format
         self.resize_to, self.size = self.geometry(stored, min_size, size)
         self.mean = None if statistics is None else statistics.mean
 
@@ -121,14 +122,17 @@ class Augmentation(ABC):
         return F.interpolate(images.float(), size=(self.resize_to, self.resize_to), mode="bilinear", antialias=False)
 
     def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
-        """Subtract the mean of each channel and scale 0…255 to 0…1: (B, C, H, W) → float32 of the same shape.
-        colours: float32 (B, C), then added to every pixel of an image.
+        """Subtract the mean of each channel and scale 0…255 to 0…1: (B, C, H, W) → float32 of the same shape. colours:
+        float32 (B, C), then added to every pixel of an image.
+
+        The result has the memory order `memory_format`: it is taken up here, on the way from bytes to float.
         """
         assert self.mean is not None, "the statistics of the training set were not given"
         mean = 255 * self.mean.to(images.device)
         if images.device.type == "cpu":
-            return _to_float(images, mean, colours)
-        seen = _centre_values(images.to(torch.float32, copy=True), mean[:, None, None])
+            return _to_float(images, mean, colours, self.memory_format)
+        seen = images.to(torch.float32, copy=True, memory_format=self.memory_format)
+        _centre_values(seen, mean[:, None, None])
         return seen if colours is None else seen.add_(colours[:, :, None, None])
 
 
@@ -155,12 +159,14 @@ class CropFlip(Augmentation):
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
         images = self.resize(images)
-        if images.device.type == "cpu" and images.is_contiguous(memory_format=torch.channels_last):
-            return self._crop_in_cache(images, top, left, mirrored)
-        return crop(F.pad(self.normalize(images), [self.padding] * 4), top, left, mirrored, self.size)
+        if images.device.type == "cpu":
+            cut = self._crop_in_cache(images, top, left, mirrored)
+        else:
+            cut = crop(F.pad(self.normalize(images), [self.padding] * 4), top, left, mirrored, self.size)
+        return cut.contiguous(memory_format=self.memory_format)
 
     def _crop_in_cache(self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
-        """The same on a CPU with the channels last: in frames that stay in the cache, of which whole rows are copied.
+        """The same on a CPU, the channels last: in frames that stay in the cache, of which whole rows are copied.
 
         A reflected crop is the crop of the reflected image, so that bytes are reflected and not floats.
         """
@@ -169,7 +175,7 @@ class CropFlip(Augmentation):
         pad, size = self.padding, self.size
         tall, wide = height + 2 * pad, width + 2 * pad
         left = torch.where(mirrored, wide - size - left, left)
-        pixels = _reflect(images, mirrored).permute(0, 2, 3, 1).flatten(2)
+        pixels = _reflect(images, mirrored).flatten(2)
 
         some = max(1, FRAMES // (tall * wide * channels))
         frames = torch.zeros(some, tall, wide * channels)
@@ -312,18 +318,17 @@ def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int)
     rows = top[:, None] + along
     columns = left[:, None] + torch.where(mirrored[:, None], size - 1 - along, along)
     batch = torch.arange(len(images), device=images.device)[:, None, None]
-    # Indexing around a slice leaves the channels last in memory: the view below is already channels_last.
+    # Indexing around a slice leaves the channels last in memory
     return images[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """The same on a CPU, where copying rows is many times as fast as looking up each pixel's place."""
+    """The same on a CPU, the channels last, where copying rows is many times as fast as looking up each pixel's
+    place.
+    """
     source, (count, channels) = images.numpy(), images.shape[:2]
     # numpy asks the system for huge pages where an array is large, which torch does not: a tenth less time.
-    if images.stride(1) == 1:
-        target = np.empty((count, size, size, channels), source.dtype).transpose(0, 3, 1, 2)
-    else:
-        target = np.empty((count, channels, size, size), source.dtype)
+    target = np.empty((count, size, size, channels), source.dtype).transpose(0, 3, 1, 2)
     for k, (row, column, mirror) in enumerate(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True)):
         window = source[k, :, row : row + size, column : column + size]
         if mirror and images.dtype == torch.uint8:
@@ -334,27 +339,28 @@ def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor
 
 
 def _reflect(images: Tensor, mirrored: Tensor) -> Tensor:
-    """A copy in which those images that are `mirrored` are reflected. (B, C, H, W), the channels last in memory."""
+    """A copy in which those images that are `mirrored` are reflected: (B, C, H, W) → (B, H, W, C)."""
     pixels = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
     which = mirrored.nonzero()[:, 0]
     chosen = pixels.index_select(0, which).permute(0, 3, 1, 2).flip(-1).permute(0, 2, 3, 1)
     pixels.numpy()[which.numpy()] = chosen.numpy()  # torch would copy them a pixel at a time
-    return pixels.permute(0, 3, 1, 2)
+    return pixels
 
 
 FRAMES = 2**19  # float32 values of images with a border around them: 2 MiB
 IN_CACHE = 2**17  # float32 values: half a MiB
 
 
-def _to_float(images: Tensor, mean: Tensor, colours: Tensor | None) -> Tensor:
+def _to_float(images: Tensor, mean: Tensor, colours: Tensor | None, memory_format: torch.memory_format) -> Tensor:
     """(x − mean) / 255 + colours on a CPU: a few images at a time, so that only the result goes through the memory.
 
-    Bytes become float before anything is subtracted from them, which from bytes takes twenty times as long; and where
-    the channels are last, what differs by channel is written out along a row of pixels, for the same reason.
+    Bytes become float, in the order that is wanted, before anything is subtracted from them, which from bytes takes
+    twenty times as long; and where the channels come last, what differs by channel is written out along a row of
+    pixels, for the same reason.
     """
     count, channels, height, width = images.shape
-    if channels > 1 and images.stride(1) == 1:
-        seen = torch.empty(images.shape, memory_format=torch.channels_last)
+    if channels > 1 and memory_format == torch.channels_last:  # one channel is first and last
+        seen = torch.empty(images.shape, memory_format=memory_format)
         rows = seen.permute(0, 2, 3, 1).view(count, height, width * channels)
         mean = mean.repeat(width)
         colours = None if colours is None else colours.repeat(1, width)[:, None]

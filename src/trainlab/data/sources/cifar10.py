@@ -81,7 +81,7 @@ def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed:
 
     def read(train: bool) -> ImageSet:
         data = CIFAR10(folder, train=train)
-        images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+        images = torch.from_numpy(data.data).permute(0, 3, 1, 2)
         return ImageSet(images, torch.tensor(data.targets, dtype=torch.int64), CLASSES)
 
     return split(read(True), test=read(False), test_fraction=0, val_fraction=val_fraction, split_seed=split_seed)
