@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from omegaconf import DictConfig
-from torch import Tensor
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from trainlab.classifier import Predictions
-from trainlab.runtime.assembly import Assembly
-from trainlab.runtime.plan import Plan
+from trainlab.configuration.build import build
+from trainlab.configuration.points import Composed
+from trainlab.configuration.stored import with_references
+from trainlab.data.module import ImageData
+from trainlab.models.layers import LayerSummary, summarize
+from trainlab.objective import L2, Loss
+from trainlab.runtime.assembly import Assembly, build_net, bytes_per_weight, hardware_for, optimizer_of, read_data
+from trainlab.runtime.callbacks import refuse_silent_monitor
+from trainlab.runtime.hardware import Hardware
+from trainlab.runtime.plan import Plan, plan_run
+
+WHOLE = ("epoch", "step", "images_seen")  # columns of whole numbers
 
 
 @dataclass(frozen=True)
 class Member:
-    """One point of a stack. parts: as `runtime.assembly.assemble` puts a single run's together, its network with the
-    weights that the single run begins with; the sets are shared with other points. plan: as a single run's.
+    """One point of a stack. cfg: without Hydra's part, resolved. parts: as `runtime.assembly.assemble` puts a single
+    run's together, its network with the weights that the single run begins with. The sets are shared between the
+    members, and so is the network with those that begin with the same one: copy it before it is changed. plan: as a
+    single run's.
     """
 
     name: str
@@ -38,7 +54,15 @@ class Rows:
 
     def as_dicts(self) -> list[dict[str, float]]:
         """The rows as `History.rows` of a single run: "epoch", "step" and "images_seen" are int, all else float."""
-        raise NotImplementedError
+        whole = [name in WHOLE for name in self.columns]
+        return [
+            {
+                name: int(value) if is_whole else value
+                for name, is_whole, value in zip(self.columns, whole, row, strict=True)
+                if value == value  # noqa: PLR0124 - not NaN
+            }
+            for row in self.values.tolist()
+        ]
 
 
 @dataclass
@@ -56,7 +80,7 @@ class Snapshot:
     weights: dict[str, Tensor]
     velocity: dict[str, Tensor] | None
     lr: float
-    plateau: dict[str, float | int | None | list[float]] | None
+    plateau: dict[str, Any] | None
     waited: int
     lowest: float
 
@@ -66,15 +90,16 @@ class Standing:
     """How far one member has come: plain values and tensors on the CPU, loadable with weights_only=True by way of
     `plain` and `from_plain`.
 
-    last: after the last of its epochs. ended: no epoch is missing (all done, or the target or patience has ended it).
-    error: the sentence of the failed run whose loss was no number (no trailing hint is cut off; as str(RunError)). best:
-    the state after the validated epoch with the least trainer.monitor, None before the first, and `best_score` its
-    value; best.epochs is "test/epoch". images, seconds: what `Throughput` counts; the seconds are the member's
-    share of the stack's, so that those of all members add up to the stack's.
+    last: after the last of its epochs; for a failed member after the last validated one that was still good, None
+    before the first. ended: no epoch is missing (all done, or the target or patience has ended it), or it has failed.
+    error: the sentence of the failed run whose loss was no number, as str(RunError). best: the state after the
+    validated epoch with the least trainer.monitor, None before the first, and `best_score` its value; best.epochs is
+    "test/epoch". images, seconds: what `Throughput` counts; the seconds are the member's share of the stack's, so that
+    those of all members add up to the stack's.
     """
 
     name: str
-    last: Snapshot
+    last: Snapshot | None
     rows: Rows
     ended: bool = False
     error: str | None = None
@@ -83,16 +108,29 @@ class Standing:
     images: int = 0
     seconds: float = 0.0
 
-    def plain(self) -> dict[str, object]:
+    def plain(self) -> dict[str, Any]:
         """As plain containers and tensors, to be saved. Tensors of the standings of one stack are views of few large
         ones: saving the standings of a whole stack in one file writes each of those once.
         """
-        raise NotImplementedError
+        return {
+            **{name: getattr(self, name) for name in PLAIN},
+            "last": vars(self.last) if self.last else None,
+            "best": vars(self.best) if self.best else None,
+            "rows": vars(self.rows),
+        }
 
     @classmethod
-    def from_plain(cls, plain: dict[str, object]) -> Standing:
+    def from_plain(cls, plain: dict[str, Any]) -> Standing:
         """The standing of which `plain()` is given. Raises KeyError or TypeError for anything else."""
-        raise NotImplementedError
+        return cls(
+            last=Snapshot(**plain["last"]) if plain["last"] else None,
+            best=Snapshot(**plain["best"]) if plain["best"] else None,
+            rows=Rows(**plain["rows"]),
+            **{name: plain[name] for name in PLAIN},
+        )
+
+
+PLAIN = ("name", "ended", "error", "best_score", "images", "seconds")
 
 
 @dataclass(frozen=True)
@@ -105,27 +143,78 @@ class Tested:
     values: dict[str, float]
     predictions: Predictions
     epoch: int
-    notes: dict[str, float] = field(default_factory=dict)
 
 
-def make_members(named: Sequence[tuple[str, DictConfig]]) -> list[Member]:
-    """The members of a stack: (name, configuration without Hydra's part) of each point. Sets are read once for all
-    points with the same options of `data`; every network gets the weights that its single run begins with. Raises
-    InputError as a single run does.
+def make_members(named: Sequence[tuple[str, Composed]]) -> list[Member]:
+    """The members of a stack: name and configuration of each point. Whatever two points have in common is made once:
+    sets, networks that begin with the same weights. Raises InputError as a single run does.
     """
-    raise NotImplementedError
+    workshop = Workshop()
+    return [workshop.member(name, composed) for name, composed in named]
 
 
-# training.py has
-#
-# class Stack:
-#     def __init__(self, members: Sequence[Member], standings: Sequence[Standing] | None = None) -> None
-#         # standings: of an earlier process, one for each member, in the members' order; None: from the beginning
-#     members: list[Member]
-#     epochs: int                       # epochs that are done, of the furthest member
-#     names_ended: set[str]             # members that need no more epochs, failed ones included
-#     def train(self, after_epoch: Callable[[Stack], None] = ...) -> None
-#         # after_epoch is called at an epoch's end, but at most some ten times a second, and once at the end;
-#         # it may raise (StoppedError): the stack then stands at that epoch's end, and standings() is what to keep.
-#     def standings(self) -> list[Standing]        # copies, in the members' order; at an epoch's boundary
-#     def test(self) -> list[Tested | None]        # in the members' order; None for a failed member
+class Workshop:
+    """Makes members, and keeps what others may share, each by the options that it depends on."""
+
+    def __init__(self) -> None:
+        self.hardware: dict[str, Hardware] = {}
+        self.losses: dict[str, Loss] = {}
+        self.bytes_per_weight: dict[str, int] = {}
+        self.data: dict[str, dict[int, ImageData]] = {}  # by seed
+        self.nets: dict[str, dict[int, nn.Module]] = {}
+        self.layers: dict[str, list[LayerSummary]] = {}
+
+    def member(self, name: str, composed: Composed) -> Member:
+        """One point, its parts put together as `runtime.assembly.assemble` does it."""
+        plain = composed.plain
+        cfg = OmegaConf.create(plain)
+        key = key_of(plain["optim"])
+        if key not in self.bytes_per_weight:
+            self.bytes_per_weight[key] = bytes_per_weight(optimizer_of(cfg.optim))
+        if (trainer := key_of(plain["trainer"])) not in self.hardware:
+            self.hardware[trainer] = hardware_for(cfg)
+        if (loss := key_of(plain["loss"])) not in self.losses:
+            self.losses[loss] = build("loss", cfg.loss)
+        hardware = self.hardware[trainer]
+        data = self.data_of(cfg, plain, hardware)
+        net, layers = self.net_of(cfg, plain, data, self.bytes_per_weight[key])
+        refuse_silent_monitor(plain["trainer"]["monitor"], len(data.classes))
+        l2 = L2(plain["reg"]["l2"], plain["reg"]["form"], examples=len(data.sets.train))
+        parts = Assembly(cfg, hardware, data, net, self.losses[loss], l2)
+        return Member(name, cfg, parts, plan_run(parts, layers, with_references(composed.unresolved, plain)))
+
+    def data_of(self, cfg: DictConfig, plain: Mapping[str, Any], hardware: Hardware) -> ImageData:
+        """The data module; those that differ in the seed alone, of the order and the crops, share the sets."""
+        groups = (plain["data"], plain["aug"], plain["model"]["_target_"], plain.get("debug"))
+        by_seed = self.data.setdefault(key_of(groups, hardware.channels_last), {})
+        seed = plain["seed"]
+        if not by_seed:
+            by_seed[seed] = read_data(cfg, channels_last=hardware.channels_last)
+        if seed not in by_seed:
+            by_seed[seed] = copy.copy(next(iter(by_seed.values())))
+            by_seed[seed].seed = seed
+        return by_seed[seed]
+
+    def net_of(
+        self, cfg: DictConfig, plain: Mapping[str, Any], data: ImageData, bytes_per_weight: int
+    ) -> tuple[nn.Module, list[LayerSummary]]:
+        """The network with its initial weights, and its layers."""
+        key = key_of(plain["model"], data.input_shape, len(data.classes))
+        by_seed = self.nets.setdefault(key, {})
+        seed = plain["seed"]
+        if seed not in by_seed:
+            torch.manual_seed(seed)  # as a run does before it makes anything
+            first = next(iter(by_seed.values()), None)
+            if first is None:
+                net = build_net(cfg.model, data.input_shape, len(data.classes), bytes_per_weight=bytes_per_weight)
+                self.layers[key] = summarize(net, data.input_shape)
+            else:  # its options have been checked
+                options = {name: value for name, value in plain["model"].items() if name not in ("name", "_target_")}
+                net = type(first)(data.input_shape, len(data.classes), **options)
+            by_seed[seed] = net
+        return by_seed[seed], self.layers[key]
+
+
+def key_of(*options: Any) -> str:
+    """A text that is the same for the same options."""
+    return json.dumps(options, default=str)

@@ -1,0 +1,162 @@
+"""The training of a stack from its first epoch to its last, and its test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainlab.augment import CENTRE_VIEW
+from trainlab.classifier import Predictions
+from trainlab.data.streams import Evaluation
+from trainlab.metrics import StackedSums
+from trainlab.models.stacked import Room, StackedNet
+from trainlab.runtime.hardware import choose_threads, torch_threads
+from trainlab.sweeps.stacked.company import Company, at_a_time
+from trainlab.sweeps.stacked.descent import STACKED
+from trainlab.sweeps.stacked.member import Member, Snapshot, Standing, Tested
+
+BETWEEN = 0.1  # seconds between two calls of whoever watches
+
+
+class Stack:
+    """Members whose networks have one shape, trained as one.
+
+    members: which agree in batch size, epochs, loss, validation and ends, and whose sets have the same sizes.
+    standings: of an earlier process, one for each member; None: from the beginning. Those that have not ended must have
+    come equally far.
+    """
+
+    def __init__(self, members: Sequence[Member], standings: Sequence[Standing | None] | None = None) -> None:
+        self.members = list(members)
+        hardware = members[0].parts.hardware
+        self.device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")
+        self.ended: dict[int, Standing] = {}
+        known = list(standings) if standings is not None else [None] * len(members)
+        for number, standing in enumerate(known):
+            if standing is not None and standing.ended:
+                self.ended[number] = standing
+        self.company: Company | None = None
+        self.order: list[int] = []
+        self.form({n: standing for n, standing in enumerate(known) if n not in self.ended})
+
+    def form(self, standings: dict[int, Standing | None]) -> None:
+        """Put those together that are still to be trained, alike beside alike."""
+        self.order = sorted(standings, key=lambda number: kind_of(self.members[number]))
+        self.company = None
+        if self.order:
+            some = [self.members[number] for number in self.order]
+            self.company = Company(some, [standings[number] for number in self.order], self.device)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the furthest member has done."""
+        done = [standing.rows.values.shape[0] for standing in self.ended.values()]
+        return max([*done, self.company.epochs if self.company else 0])
+
+    @property
+    def names_ended(self) -> set[str]:
+        """Members that need no more epochs, failed ones included."""
+        here = [] if self.company is None else [self.order[place] for place in self.company.left]
+        return {self.members[number].name for number in [*self.ended, *here]}
+
+    @property
+    def threads(self) -> int:
+        """With how many CPU threads a step is computed."""
+        members = self.members
+        step = members[0].parts.data.batch_size or len(members[0].parts.data.sets.train)
+        each = step * sum(layer.connections for layer in members[0].plan.layers)
+        return choose_threads(members[0].cfg.trainer.threads, each * len(members), 1)
+
+    def train(self, after_epoch: Callable[[Stack], None] = lambda stack: None) -> None:
+        """Train every member to its end. after_epoch: called between two epochs, some ten times a second at most, and at
+        the end; what it raises ends the training there, and `standings` then says how far all had come.
+        """
+        called = time.monotonic()
+        with torch_threads(self.threads), torch.no_grad():
+            while self.company is not None and self.company.active.any():
+                self.company.epoch()
+                if time.monotonic() - called > BETWEEN:
+                    after_epoch(self)
+                    called = time.monotonic()
+                self.close_ranks()
+            after_epoch(self)
+
+    def close_ranks(self) -> None:
+        """Go on without those who have ended, once they are as many as the others."""
+        company = self.company
+        assert company is not None
+        if not company.left or company.active.sum() > company.size // 2:
+            return
+        standings = dict(zip(self.order, company.standings(), strict=True))
+        self.ended |= {number: standing for number, standing in standings.items() if standing.ended}
+        self.form({number: standing for number, standing in standings.items() if not standing.ended})
+
+    def standings(self) -> list[Standing]:
+        """How far each member has come, in their order; copies."""
+        found = dict(self.ended)
+        if self.company is not None:
+            found |= zip(self.order, self.company.standings(), strict=True)
+        return [found[number] for number in range(len(self.members))]
+
+    def test(self) -> list[Tested | None]:
+        """The test of each member, in their order, by its best weights, or its last where there are none; None for a
+        member that failed.
+        """
+        standings = self.standings()
+        good = [number for number, standing in enumerate(standings) if standing.error is None]
+        good.sort(key=lambda number: kind_of(self.members[number]))
+        found: dict[int, Tested] = {}
+        with torch_threads(self.threads), torch.no_grad():
+            for _, same in groupby(good, key=lambda number: id(self.members[number].parts.data.sets)):
+                numbers = list(same)
+                chosen = [standings[number].best or standings[number].last for number in numbers]
+                members = [self.members[number] for number in numbers]
+                found |= zip(numbers, test_of(members, [c for c in chosen if c is not None], self.device), strict=True)
+        return [found.get(number) for number in range(len(self.members))]
+
+
+def test_of(members: Sequence[Member], chosen: Sequence[Snapshot], device: torch.device) -> list[Tested]:
+    """The test of members that have the same sets, with the weights of these snapshots."""
+    parts = members[0].parts
+    net = StackedNet([member.parts.net for member in members], [len(members)], device)
+    for place, snapshot in enumerate(chosen):
+        net.load(place, snapshot.weights)
+    test = Evaluation(parts.data, parts.data.sets.test, device, all_views=True)
+    loss, classes = STACKED[type(parts.loss)](), len(parts.data.classes)
+    centre, tencrop = (StackedSums(len(members), classes, device) for _ in range(2))
+    predictions: list[tuple[Tensor, Tensor]] = []
+    for inputs, labels in test.parts(at_a_time(net)):
+        room = Room(net, len(labels), training=False)
+        outputs = torch.stack([net.forward(view[None], room).clone() for view in inputs])  # (views, K, classes, n)
+        whole = labels.expand(1, len(members), -1)
+        one = outputs[CENTRE_VIEW if len(inputs) > 1 else 0][None]
+        centre.update(one, whole, loss.of_outputs(one, whole))
+        averaged = parts.loss.predict(outputs.mT).mean(0)  # (K, n, classes)
+        if len(inputs) > 1:
+            views = parts.loss.logits(averaged).mT[None]
+            tencrop.update(averaged.mT[None], whole, loss.of_outputs(views, whole))
+        predictions.append(tuple(part.cpu() for part in averaged.max(-1)))  # type: ignore[arg-type]
+    values = {f"test/{name}": value.cpu() for name, value in centre.compute().items()}
+    if tencrop.count:
+        values |= {f"test/{name}_tencrop": value.cpu() for name, value in tencrop.compute().items()}
+    confidence, predicted = (torch.cat(part, 1) for part in zip(*predictions, strict=True))
+    return [
+        Tested(
+            {name: float(value[place]) for name, value in values.items()},
+            Predictions(parts.data.sets.test.labels, predicted[place], confidence[place]),
+            snapshot.epochs,
+        )
+        for place, snapshot in enumerate(chosen)
+    ]
+
+
+def kind_of(member: Member) -> tuple[Any, ...]:
+    """What members have in common that are to be neighbours: activations, sets, seed."""
+    model = member.cfg.model
+    data = member.parts.data
+    return (model.activation, model.get("output_activation", ""), id(data.sets), data.seed)
