@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -66,7 +68,9 @@ def test_every_point_has_hydras_configuration(load, keys, data):
         assert made.plain == OmegaConf.to_container(without_hydra(whole), resolve=True)
         assert made.unresolved == OmegaConf.to_container(without_hydra(whole), resolve=False)
         assert list(made.plain) == [key for key in whole if key != "hydra"]
+        assert made.hydra == OmegaConf.to_container(whole.hydra, resolve=False, enum_to_str=True)
         assert made.choices == whole.hydra.runtime.choices
+        assert pickle.loads(pickle.dumps(made.parted())).plain == made.plain
 
 
 @pytest.mark.process

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -26,15 +26,29 @@ Path = tuple[str, ...]  # of an option: ("reg", "l2")
 @dataclass(frozen=True)
 class Composed:
     """A configuration. unresolved: without Hydra's part, references as they stand (``${reg.dropout}``). plain: the
-    same, resolved. choices: the choice of each group. config: all of it, as Hydra composes it, made when it is called.
+    same, resolved. hydra: Hydra's part, references as they stand. make: all of it, as Hydra composes it.
 
     Parts are shared with other points': they are to be read, not changed.
     """
 
     unresolved: dict[str, Any]
     plain: dict[str, Any]
-    choices: dict[str, Any]
-    config: Callable[[], DictConfig]
+    hydra: dict[str, Any]
+    make: Callable[[], DictConfig] | None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The choice of each group, by the group's name."""
+        return self.hydra["runtime"]["choices"]
+
+    def config(self) -> DictConfig:
+        """All of it, as Hydra composes it, made anew."""
+        assert self.make is not None, "it has come from another process"
+        return self.make()
+
+    def parted(self) -> Composed:
+        """The same for another process, to which Hydra's way does not lead."""
+        return replace(self, make=None)
 
 
 class Composer:
@@ -105,10 +119,10 @@ class _Base:
     def __init__(self, config: DictConfig) -> None:
         self.config = config
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        unresolved, plain = OmegaConf.to_container(own, resolve=False), OmegaConf.to_container(own, resolve=True)
-        choices = OmegaConf.to_container(config.hydra.runtime.choices)
-        assert isinstance(unresolved, dict) and isinstance(plain, dict) and isinstance(choices, dict)  # noqa: PT018
-        self.first = Composed(unresolved, plain, choices, lambda: copy.deepcopy(config))  # type: ignore[arg-type]
+        unresolved: Any = OmegaConf.to_container(own, resolve=False)
+        plain: Any = OmegaConf.to_container(own, resolve=True)
+        hydra: Any = OmegaConf.to_container(config.hydra, resolve=False, enum_to_str=True)
+        self.first = Composed(unresolved, plain, hydra, lambda: copy.deepcopy(config))
 
     @cached_property
     def chains(self) -> dict[Path, list[Path]] | None:
@@ -150,21 +164,29 @@ class _Base:
             if not changed.isdisjoint(chain):
                 _, value = _find(plain, chain[-1])
                 plain = _replaced(plain, path, value)
-        return Composed(unresolved, plain, self.first.choices, lambda: self.filled(words, values))
+        hydra = self.first.hydra
+        for path, text in self.said_of(words).items():
+            hydra = _replaced(hydra, path, text)
+        return Composed(unresolved, plain, hydra, lambda: self.filled(words, values))
 
-    def filled(self, words: list[str], values: Sequence[tuple[Path, Any]]) -> DictConfig:
+    def said_of(self, words: Sequence[str]) -> dict[Path, Any]:
+        """What Hydra's part says of the words, by its place there."""
+        parsed = [override for word in words if (override := _parsed(word)) and not override.is_hydra_override()]
+        job = self.first.hydra["job"]["config"]["override_dirname"]
+        named = sorted(o.input_line or "" for o in parsed if o.key_or_group not in job["exclude_keys"])
+        return {
+            ("overrides", "task"): [override.input_line for override in parsed],
+            ("job", "override_dirname"): job["item_sep"].join(named).replace("=", job["kv_sep"]),
+        }
+
+    def filled(self, words: Sequence[str], values: Sequence[tuple[Path, Any]]) -> DictConfig:
         """All of the configuration, Hydra's part included."""
         config = copy.deepcopy(self.config)
         for path, value in values:
             OmegaConf.update(config, ".".join(path), value, merge=True)
-        job = config.hydra.job
-        separators = job.config.override_dirname
-        task = [word for word in words if not ((parsed := _parsed(word)) and parsed.is_hydra_override())]
-        keys = {word: parsed.key_or_group for word in task if (parsed := _parsed(word))}
-        named = sorted(word for word in task if keys[word] not in separators.exclude_keys)
         with open_dict(config.hydra):
-            config.hydra.overrides.task = task
-            job.override_dirname = separators.item_sep.join(named).replace("=", separators.kv_sep)
+            for path, said in self.said_of(words).items():
+                OmegaConf.update(config.hydra, ".".join(path), said, merge=True)
         return config
 
 
