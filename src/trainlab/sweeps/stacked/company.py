@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainlab.classifier import diverged
 from trainlab.data.streams import Evaluation, Feed
@@ -154,7 +153,7 @@ class Company:
         net, descent, feed = self.net, self.descent, self.feed
         first, broken, done = self.epochs * feed.steps, dict[int, int](), 0
         etas = self.rates.over(first, feed.steps, self.device)
-        descent.set_bias_ratio(self.rates.bias_ratio())
+        descent.set_bias_ratio(self.rates.base[1] / self.rates.base[0])
         streams = self.streams()
         for block in feed.epoch(self.epochs, self.most_steps()):
             steps, _, examples, _ = block.inputs.shape
@@ -229,7 +228,7 @@ class Company:
                 together = self.members[place].parts.data.steps_per_execution
                 step = broken.get(place, self.feed.steps - 1)
                 told = min((step // together + 1) * together, self.feed.steps)  # where a single run looks at its loss
-                lr = self.rates.rate(place, (self.epochs - 1) * self.feed.steps + told)
+                lr = self.rates.now((self.epochs - 1) * self.feed.steps + told)[place]
                 self.errors[place] = str(diverged(self.epochs - 1, lr))
                 self.left[place] = self.standing(place, ended=True)
                 self.active[place] = False
@@ -240,7 +239,6 @@ class Company:
         self.images += self.feed.samples
         self.seconds += seconds / active  # each has its share
         ones = torch.ones(self.size, dtype=torch.float64)
-        lr = [self.rates.rate(place, self.epochs * self.feed.steps) for place in range(self.size)]
         row = {
             "epoch": self.epochs * ones,
             "step": self.epochs * self.feed.steps * ones,
@@ -248,7 +246,7 @@ class Company:
             "training_seconds": self.seconds * ones,
             **{name: value for name, value in values.items() if name != "weight_norm"},
             "weight_norm": values["weight_norm"],
-            "lr": torch.tensor(lr, dtype=torch.float64),
+            "lr": torch.from_numpy(self.rates.now(self.epochs * self.feed.steps)),
             "images_per_second": self.feed.samples * active / max(seconds, 1e-9) * ones,
         }
         if self.validation and not self.columns:
@@ -263,11 +261,9 @@ class Company:
         ended = np.zeros(self.size, bool)
         if self.monitor not in values:
             return ended
-        for place, scheduler in enumerate(self.rates.plateaus):
-            if scheduler is not None and self.active[place]:
-                scheduler.step(float(values[self.monitor][place]))
-                drops = self.rules[place].schedule.drops
-                ended[place] = drops is not None and self.rates.drops_so_far(place) > drops
+        if any(self.rates.plateaus):
+            for place in np.flatnonzero(self.active).tolist():
+                ended[place] = self.rates.step_plateau(place, float(values[self.monitor][place]))
         return ended
 
     def see_who_stops(self, values: dict[str, Tensor], validates: bool) -> np.ndarray:
@@ -306,7 +302,7 @@ class Company:
         return (
             self.epochs,
             steps,
-            self.rates.rate(place, steps),
+            float(self.rates.now(steps)[place]),
             dict(plateau.state_dict()) if plateau is not None else None,
             int(self.waited[place]),
             float(self.lowest[place]),
@@ -370,9 +366,8 @@ class Company:
         self.put(self.state, lasts)
         self.waited = np.array([last.waited for last in lasts])
         self.lowest = np.array([last.lowest for last in lasts])
-        for plateau, last in zip(self.rates.plateaus, lasts, strict=True):
-            if plateau is not None and last.plateau is not None:
-                restore(plateau, last)
+        for place, last in enumerate(lasts):
+            self.rates.restore(place, last.plateau)
         self.columns = list(standings[0].rows.columns)
         self.history = list(torch.stack([standing.rows.values for standing in standings], 1))
         bests = [standing.best for standing in standings if standing.best is not None]
@@ -400,11 +395,6 @@ def copied(snapshot: Snapshot) -> Snapshot:
     tensors = {name: tensor.detach().clone().cpu() for name, tensor in snapshot.weights.items()}
     velocity = snapshot.velocity and {name: tensor.clone().cpu() for name, tensor in snapshot.velocity.items()}
     return replace(snapshot, weights=tensors, velocity=velocity)
-
-
-def restore(plateau: ReduceLROnPlateau, last: Snapshot) -> None:
-    """Give a member's plateau its state, and its rates what it has made of them."""
-    plateau.load_state_dict(dict(last.plateau or {}))
 
 
 def measure(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
@@ -48,48 +49,53 @@ def rule_of(optim: DictConfig, l2: L2) -> Rule:
 
 
 class Rates:
-    """The learning rates of K members over a run of `steps` updates each. plateaus: torch's own scheduler for each
-    member that has one, stepped by whoever has its validation error; None for the others.
+    """The learning rates of K members over a run of `steps` updates each.
+
+    base: η of the weights and of the biases but for the cosine, float64 (2, K). plateaus: torch's own scheduler for each
+    member that has one.
     """
 
     def __init__(self, rules: Sequence[Rule], steps: int) -> None:
         self.rules, self.steps = rules, steps
+        self.base = np.array([[rule.lr for rule in rules], [rule.bias_lr for rule in rules]])
+        self.cosine = np.array([rule.schedule.name == "cosine" for rule in rules])
         self.plateaus = [plateau(rule) for rule in rules]
-        self.cosine = [rule.schedule.name == "cosine" for rule in rules]
-
-    def base(self, member: int, group: int = 0) -> float:
-        """A member's η but for the cosine. group: 0 of the weights, 1 of the biases."""
-        if (scheduler := self.plateaus[member]) is not None:
-            return scheduler.optimizer.param_groups[group]["lr"]
-        return (self.rules[member].lr, self.rules[member].bias_lr)[group]
 
     def factor(self, step: int) -> float:
         """What the cosine makes of η after so many updates."""
         return 0.5 * (1 + math.cos(math.pi * min(step, self.steps - 1) / self.steps))
 
-    def rate(self, member: int, step: int) -> float:
-        """η of a member's weights after so many updates."""
-        return self.base(member) * (self.factor(step) if self.cosine[member] else 1.0)
+    def now(self, step: int) -> np.ndarray:
+        """η of each member's weights after so many updates, float64 (K,)."""
+        return self.base[0] * np.where(self.cosine, self.factor(step), 1.0)
 
     def over(self, first: int, count: int, device: torch.device) -> list[float] | Tensor:
         """η of each of `count` updates from update number `first` on: numbers where all members have the same one, else
         float32 (count, K, 1, 1).
         """
-        base = [self.base(member) for member in range(len(self.rules))]
-        factors = [self.factor(step) for step in range(first, first + count)] if any(self.cosine) else [1.0] * count
-        if len(set(base)) == 1 and len(set(self.cosine)) == 1:
-            return [base[0] * factor for factor in factors]
-        curve = torch.tensor(factors, dtype=torch.float64)[:, None]
-        rates = torch.tensor(base, dtype=torch.float64) * torch.where(torch.tensor(self.cosine), curve, 1.0)
-        return rates.float()[:, :, None, None].to(device)
+        rates = np.stack([self.now(step) for step in range(first, first + count)])
+        if (rates == rates[:, :1]).all():
+            return rates[:, 0].tolist()
+        return torch.from_numpy(rates).float()[:, :, None, None].to(device)
 
-    def bias_ratio(self) -> list[float]:
-        """How many times each member's η of the weights that of the biases is."""
-        return [self.base(member, 1) / self.base(member) for member in range(len(self.rules))]
+    def step_plateau(self, member: int, error: float) -> bool:
+        """Tell a member's plateau its error; returns whether it has had all its drops."""
+        scheduler, drops = self.plateaus[member], self.rules[member].schedule.drops
+        if scheduler is None:
+            return False
+        scheduler.step(error)
+        self.base[:, member] = [group["lr"] for group in scheduler.optimizer.param_groups]
+        return drops is not None and round(math.log10(self.rules[member].lr / self.base[0, member])) > drops
 
-    def drops_so_far(self, member: int) -> int:
-        """How often a member's plateau has divided its η by ten."""
-        return round(math.log10(self.rules[member].lr / self.base(member)))
+    def restore(self, member: int, state: dict[str, Any] | None) -> None:
+        """Go on with a plateau's state, as `facts` of a snapshot has it."""
+        scheduler = self.plateaus[member]
+        if scheduler is None or state is None:
+            return
+        scheduler.load_state_dict(state)
+        self.base[:, member] = state["_last_lr"]
+        for group, lr in zip(scheduler.optimizer.param_groups, state["_last_lr"], strict=True):
+            group["lr"] = lr
 
 
 def plateau(rule: Rule) -> ReduceLROnPlateau | None:
@@ -188,9 +194,9 @@ class Descent:
         """A value of each member, (K, 1, 1), for each of its biases, as they lie in `StackedNet.bias`."""
         return torch.cat([column.expand_as(bias).flatten() for bias in self.net.biases])
 
-    def set_bias_ratio(self, ratios: Sequence[float]) -> None:
-        """How many times the weights' η that of the biases is, of each member."""
-        self.bias_ratio = None if set(ratios) == {1.0} else self.flat(self.column(ratios))
+    def set_bias_ratio(self, ratios: np.ndarray) -> None:
+        """How many times the weights' η that of the biases is, of each member, (K,)."""
+        self.bias_ratio = None if (ratios == 1).all() else self.flat(self.column(ratios.tolist()))
 
     def step(self, inputs: Tensor, targets: Tensor, eta: float | Tensor, room: Room, kept: Tensor) -> None:
         """One update of all members. inputs: (groups, b, features); targets: one-hot (groups, classes, b), or for each
