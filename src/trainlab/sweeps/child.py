@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -43,6 +44,11 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
     """Run one point of a sweep as Hydra runs a job, its output going to `log`; ends the process with the run's
     status.
     """
+    run_to_its_end(lambda: run_config(config, context), log, threads, environment)
+
+
+def run_to_its_end(work: Callable[[], None], log: Path, threads: int, environment: Mapping[str, str]) -> None:
+    """Do the work of this process, a new fork, and end it with the status that the work ended with."""
     status = UNEXPECTED
     try:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
@@ -56,7 +62,7 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
             os.dup2(output, stream)
         os.environ |= {**environment, "OMP_NUM_THREADS": str(threads)}
         torch.set_num_threads(threads)
-        run_config(config, context)
+        work()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else UNEXPECTED

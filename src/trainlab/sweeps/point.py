@@ -77,9 +77,13 @@ class Status:
     error: str = ""
     seconds: Annotated[float, Field(ge=0, lt=LARGEST)] = 0.0
 
+    def text(self) -> str:
+        """What status.json holds."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
     def write(self, folder: Path) -> None:
         """Write status.json, whole or not at all."""
-        atomic_write(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
+        atomic_write(folder / STATUS, self.text())
 
 
 RECORD = TypeAdapter(Status)

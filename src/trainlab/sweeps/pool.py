@@ -156,14 +156,21 @@ def end(job: Job, code: int, seconds: float) -> None:
     if code == 0 and read_results(job.folder) is not None:
         job.status = Status(FINISHED, seconds=seconds)
     else:
-        stopped = code < 0 or code in (RESUME_ME, 128 + signal.SIGINT, UNKNOWN)
-        error = f"killed ({signal.Signals(-code).name})" if code < 0 else last_line(job.folder / LOG)
-        error = "killed with the parent of all points" if code == UNKNOWN else error
+        stopped, error = how_it_ended(code, job.folder / LOG)
         job.status = Status(INTERRUPTED if stopped else FAILED, error, seconds)
     try:
         job.status.write(job.folder)
     except OSError as error:  # a full disk must not end the other points
         print(f"{job.folder}: {error.strerror}", file=sys.stderr)
+
+
+def how_it_ended(code: int, log: Path) -> tuple[bool, str]:
+    """Of a process that did not come to its end: whether it was stopped from outside, and why, in words."""
+    if code == UNKNOWN:
+        return True, "killed with the parent of all points"
+    if code < 0:
+        return True, f"killed ({signal.Signals(-code).name})"
+    return code in (RESUME_ME, 128 + signal.SIGINT), last_line(log)
 
 
 def last_line(log: Path) -> str:
