@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 CONFIG, HYDRA, OVERRIDES = Path(".hydra/config.yaml"), Path(".hydra/hydra.yaml"), Path(".hydra/overrides.yaml")
+# Texts that YAML writes as they are, on one line: no number, truth or null looks like one of these
+AS_IT_IS = re.compile(r"[/A-Za-z](?=[\w.,+-]*[/=_])[\w./=,+-]*", re.ASCII)
 
 
 class HydraFiles:
@@ -26,33 +30,53 @@ class HydraFiles:
         """The text of each file, by its place in the run's directory. config, hydra: the configuration without Hydra's
         part, and that, references as they stand.
         """
+        words = list(hydra["overrides"]["task"])
         return {
             CONFIG: self.entries(config, ()),
-            HYDRA: self.text({"hydra": hydra}, ()),
-            OVERRIDES: OmegaConf.to_yaml(OmegaConf.create(list(hydra["overrides"]["task"]))),
+            HYDRA: self.entry({"hydra": hydra}, ()),
+            OVERRIDES: items(words, "") or OmegaConf.to_yaml(OmegaConf.create(words)),
         }
 
-    def text(self, node: Any, path: tuple[str, ...]) -> str:
-        """The lines of the entry or the entries `node` at `path`."""
+    def entry(self, node: Any, path: tuple[str, ...]) -> str:
+        """The lines of what is at `path`."""
+        if (plain := as_it_is(node)) is not None:
+            return f"{key_of(path)}: {plain}\n"
+        if isinstance(node, list) and (listed := items(node, "  " * (len(path) - 1))):
+            return f"{key_of(path)}:\n{listed}"
         mark = (path, id(node)) if isinstance(node, dict | list) else (path, type(node), repr(node))
         if mark not in self.known:
-            self.known[mark] = node, self.entries(node, path) if isinstance(node, dict) and node else lines(node, path)
-        return self.known[mark][1]  # the node is kept with it, so that no other gets its id
+            text = self.entries(node, path) if isinstance(node, dict) and node else by_omegaconf(node, path)
+            self.known[mark] = node, text  # the node is kept with it, so that no other gets its id
+        return self.known[mark][1]
 
     def entries(self, node: Mapping[str, Any], path: tuple[str, ...]) -> str:
-        own = f"{'  ' * (len(path) - 1)}{key_of(path[-1])}:\n" if path else ""
-        return own + "".join(self.text(inner, (*path, key)) for key, inner in node.items())
+        """The lines of a mapping at `path`, its own key among them."""
+        own = f"{key_of(path)}:\n" if path else ""
+        return own + "".join(self.entry(inner, (*path, key)) for key, inner in node.items())
 
 
-def key_of(name: str) -> str:
-    """A key as YAML writes it."""
-    return OmegaConf.to_yaml(OmegaConf.create({name: 0})).removesuffix(": 0\n")
+def as_it_is(value: Any) -> str | None:
+    """The text of a value that YAML writes as it is; None where it may not."""
+    if type(value) is int or (isinstance(value, str) and AS_IT_IS.fullmatch(value)):
+        return str(value)
+    return None
 
 
-def lines(node: Any, path: tuple[str, ...]) -> str:
+def items(values: list[Any], indent: str) -> str:
+    """The lines of a list of values that YAML writes as they are; nothing for any other, or an empty one."""
+    texts = [as_it_is(value) for value in values]
+    return "" if None in texts else "".join(f"{indent}- {text}\n" for text in texts)
+
+
+@lru_cache(maxsize=10_000)
+def key_of(path: tuple[str, ...]) -> str:
+    """The key of an entry as YAML writes it, with what is before it on its line."""
+    return by_omegaconf(0, path).removesuffix(": 0\n")
+
+
+def by_omegaconf(node: Any, path: tuple[str, ...]) -> str:
     """The lines of one entry at `path`, without those of what it lies in."""
     nested = node
     for name in reversed(path):
         nested = {name: nested}
-    text = OmegaConf.to_yaml(OmegaConf.create(nested))
-    return text.split("\n", len(path) - 1)[-1]
+    return OmegaConf.to_yaml(OmegaConf.create(nested)).split("\n", len(path) - 1)[-1]

@@ -24,13 +24,14 @@ from hydra.core.utils import JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-import trainlab.training  # noqa: F401
 from trainlab.command.main import run
 from trainlab.runtime.lean_imports import import_lightning
-from trainlab.runtime.ranks import UNEXPECTED
-from trainlab.survival.signals import die_with_parent
 
-import_lightning()
+import_lightning()  # before anything that would import all of it
+
+import trainlab.training  # noqa: E402, F401
+from trainlab.runtime.ranks import UNEXPECTED  # noqa: E402
+from trainlab.survival.signals import die_with_parent  # noqa: E402
 
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
