@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -100,8 +100,10 @@ class Company:
         self.history: list[Tensor] = []  # of each epoch: float64 (K, columns)
         self.best: Best | None = None
         self.watches = bool(self.validation) or self.monitor.startswith("train/")
-        if standings and standings[0] is not None:
-            self.go_on([standing for standing in standings if standing is not None])
+        self.formed = 0
+        known = {place: standing for place, standing in enumerate(standings) if standing is not None}
+        if known:
+            self.go_on(known)
 
     @property
     def size(self) -> int:
@@ -355,30 +357,43 @@ class Company:
             float(self.best.score[place]) if best is not None and self.best is not None else None,
             self.images,
             self.seconds,
+            self.formed,
         )
 
-    def go_on(self, standings: Sequence[Standing]) -> None:
-        """Start from where an earlier company, or an earlier process, had come."""
-        lasts = [standing.last for standing in standings if standing.last is not None]
-        assert len(lasts) == self.size and len({last.epochs for last in lasts}) == 1, "members of different epochs"  # noqa: PT018
-        self.epochs = lasts[0].epochs
-        self.images, self.seconds = standings[0].images, max(standing.seconds for standing in standings)
+    def go_on(self, known: dict[int, Standing]) -> None:
+        """Start from where an earlier company, or an earlier process, had come. known: of each place; one that has ended
+        is only computed along.
+        """
+        self.left = {place: standing for place, standing in known.items() if standing.ended}
+        self.errors = {place: standing.error for place, standing in self.left.items() if standing.error is not None}
+        self.active[list(self.left)] = False
+        going = {place: standing for place, standing in known.items() if place not in self.left}
+        lasts = {place: standing.last for place, standing in going.items() if standing.last is not None}
+        one = next(iter(going.values()))
+        epochs = {last.epochs for last in lasts.values()}
+        assert len(known) == self.size, "some members begin and others go on"
+        assert len(epochs) == 1, f"members after {sorted(epochs)} epochs"
+        self.epochs, self.images, self.seconds, self.formed = epochs.pop(), one.images, one.seconds, one.formed
         self.put(self.state, lasts)
-        self.waited = np.array([last.waited for last in lasts])
-        self.lowest = np.array([last.lowest for last in lasts])
-        for place, last in enumerate(lasts):
+        for place, last in lasts.items():
+            self.waited[place], self.lowest[place] = last.waited, last.lowest
             self.rates.restore(place, last.plateau)
-        self.columns = list(standings[0].rows.columns)
-        self.history = list(torch.stack([standing.rows.values for standing in standings], 1))
-        bests = [standing.best for standing in standings if standing.best is not None]
+        self.columns = list(one.rows.columns)
+        rows = torch.full((self.size, *one.rows.values.shape), torch.nan, dtype=torch.float64)
+        for place, standing in going.items():
+            rows[place] = standing.rows.values
+        self.history = list(rows.unbind(1))
+        bests = {place: standing.best for place, standing in going.items() if standing.best is not None}
         if bests:
-            self.best = Best(self.state.clone(), np.array([standing.best_score for standing in standings]), [])
+            score = np.array([known[place].best_score if place in bests else np.inf for place in range(self.size)])
+            self.best = Best(self.state.clone(), score.astype(np.float64), [()] * self.size)
             self.put(self.best.state, bests)
-            self.best.snapshots = [(b.epochs, b.steps, b.lr, b.plateau, b.waited, b.lowest) for b in bests]
+            for place, b in bests.items():
+                self.best.snapshots[place] = (b.epochs, b.steps, b.lr, b.plateau, b.waited, b.lowest)
 
-    def put(self, state: State, snapshots: Sequence[Snapshot]) -> None:
-        """Copy snapshots into stacked tensors."""
-        for place, snapshot in enumerate(snapshots):
+    def put(self, state: State, snapshots: Mapping[int, Snapshot]) -> None:
+        """Copy snapshots into stacked tensors, each at its place."""
+        for place, snapshot in snapshots.items():
             for weights, biases, named in (
                 (state.weights, state.biases, snapshot.weights),
                 (state.velocity, state.bias_velocity, snapshot.velocity),

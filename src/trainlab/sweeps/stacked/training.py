@@ -35,10 +35,12 @@ class Stack:
         self.members = list(members)
         hardware = members[0].parts.hardware
         self.device = torch.device("cuda" if hardware.accelerator == "gpu" else "cpu")
+        known: list[Standing | None] = list(standings) if standings is not None else [None] * len(members)
         self.ended: dict[int, Standing] = {}
-        known = list(standings) if standings is not None else [None] * len(members)
+        going = [standing for standing in known if standing is not None and not standing.ended]
+        formed = going[0].formed if going else 0
         for number, standing in enumerate(known):
-            if standing is not None and standing.ended:
+            if standing is not None and standing.ended and (not going or left_before(standing, formed)):
                 self.ended[number] = standing
         self.company: Company | None = None
         self.order: list[int] = []
@@ -80,10 +82,10 @@ class Stack:
         with torch_threads(self.threads), torch.no_grad():
             while self.company is not None and self.company.active.any():
                 self.company.epoch()
+                self.close_ranks()
                 if time.monotonic() - called > BETWEEN:
                     after_epoch(self)
                     called = time.monotonic()
-                self.close_ranks()
             after_epoch(self)
 
     def close_ranks(self) -> None:
@@ -95,6 +97,8 @@ class Stack:
         standings = dict(zip(self.order, company.standings(), strict=True))
         self.ended |= {number: standing for number, standing in standings.items() if standing.ended}
         self.form({number: standing for number, standing in standings.items() if not standing.ended})
+        if self.company is not None:
+            self.company.formed = self.company.epochs
 
     def standings(self) -> list[Standing]:
         """How far each member has come, in their order; copies."""
@@ -153,6 +157,12 @@ def test_of(members: Sequence[Member], chosen: Sequence[Snapshot], device: torch
         )
         for place, snapshot in enumerate(chosen)
     ]
+
+
+def left_before(standing: Standing, formed: int) -> bool:
+    """Whether a member had ended when those were put together that train since the epoch `formed`."""
+    epochs = len(standing.rows.values)  # of a failed one, without that in which it failed
+    return epochs <= formed if standing.error is None else epochs < formed
 
 
 def kind_of(member: Member) -> tuple[Any, ...]:
