@@ -22,7 +22,7 @@ from trainlab.sweeps.names import shown
 STATUS, LOG = "status.json", "log.txt"
 # What says where code lies, and what configurations had before 2026-12: other names for the same run
 OF_THE_CODE = re.compile(r".*\._target_|data\.load\..*|describe\..*|trainer\.capture")
-NOT_COMPARED = ("ckpt", "logger")  # of a configuration: what does not change the numbers
+NOT_COMPARED = ("ckpt", "logger", "figures")  # of a configuration: what does not change the numbers
 FINISHED: Literal["finished"] = "finished"
 INTERRUPTED: Literal["interrupted"] = "interrupted"
 FAILED: Literal["failed"] = "failed"
