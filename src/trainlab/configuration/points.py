@@ -157,7 +157,8 @@ class _Base:
         unresolved, plain = self.first.unresolved, self.first.plain
         for path, value in values:
             there, before = _find(unresolved, path)
-            assert there and not isinstance(before, dict), "Hydra has put the first point's value there"
+            assert there, "Hydra has put the first point's value there"
+            assert not isinstance(before, dict), "a plain value"
             unresolved, plain = _replaced(unresolved, path, value), _replaced(plain, path, value)
         changed = {path for path, _ in values}
         for path, chain in self.chains.items():

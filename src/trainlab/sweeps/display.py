@@ -20,6 +20,7 @@ from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW
 from trainlab.sweeps.pool import RUNNING, Job, Progress
 
 REFRESH_SECONDS = 0.5
+MOST_SAID = 50  # of the points that went wrong
 ORDER = (RUNNING, FAILED, INTERRUPTED, NEW, FINISHED)  # which rows are shown where not all fit
 STATES_BEFORE = {FINISHED: "finished before", INTERRUPTED: "interrupted before, to be resumed"}
 
@@ -106,10 +107,12 @@ class Display:
         if self.before and (old := sum(state == FINISHED for state in self.before.values())):
             finished += f", {old} of them before"
         self.out.print(finished)
-        for job in self.jobs:
-            if job.status.state in (FAILED, INTERRUPTED):
-                log = os.path.relpath(job.folder / LOG)
-                self.out.print(f"  {job.status.state}: {job.name}: {job.status.error or 'no error'}\n    {log}")
+        wrong = [job for job in self.jobs if job.status.state in (FAILED, INTERRUPTED)]
+        for job in wrong[:MOST_SAID]:
+            log = os.path.relpath(job.log or job.folder / LOG)
+            self.out.print(f"  {job.status.state}: {job.name}: {job.status.error or 'no error'}\n    {log}")
+        if len(wrong) > MOST_SAID:
+            self.out.print(f"  and {len(wrong) - MOST_SAID} more, each with its status.json")
         if stopped is not None:
             name = "Ctrl-C" if stopped == signal.SIGINT else signal.Signals(stopped).name
             self.out.print(f"stopped by {name}; the same command goes on")

@@ -65,7 +65,8 @@ class Job:
     """A point of a sweep with its directory and state.
 
     number: of the point in the sweep. ckpt: what it is to go on from, where that is not what its configuration says.
-    threads: for its processes together. done: how far it is, where somebody knows that before the files say it.
+    threads: for its processes together. done: how far it is, where somebody knows that before the files say it. log:
+    what its process said, where that is not in its directory.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Job:
     ckpt: str | None = None
     threads: int | None = None
     done: Progress | None = None
+    log: Path | None = None
     resumed: bool = False
     ran: bool = False  # by this command
     process: Any = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainlab.objective import weights_and_biases
@@ -45,7 +43,7 @@ def content(member: Member, standing: Standing, at: Snapshot, rows: Rows, folder
         "pytorch-lightning_version": L.__version__,
         "state_dict": OrderedDict((f"{PREFIX}{name}", weight.clone()) for name, weight in at.weights.items()),
         "loops": loops(at, -(-data.train_batches // data.steps_per_execution), validations(member, rows)),
-        "callbacks": callbacks(member, standing, at, rows, folder) ,
+        "callbacks": callbacks(member, standing, at, rows, folder),
         "optimizer_states": [optimizer],
         "lr_schedulers": schedulers,
         KEY: member.plan.facts.plain(),

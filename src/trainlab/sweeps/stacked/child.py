@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -48,13 +47,14 @@ class Worker:
     def __init__(self, request: Request, tell: Callable[[Told], None], asked: list[int]) -> None:
         self.request, self.tell, self.asked = request, tell, asked
         self.places = {place.name: place for place in request.places}
-        self.standings: dict[str, Standing] = {}
-        self.saved_at = self.began = time.monotonic()
+        self.found: dict[str, kept.Found] = {}
+        self.saved_at = time.monotonic()
         self.saving = 0.0  # seconds of the last save
 
     def work(self) -> None:
+        """Train all stacks, one after another."""
         members = self.make()
-        self.standings = kept.load(self.request.earlier, self.request.fingerprints)
+        self.found = kept.load(self.request.earlier, self.request.fingerprints)
         for some in self.divide(members):
             self.train(some)
 
@@ -76,13 +76,18 @@ class Worker:
         return members
 
     def divide(self, members: Sequence[Member]) -> Iterator[list[Member]]:
-        """Those who can be trained together: of the same sizes, equally far, and no more than there is memory for."""
-
-        def mark(member: Member) -> str:
-            return repr((sizes_of(member), self.epochs_of(member.name)))
-
-        for _, same in groupby(sorted(members, key=mark), key=mark):
-            some = list(same)
+        """Those who are trained together: who were before, and of the others those of the same sizes, no more than
+        there is memory for.
+        """
+        companies: dict[tuple[str, int], list[Member]] = {}
+        new: dict[tuple[Any, ...], list[Member]] = {}
+        for member in members:
+            if member.name in self.found:
+                companies.setdefault(self.found[member.name].company, []).append(member)
+            else:
+                new.setdefault(sizes_of(member), []).append(member)
+        yield from companies.values()
+        for some in new.values():
             most = max(1, int(MEMORY_SHARE * free_memory() / bytes_of(some[0])))
             if most < len(some):
                 there = gigabytes(free_memory())
@@ -90,16 +95,12 @@ class Worker:
             for begin in range(0, len(some), most):
                 yield some[begin : begin + most]
 
-    def epochs_of(self, name: str) -> int:
-        """How many epochs it has been trained; −1: it has ended."""
-        standing = self.standings.get(name)
-        return 0 if standing is None else -1 if standing.ended else len(standing.rows.values)
-
     def train(self, members: Sequence[Member]) -> None:
         """Train members as one, test them, and leave their directories."""
         began = time.monotonic()
         names = [member.name for member in members]
-        stack = Stack(members, [self.standings.get(name) for name in names])
+        known = [self.found[name].standing if name in self.found else None for name in names]
+        stack = Stack(members, known)
         first = stack.epochs
         trainer = members[0].cfg.trainer
 
@@ -121,14 +122,18 @@ class Worker:
         if any(member.cfg.logger.name == "wandb" or member.cfg.get("figures") is True for member in members):
             self.save(stack)  # these take long
         for left in leave(ended, (time.monotonic() - began) / len(members), self.stop_if_asked):
-            self.standings.pop(left.place.name, None)
+            self.found.pop(left.place.name, None)
             self.tell(told_of(left))
 
     def save(self, stack: Stack) -> None:
         """Save this stack, and what is known of points that are still to be trained."""
         began = time.monotonic()
-        self.standings |= {standing.name: standing for standing in stack.standings()}
-        kept.save(self.request.file, list(self.standings.values()), self.request.fingerprints)
+        for standing in stack.standings():
+            self.found[standing.name] = kept.Found(standing, (str(self.request.file), id(stack)))
+        companies: dict[tuple[str, int], list[Standing]] = {}
+        for found in self.found.values():
+            companies.setdefault(found.company, []).append(found.standing)
+        kept.save(self.request.file, list(companies.values()), self.request.fingerprints)
         self.saved_at = time.monotonic()
         self.saving = self.saved_at - began
 

@@ -59,7 +59,8 @@ class Stacked(Processes):
             for place in [p for p in places if jobs[p].name not in begun and was_begun(jobs[p].folder)]:
                 places.remove(place)
                 grouping.alone[place] = BEGUN_ALONE
-        stacks = [[jobs[place] for place in places] for places in grouping.stacks if places]
+        grouping = Grouping([places for places in grouping.stacks if places], grouping.alone)
+        stacks = [[jobs[place] for place in places] for places in grouping.stacks]
         alone = {id(jobs[place]): jobs[place] for place in grouping.alone}
         by_itself = super().plan(list(alone.values())) if alone else None
         sweep = Stacks(folder, stacks, by_itself, prints)
@@ -76,7 +77,7 @@ class Stacked(Processes):
 
 
 def begun_in(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, int]:
-    """The points that a stack has saved, with its CPU threads. fingerprints: of the points as they are to be run now."""
+    """The points that a stack has saved, with its CPU threads. fingerprints: of the points as they are now."""
     saved = [record for file, record in records_in(folder).items() if file.with_suffix(".ckpt").is_file()]
     return {
         name: record.threads
@@ -205,6 +206,7 @@ def write_down(jobs: Sequence[Job], code: int, log: Path) -> None:
     stopped, error = how_it_ended(code, log)
     state = INTERRUPTED if stopped or code == RunError.status else FAILED
     for job in left:
+        job.log = log
         finished = read_results(job.folder) is not None  # it had no time to tell
         job.status = Status(FINISHED) if finished else Status(state, error, time.monotonic() - job.started)
     texts = {job.folder / STATUS: job.status.text().encode() for job in left}

@@ -59,5 +59,3 @@ class Told:
     errors: Mapping[str, float] = field(default_factory=dict)
     seconds_left: float | None = None
     ended: Mapping[str, Status] = field(default_factory=dict)
-
-
