@@ -120,7 +120,7 @@ class Sweep:
         self.commit = commit()
         self.jobs: list[Job] = []
         self.composer = Composer(functools.partial(context.config_loader.load_sweep_config, config))
-        self.is_basic = config.hydra.sweeper._target_.endswith("BasicSweeper")
+        self.is_basic = config.hydra.sweeper._target_.endswith(("BasicSweeper", "ListedSweeper"))
         for override in OverridesParser.create().parse_overrides(task_overrides(config)):
             if self.is_basic and override.is_interval_sweep():
                 raise InputError(
