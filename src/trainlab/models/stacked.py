@@ -160,9 +160,8 @@ class StackedNet:
 
     def first_product(self, inputs: Tensor, out: Tensor) -> None:
         """W x of the first layer, (K, out, b). inputs: (groups, b, features)."""
-        weight = self.weights[0]
+        weight, groups = self.weights[0], len(self.sharing)
         if self.alike:
-            groups = len(self.sharing)
             torch.bmm(weight.view(groups, -1, weight.shape[2]), inputs.mT, out=out.view(groups, -1, out.shape[2]))
             return
         for group, (some, each) in enumerate(zip(weight.split(self.sharing), out.split(self.sharing), strict=True)):

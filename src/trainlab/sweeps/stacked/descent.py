@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -181,6 +181,16 @@ class Descent:
         if isinstance(self.gamma, Tensor):
             self.bias_gamma = self.flat(self.gamma)
         self.bias_ratio: Tensor | None = None
+        self.pieces = list(self.cut())
+
+    def cut(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None, slice]]:
+        """Weights, velocities and λ of as many members as stay in the cache while they are updated."""
+        for weight, velocity in zip(self.net.weights, self.velocity, strict=True):
+            some = max(1, IN_CACHE // weight[0].numel())
+            for begin in range(0, len(weight), some):
+                members = slice(begin, begin + some)
+                decay = None if self.decay is None else self.decay[members]
+                yield weight[members], velocity[members], decay, members
 
     def each(self, values: Sequence[float]) -> float | Tensor:
         """One number where all are the same, else (K, 1, 1)."""
@@ -227,13 +237,8 @@ class Descent:
             self.bias_gradient.mul_(self.bias_ratio)
         self.bias_velocity.mul_(self.bias_gamma).add_(self.bias_gradient)
         self.net.bias.sub_(self.bias_velocity)
-        decay, by = self.decay, 1.0
-        if decay is not None:
-            decay, by = (decay * eta, 1.0) if isinstance(eta, Tensor) else (decay, eta)
-        for weight, velocity in zip(self.net.weights, self.velocity, strict=True):
-            some = max(1, IN_CACHE // weight[0].numel())  # members at a time, whose matrices stay in the cache
-            for begin in range(0, len(weight), some):
-                end = begin + some
-                if decay is not None:
-                    velocity[begin:end].addcmul_(weight[begin:end], decay[begin:end], value=by)
-                weight[begin:end].sub_(velocity[begin:end])
+        by = 1.0 if isinstance(eta, Tensor) else eta
+        for weight, velocity, decay, members in self.pieces:
+            if decay is not None:
+                velocity.addcmul_(weight, decay * eta[members] if isinstance(eta, Tensor) else decay, value=by)
+            weight.sub_(velocity)

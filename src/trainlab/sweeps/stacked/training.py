@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -48,11 +48,22 @@ class Stack:
 
     def form(self, standings: dict[int, Standing | None]) -> None:
         """Put those together that are still to be trained, alike beside alike."""
-        self.order = sorted(standings, key=lambda number: kind_of(self.members[number]))
+        self.order = self.beside(standings)
         self.company = None
         if self.order:
             some = [self.members[number] for number in self.order]
             self.company = Company(some, [standings[number] for number in self.order], self.device)
+
+    def beside(self, numbers: Iterable[int]) -> list[int]:
+        """These members, those beside each other that have activations, sets and seed in common."""
+        sets: dict[int, int] = {}
+
+        def kind(number: int) -> tuple[Any, ...]:
+            model, data = self.members[number].cfg.model, self.members[number].parts.data
+            place = sets.setdefault(id(data.sets), len(sets))
+            return model.activation, model.get("output_activation", ""), place, data.seed
+
+        return sorted(numbers, key=kind)
 
     @property
     def epochs(self) -> int:
@@ -112,8 +123,7 @@ class Stack:
         member that failed.
         """
         standings = self.standings()
-        good = [number for number, standing in enumerate(standings) if standing.error is None]
-        good.sort(key=lambda number: kind_of(self.members[number]))
+        good = self.beside(number for number, standing in enumerate(standings) if standing.error is None)
         found: dict[int, Tested] = {}
         with torch_threads(self.threads), torch.no_grad():
             for _, same in groupby(good, key=lambda number: id(self.members[number].parts.data.sets)):
@@ -164,9 +174,3 @@ def left_before(standing: Standing, formed: int) -> bool:
     epochs = len(standing.rows.values)  # of a failed one, without that in which it failed
     return epochs <= formed if standing.error is None else epochs < formed
 
-
-def kind_of(member: Member) -> tuple[Any, ...]:
-    """What members have in common that are to be neighbours: activations, sets, seed."""
-    model = member.cfg.model
-    data = member.parts.data
-    return (model.activation, model.get("output_activation", ""), id(data.sets), data.seed)
