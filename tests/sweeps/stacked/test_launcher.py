@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,14 @@ def sweep(folder: Path, *words: str, launcher: str = "stacked", script: str = UN
 
 def names(folder: Path) -> set[str]:
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if not name.endswith((".lock", "log.txt", "multirun.yaml"))}
+    return {name for name in found if not name.endswith((".lock", "log.txt", "multirun.yaml", "previous.ckpt"))}
+
+
+def like(value: Any, name: str) -> Any:
+    """What counts as the same number: losses to rounding; of the errors a tie may fall to the other side."""
+    if not isinstance(value, float):
+        return value
+    return pytest.approx(value, abs=2e-3) if name.endswith("_error") else pytest.approx(value, rel=1e-5)
 
 
 @pytest.fixture(scope="module", params=["checked", "watched", "plain"])
@@ -59,11 +67,12 @@ def test_it_leaves_what_processes_leave(both):
             theirs.folder / "metrics.csv"
         ).read_text().split("\n")[0]
         for mine, its in zip(ours.numbers, theirs.numbers, strict=True):
-            assert mine == pytest.approx(its, rel=1e-5)
+            assert list(mine) == list(its)
+            assert all(mine[name] == like(value, name) for name, value in its.items())
         assert list(ours.results) == [*theirs.results, "stacked"]
         for name, value in theirs.results.items():
             if not CLOCK.fullmatch(name):
-                assert ours.results[name] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
+                assert ours.results[name] == like(value, name)
         assert ours.results["stacked"] == len(list(processes.glob("*/point.json")))
         assert json.loads(path.read_text())["config"] == json.loads((ours.folder / "point.json").read_text())["config"]
 
@@ -111,7 +120,7 @@ def test_its_checkpoints_are_lightnings_to_the_last_leaf(both):
             if isinstance(leaf, torch.Tensor):
                 torch.testing.assert_close(ours, leaf, rtol=1e-4, atol=1e-6)
             elif isinstance(leaf, float):
-                assert ours == pytest.approx(leaf, rel=1e-4), place
+                assert ours == like(leaf, str(place[-1])), place
             else:
                 assert str(ours).replace(str(stacked), str(processes)) == str(leaf), place
 

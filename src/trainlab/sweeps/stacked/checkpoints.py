@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor
 
+from trainlab.data.module import ImageData
 from trainlab.objective import weights_and_biases
 from trainlab.optim import Schedule
 from trainlab.recording.history import History, Throughput
@@ -23,85 +27,114 @@ from trainlab.sweeps.stacked.member import Member, Snapshot, Standing
 Rows = Sequence[Mapping[str, float]]
 
 
-def checkpoint(member: Member, standing: Standing, at: Snapshot, rows: Rows, folder: Path) -> bytes:
-    """The file of a checkpoint of the state `at`, last or best of `standing`. rows: all of the member's. folder: of its
-    checkpoints.
+@dataclass(frozen=True)
+class Finished:
+    """A member whose training has ended. plain: its configuration, resolved. rows: of every epoch."""
+
+    member: Member
+    standing: Standing
+    plain: Mapping[str, Any]
+    rows: Rows
+
+    @property
+    def steps(self) -> int:
+        """The updates of the whole run."""
+        return self.plain["trainer"]["max_epochs"] * self.member.parts.data.train_batches
+
+    def ends_early(self, at: Snapshot) -> bool:
+        """Whether the state is the last of a run that had decided to stop."""
+        return self.standing.ended and at.epochs == len(self.rows) < self.plain["trainer"]["max_epochs"]
+
+
+class Checkpoints:
+    """Writes the checkpoints of a stack's members. What an optimizer says of its options is asked of a real one, once
+    for those that differ in their numbers alone.
     """
-    file = io.BytesIO()
-    torch.save(content(member, standing, at, rows[: at.epochs], folder), file)
-    return file.getvalue()
+
+    def __init__(self) -> None:
+        self.options: dict[str, dict[str, Any]] = {}
+
+    def file(self, point: Finished, at: Snapshot, folder: Path) -> bytes:
+        """The file of a checkpoint of the state `at`, last or best. folder: of the point's checkpoints."""
+        file = io.BytesIO()
+        torch.save(self.content(point, at, folder), file)
+        return file.getvalue()
+
+    def content(self, point: Finished, at: Snapshot, folder: Path) -> dict[str, Any]:
+        """What the checkpoint holds."""
+        data = point.member.parts.data
+        rows = point.rows[: at.epochs]
+        optimizer, schedulers = self.optimizer_states(point, at)
+        found = {
+            "epoch": at.epochs - 1,
+            "global_step": at.steps,
+            "pytorch-lightning_version": L.__version__,
+            "state_dict": OrderedDict((f"{PREFIX}{name}", weight.clone()) for name, weight in at.weights.items()),
+            "loops": loops(at, -(-data.train_batches // data.steps_per_execution), validations(data, rows)),
+            "callbacks": callbacks(point, at, rows, folder),
+            "optimizer_states": [optimizer],
+            "lr_schedulers": schedulers,
+            KEY: dict(vars(point.member.plan.facts)),
+        }
+        if at.plateau is not None:
+            found["plateau"] = at.plateau
+        return found | {"progress": Progress(at.epochs, ended=point.ends_early(at)).plain()}
+
+    def optimizer_states(self, point: Finished, at: Snapshot) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What torch's optimizer and scheduler of a single run say of themselves."""
+        optim, net = point.plain["optim"], point.member.parts.net
+        cosine = optim["schedule"] == "cosine"
+        base = [optim["lr"], optim.get("bias_lr") or optim["lr"]]
+        known = self.known(point)
+        factor = 0.5 * (1 + math.cos(math.pi * min(at.steps, point.steps - 1) / point.steps)) if cosine else 1.0
+        rates = [rate * factor for rate in base] if cosine else [at.lr, at.lr * (base[1] / base[0])]
+        groups = [
+            {**group, "weight_decay": decay, "lr": lr, **({"initial_lr": first} if cosine else {})}
+            for group, decay, lr, first in zip(
+                known["param_groups"], (point.member.parts.l2.weight_decay, 0.0), rates, base, strict=True
+            )
+        ]
+        state: dict[int, dict[str, Tensor]] = {}
+        if at.velocity is not None:
+            names = {id(parameter): name for name, parameter in net.named_parameters()}
+            order = [names[id(parameter)] for kind in weights_and_biases(net) for parameter in kind]
+            state = {number: {"velocity": at.velocity[name].clone()} for number, name in enumerate(order)}
+        scheduler = {**known["scheduler"], "base_lrs": base, "last_epoch": at.steps, "_step_count": at.steps + 1}
+        scheduler["_last_lr"] = rates
+        return {"state": state, "param_groups": groups}, [scheduler] if cosine else []
+
+    def known(self, point: Finished) -> dict[str, Any]:
+        """What an optimizer and its scheduler say that is the same whatever their numbers."""
+        optim = {name: value for name, value in point.plain["optim"].items() if name not in ("lr", "bias_lr")}
+        key = json.dumps(optim)
+        if key not in self.options:
+            optimizer = point.member.parts.make_optimizer(point.member.parts.net)
+            scheduler = Schedule("cosine").of(optimizer, 1) if optim["schedule"] == "cosine" else None
+            groups = optimizer.state_dict()["param_groups"]
+            self.options[key] = {"param_groups": groups, "scheduler": scheduler.state_dict() if scheduler else {}}
+        return self.options[key]
 
 
-def content(member: Member, standing: Standing, at: Snapshot, rows: Rows, folder: Path) -> dict[str, Any]:
-    """What the checkpoint holds. rows: up to that state."""
-    data = member.parts.data
-    ends = standing.ended and at.epochs == len(standing.rows.values) < member.cfg.trainer.max_epochs
-    optimizer, schedulers = optimizer_states(member, at)
-    found = {
-        "epoch": at.epochs - 1,
-        "global_step": at.steps,
-        "pytorch-lightning_version": L.__version__,
-        "state_dict": OrderedDict((f"{PREFIX}{name}", weight.clone()) for name, weight in at.weights.items()),
-        "loops": loops(at, -(-data.train_batches // data.steps_per_execution), validations(member, rows)),
-        "callbacks": callbacks(member, standing, at, rows, folder),
-        "optimizer_states": [optimizer],
-        "lr_schedulers": schedulers,
-        KEY: member.plan.facts.plain(),
-    }
-    if at.plateau is not None:
-        found["plateau"] = at.plateau
-    return found | {"progress": Progress(at.epochs, ended=ends).plain()}
-
-
-def validations(member: Member, rows: Rows) -> int:
+def validations(data: ImageData, rows: Rows) -> int:
     """How many batches the last validation before that state had; 0 where there was none."""
-    data = member.parts.data
-    validated = any("val/loss" in row for row in rows)
-    return len(data.val_dataloader()) if validated else 0
+    return len(data.val_dataloader()) if any("val/loss" in row for row in rows) else 0
 
 
-def optimizer_states(member: Member, at: Snapshot) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What torch's optimizer and scheduler of a single run say of themselves: options from these very classes."""
-    net = member.parts.net
-    optimizer = member.parts.make_optimizer(net)
-    optim = member.cfg.optim
-    schedule = Schedule(optim.schedule, optim.get("plateau_patience", 5), optim.get("plateau_drops"))
-    scheduler = schedule.of(optimizer, member.cfg.trainer.max_epochs * member.parts.data.train_batches)
-    base = optimizer.defaults["lr"]
-    for group in optimizer.param_groups:
-        group["lr"] = group["lr"] * (at.lr / base)
-    states = []
-    if isinstance(scheduler, LambdaLR):
-        factor = scheduler.lr_lambdas[0](at.steps)
-        for group, rate in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
-            group["lr"] = rate * factor
-        scheduler.last_epoch, scheduler._step_count = at.steps, at.steps + 1
-        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
-        states = [scheduler.state_dict()]
-    state = optimizer.state_dict()
-    if at.velocity is not None:
-        names = {id(parameter): name for name, parameter in net.named_parameters()}
-        order = [names[id(parameter)] for kind in weights_and_biases(net) for parameter in kind]
-        state["state"] = {number: {"velocity": at.velocity[name].clone()} for number, name in enumerate(order)}
-    return state, states
-
-
-def callbacks(member: Member, standing: Standing, at: Snapshot, rows: Rows, folder: Path) -> dict[str, Any]:
+def callbacks(point: Finished, at: Snapshot, rows: Rows, folder: Path) -> dict[str, Any]:
     """What the callbacks of a single run say of themselves."""
-    cfg = member.cfg
-    monitor, target, patience = cfg.trainer.monitor, cfg.trainer.target, cfg.trainer.patience
+    trainer = point.plain["trainer"]
+    monitor, target, patience = trainer["monitor"], trainer["target"], trainer["patience"]
     last = rows[-1]
     found: dict[str, Any] = {
         Throughput.state_key: {"images": int(last["images_seen"]), "seconds": last["training_seconds"]}
     }
     if target is not None or patience is not None:
-        stopping = EarlyStopping(monitor, patience=patience or cfg.trainer.max_epochs + 1, stopping_threshold=target)
+        stopping = EarlyStopping(monitor, patience=patience or trainer["max_epochs"] + 1, stopping_threshold=target)
         stopping.wait_count, stopping.best_score = at.waited, torch.tensor(at.lowest, dtype=torch.float64)
-        if standing.ended and at.epochs == len(standing.rows.values) < cfg.trainer.max_epochs:
-            stopping.stopped_epoch = at.epochs - 1
+        stopping.stopped_epoch = at.epochs - 1 if point.ends_early(at) else 0
         found[stopping.state_key] = stopping.state_dict()
     found[History.__qualname__] = {"rows": list(rows)}
-    if standing.best is not None:
+    if point.standing.best is not None:
         best = SaveBest(folder, monitor)
         watched = [row[monitor] for row in rows if monitor in row]
         path, least = str(folder / BEST), torch.tensor(min(watched), dtype=torch.float64)

@@ -18,7 +18,7 @@ from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST, METRICS, R
 from trainlab.runtime import closed_form
 from trainlab.survival.atomic import atomic_write_all, written
 from trainlab.sweeps.point import FAILED, FINISHED, LOG, STATUS, Status
-from trainlab.sweeps.stacked.checkpoints import checkpoint
+from trainlab.sweeps.stacked.checkpoints import Checkpoints, Finished
 from trainlab.sweeps.stacked.member import Member, Snapshot, Standing, Tested
 from trainlab.sweeps.stacked.request import Place
 
@@ -45,11 +45,19 @@ class Ended:
     tested: Tested | None
 
 
+@dataclass(frozen=True)
+class Writers:
+    """What makes the files that take longest, and remembers what many have in common."""
+
+    hydra: HydraFiles
+    checkpoints: Checkpoints
+
+
 def leave(ended: Sequence[Ended], seconds: float, stop_if_asked: Callable[[str], None]) -> Iterator[Left]:
     """Write the points' directories, results.json last; gives each once it is on the disk. seconds: what each took of
     the stack's time. Raises RunError for a full disk.
     """
-    files, around = HydraFiles(), look_around(ended[0].member.parts.hardware)
+    writers, around = Writers(HydraFiles(), Checkpoints()), look_around(ended[0].member.parts.hardware)
     for begin in range(0, len(ended), TOGETHER):
         some = ended[begin : begin + TOGETHER]
         left = [left_of(one, around, seconds, len(ended)) for one in some]
@@ -57,7 +65,7 @@ def leave(ended: Sequence[Ended], seconds: float, stop_if_asked: Callable[[str],
             for one in some:
                 for inner in (CHECKPOINTS, CONFIG.parent):
                     (one.place.folder / inner).mkdir(parents=True, exist_ok=True)
-            atomic_write_all({p: c for one, to in zip(some, left, strict=True) for p, c in files_of(one, to, files)})
+            atomic_write_all({p: c for one, to in zip(some, left, strict=True) for p, c in files_of(one, to, writers)})
         slow = [takes_long(one) for one in some]
         for one, result in zip(some, left, strict=True):
             if takes_long(one):
@@ -120,18 +128,19 @@ def trained(member: Member, at: Snapshot) -> nn.Module:
     return net
 
 
-def files_of(one: Ended, left: Left, files: HydraFiles) -> Iterator[tuple[Path, bytes]]:
+def files_of(one: Ended, left: Left, writers: Writers) -> Iterator[tuple[Path, bytes]]:
     """All files but the last, with their contents."""
-    folder, standing = one.place.folder, one.standing
-    for path, text in files.of(one.place.composed.unresolved, one.place.hydra).items():
+    folder, standing, plain = one.place.folder, one.standing, one.place.composed.plain
+    for path, text in writers.hydra.of(one.place.composed.unresolved, one.place.hydra).items():
         yield folder / path, text.encode()
-    if one.member.cfg.logger.name != "none" and left.rows:
+    if plain["logger"]["name"] != "none" and left.rows:
         yield folder / METRICS, metrics_text(left.rows).encode()
+    finished = Finished(one.member, standing, plain, left.rows)
     saved: dict[int, bytes] = {}  # by epochs: of one state the two are the same
     for name, at in ((LAST, standing.last), (BEST, standing.best)):
         if at is not None:
             if at.epochs not in saved:
-                saved[at.epochs] = checkpoint(one.member, standing, at, left.rows, folder / CHECKPOINTS)
+                saved[at.epochs] = writers.checkpoints.file(finished, at, folder / CHECKPOINTS)
             yield folder / CHECKPOINTS / name, saved[at.epochs]
     if left.status.state == FAILED:
         yield folder / LOG, f"error: {left.status.error}\n".encode()
