@@ -54,7 +54,8 @@ class Worker:
     def work(self) -> None:
         """Train all stacks, one after another."""
         members = self.make()
-        self.found = kept.load(self.request.earlier, self.request.fingerprints)
+        fingerprints = {name: self.request.fingerprints[name] for name in self.request.going_on}
+        self.found = kept.load(self.request.earlier, fingerprints)
         for some in self.divide(members):
             self.train(some)
 

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
@@ -53,10 +53,12 @@ class Stacked(Processes):
     def plan(self, jobs: Sequence[Job]) -> Plan:
         folder = jobs[0].folder.parent / FOLDER
         prints = {job.name: fingerprint(job.composed.plain) for job in jobs}
-        begun = {} if self.rerun else begun_in(folder, prints)
+        records = {} if self.rerun else records_in(folder)
+        listed = threads_of(records.values(), prints)
+        begun = threads_of([record for file, record in records.items() if saved(file).is_file()], prints)
         grouping = group([job.composed.plain for job in jobs])
         for places in grouping.stacks:
-            for place in [p for p in places if jobs[p].name not in begun and was_begun(jobs[p].folder)]:
+            for place in [p for p in places if jobs[p].name not in listed and was_begun(jobs[p].folder)]:
                 places.remove(place)
                 grouping.alone[place] = BEGUN_ALONE
         grouping = Grouping([places for places in grouping.stacks if places], grouping.alone)
@@ -66,7 +68,7 @@ class Stacked(Processes):
         sweep = Stacks(folder, stacks, by_itself, prints)
 
         def threads(job: Job) -> int:
-            return by_itself.threads(job) if by_itself and id(job) in alone else begun.get(job.name, room.cores())
+            return by_itself.threads(job) if by_itself and id(job) in alone else listed.get(job.name, room.cores())
 
         return Plan(
             threads,
@@ -76,15 +78,19 @@ class Stacked(Processes):
         )
 
 
-def begun_in(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, int]:
-    """The points that a stack has saved, with its CPU threads. fingerprints: of the points as they are now."""
-    saved = [record for file, record in records_in(folder).items() if file.with_suffix(".ckpt").is_file()]
+def threads_of(records: Iterable[Record], fingerprints: Mapping[str, str]) -> dict[str, int]:
+    """The points of these stacks, with the CPU threads of each. fingerprints: of the points as they are now."""
     return {
         name: record.threads
-        for record in saved
+        for record in records
         for name, known in record.points.items()
         if fingerprints.get(name) == known
     }
+
+
+def saved(record: Path) -> Path:
+    """Where the stack of this record saves itself."""
+    return record.with_suffix(".ckpt")
 
 
 def was_begun(folder: Path) -> bool:
@@ -130,10 +136,11 @@ class Stacks:
 
     def train(self, jobs: list[Job], threads: int, look: Callable[[], None], asked: list[int]) -> None:
         """Train the jobs in a process of their own and follow it. asked: gets the signals that stop it."""
+        for job in jobs:
+            job.resumed = job.status.state == INTERRUPTED
         request = self.request(jobs, threads)
         request.log.unlink(missing_ok=True)
         for job in jobs:
-            job.resumed = job.status.state == INTERRUPTED
             job.status, job.ran, job.started = Status(RUNNING), True, time.monotonic()
             (job.folder / STATUS).unlink(missing_ok=True)
         method = multiprocessing.get_context("forkserver")
@@ -167,10 +174,10 @@ class Stacks:
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written ({error.strerror}).") from error
         places = [Place(job.name, job.folder, job.number, for_a_process(job)) for job in jobs]
-        listed = [file.with_suffix(".ckpt") for file, r in records_in(self.folder).items() if r.points.keys() & points]
+        listed = [saved(file) for file, r in records_in(self.folder).items() if r.points.keys() & points]
         file = self.folder / f"{name}.ckpt"
-        earlier = [file for file in listed if file.is_file()]
-        return Request(places, threads, {}, file.with_suffix(".log"), file, earlier, points)
+        earlier, going_on = [file for file in listed if file.is_file()], [job.name for job in jobs if job.resumed]
+        return Request(places, threads, {}, file.with_suffix(".log"), file, earlier, going_on, points)
 
     def clear(self) -> None:
         """Remove what the stacks have saved of points that have all ended."""
