@@ -18,7 +18,6 @@ from trainlab.data.image_set import ImageSet
 from trainlab.data.module import ImageData
 
 KEPT = 2**26  # float32 values of a set that are kept as the network sees them: 256 MiB
-EVALUATED = 2**22  # float32 values that a pass without training holds at a time: 16 MiB
 
 
 class Block(NamedTuple):
@@ -31,13 +30,36 @@ class Block(NamedTuple):
     targets: Tensor
 
 
+class Sets:
+    """Sets as the network sees them without variation, each read once for all that use it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.inputs: dict[tuple[int, ...], Tensor] = {}
+        self.evaluations: dict[tuple[int, str, bool], Evaluation] = {}
+
+    def training(self, modules: Sequence[ImageData]) -> Tensor:
+        """The training sets one after the other, float32 (N, features)."""
+        key = tuple(id(module.sets) for module in modules)
+        if key not in self.inputs:
+            self.inputs[key] = torch.cat([m.training_inputs().flatten(1) for m in modules]).to(self.device)
+        return self.inputs[key]
+
+    def evaluation(self, module: ImageData, name: str, *, all_views: bool = False) -> Evaluation:
+        """The set "val" or "test"."""
+        key = (id(module.sets), name, all_views)
+        if key not in self.evaluations:
+            self.evaluations[key] = Evaluation(module, getattr(module.sets, name), self.device, all_views=all_views)
+        return self.evaluations[key]
+
+
 class Feed:
     """The training batches of each group of a stack. modules: the data module of one member of each; their sets have
     the same sizes.
     """
 
-    def __init__(self, modules: Sequence[ImageData], device: torch.device) -> None:
-        self.modules, self.device = list(modules), device
+    def __init__(self, modules: Sequence[ImageData], seen: Sets) -> None:
+        self.modules, self.device = list(modules), seen.device
         first = modules[0]
         self.views, self.classes = first.train_views, len(first.classes)
         self.samples = len(first.sets.train) * first.train_views
@@ -49,8 +71,8 @@ class Feed:
         self.set_of = torch.tensor([numbers[id(module.sets)] for module in modules])
         self.kept: Tensor | None = None
         if all(is_fixed(module) for module in sets) and len(sets) * self.samples * self.features <= KEPT:
-            self.kept = torch.cat([module.training_inputs().flatten(1) for module in sets]).to(device)
-        self.labels = torch.cat([module.sets.train.labels for module in sets]).to(device)
+            self.kept = seen.training(sets)
+        self.labels = torch.cat([module.sets.train.labels for module in sets]).to(self.device)
 
     def epoch(self, epoch: int, most: int) -> Iterator[Block]:
         """The blocks of an epoch, counted from 0, each of at most `most` steps; a smaller batch at its end is a block of

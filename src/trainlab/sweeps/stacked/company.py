@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainlab.classifier import diverged
-from trainlab.data.streams import Evaluation, Feed
+from trainlab.data.streams import Evaluation, Feed, Sets
 from trainlab.metrics import StackedSums
 from trainlab.models.stacked import Room, StackedNet
 from trainlab.sweeps.stacked.descent import Descent, Rates, StackedLoss, rule_of
@@ -71,19 +71,19 @@ class Company:
     their places. left: what stood when a member ended before the others.
     """
 
-    def __init__(self, members: Sequence[Member], standings: Sequence[Standing | None], device: torch.device) -> None:
+    def __init__(self, members: Sequence[Member], standings: Sequence[Standing | None], sets: Sets) -> None:
         first = members[0]
-        self.members, self.device = list(members), device
+        self.members, self.sets, self.device = list(members), sets, sets.device
         self.trainer: dict[str, Any] = dict(first.cfg.trainer)
         self.monitor = self.trainer["monitor"]
         modules = [member.parts.data for member in members]
         groups = [list(same) for _, same in groupby(modules, key=id)]
-        self.net = StackedNet([m.parts.net for m in members], [len(group) for group in groups], device)
-        self.feed = Feed([group[0] for group in groups], device)
+        self.net = StackedNet([m.parts.net for m in members], [len(group) for group in groups], self.device)
+        self.feed = Feed([group[0] for group in groups], sets)
         self.rules = [rule_of(member.cfg.optim, member.parts.l2) for member in members]
         self.rates = Rates(self.rules, self.trainer["max_epochs"] * self.feed.steps)
         self.descent = Descent(self.net, self.rules, first.parts.loss)
-        self.validation = list(self.evaluations("val")) if len(first.parts.data.sets.val) else []
+        self.validation = list(self.validations()) if len(first.parts.data.sets.val) else []
         self.rooms: dict[Any, Room] = {}
         self.state = State(
             self.net.weights,
@@ -109,14 +109,12 @@ class Company:
     def size(self) -> int:
         return len(self.members)
 
-    def evaluations(self, name: str, *, all_views: bool = False) -> Iterator[tuple[slice, Evaluation]]:
-        """The set "val" or "test" of those neighbours that have the same one."""
+    def validations(self) -> Iterator[tuple[slice, Evaluation]]:
+        """The validation set of those neighbours that have the same one."""
         begin = 0
-        for _, same in groupby(self.members, key=lambda member: id(member.parts.data.sets)):
+        for _, same in groupby((member.parts.data for member in self.members), key=lambda data: id(data.sets)):
             some = list(same)
-            data = some[0].parts.data
-            evaluation = Evaluation(data, getattr(data.sets, name), self.device, all_views=all_views)
-            yield slice(begin, begin + len(some)), evaluation
+            yield slice(begin, begin + len(some)), self.sets.evaluation(some[0], "val")
             begin += len(some)
 
     # An epoch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from trainlab.augment import CENTRE_VIEW
 from trainlab.classifier import Predictions
-from trainlab.data.streams import Evaluation
+from trainlab.data.streams import Evaluation, Sets
 from trainlab.metrics import StackedSums
 from trainlab.models.stacked import Room, StackedNet
 from trainlab.runtime.hardware import choose_threads, torch_threads
@@ -42,17 +43,20 @@ class Stack:
         for number, standing in enumerate(known):
             if standing is not None and standing.ended and (not going or left_before(standing, formed)):
                 self.ended[number] = standing
-        self.company: Company | None = None
-        self.order: list[int] = []
+        self.companies: list[Company] = []
+        self.orders: list[list[int]] = []  # which members each has
         self.form({n: standing for n, standing in enumerate(known) if n not in self.ended})
 
     def form(self, standings: dict[int, Standing | None]) -> None:
-        """Put those together that are still to be trained, alike beside alike."""
-        self.order = self.beside(standings)
-        self.company = None
-        if self.order:
-            some = [self.members[number] for number in self.order]
-            self.company = Company(some, [standings[number] for number in self.order], self.device)
+        """Put those together that are still to be trained, alike beside alike: one company for each CPU thread that is
+        worth it, each with its share of those who are shown the same.
+        """
+        count = min(self.threads, len(standings))
+        self.orders = [self.beside(standings)[first::count] for first in range(count)]
+        self.companies, sets = [], Sets(self.device)
+        for order in self.orders:
+            some = [self.members[number] for number in order]
+            self.companies.append(Company(some, [standings[number] for number in order], sets))
 
     def beside(self, numbers: Iterable[int]) -> list[int]:
         """These members, those beside each other that have activations, sets and seed in common."""
@@ -69,13 +73,13 @@ class Stack:
     def epochs(self) -> int:
         """How many epochs the furthest member has done."""
         done = [standing.rows.values.shape[0] for standing in self.ended.values()]
-        return max([*done, self.company.epochs if self.company else 0])
+        return max([*done, *(company.epochs for company in self.companies)])
 
     @property
     def names_ended(self) -> set[str]:
         """Members that need no more epochs, failed ones included."""
-        here = [] if self.company is None else [self.order[place] for place in self.company.left]
-        return {self.members[number].name for number in [*self.ended, *here]}
+        here = [company.members[place].name for company in self.companies for place in company.left]
+        return {self.members[number].name for number in self.ended} | set(here)
 
     @property
     def threads(self) -> int:
@@ -90,9 +94,15 @@ class Stack:
         the end; what it raises ends the training there, and `standings` then says how far all had come.
         """
         called = time.monotonic()
-        with torch_threads(self.threads), torch.no_grad():
-            while self.company is not None and self.company.active.any():
-                self.company.epoch()
+        # Companies beside each other, each with one thread, and not one whose every product is shared out: that has to
+        # wait for the slowest thread several times a step.
+        each = max(1, self.threads // max(1, len(self.companies)))
+        with torch_threads(each), ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(each,)) as pool:
+            while any(company.active.any() for company in self.companies):
+                if len(self.companies) == 1:
+                    self.companies[0].epoch()
+                else:
+                    list(pool.map(Company.epoch, self.companies))
                 self.close_ranks()
                 if time.monotonic() - called > BETWEEN:
                     after_epoch(self)
@@ -101,21 +111,25 @@ class Stack:
 
     def close_ranks(self) -> None:
         """Go on without those who have ended, once they are as many as the others."""
-        company = self.company
-        assert company is not None
-        if not company.left or company.active.sum() > company.size // 2:
+        still, size = sum(int(c.active.sum()) for c in self.companies), sum(c.size for c in self.companies)
+        if still > size // 2 or not any(company.left for company in self.companies):
             return
-        standings = dict(zip(self.order, company.standings(), strict=True))
+        epochs, standings = self.epochs, self.now()
         self.ended |= {number: standing for number, standing in standings.items() if standing.ended}
         self.form({number: standing for number, standing in standings.items() if not standing.ended})
-        if self.company is not None:
-            self.company.formed = self.company.epochs
+        for company in self.companies:
+            company.formed = epochs
+
+    def now(self) -> dict[int, Standing]:
+        """How far those have come that are in a company."""
+        found: dict[int, Standing] = {}
+        for order, company in zip(self.orders, self.companies, strict=True):
+            found |= zip(order, company.standings(), strict=True)
+        return found
 
     def standings(self) -> list[Standing]:
         """How far each member has come, in their order; copies."""
-        found = dict(self.ended)
-        if self.company is not None:
-            found |= zip(self.order, self.company.standings(), strict=True)
+        found = self.ended | self.now()
         return [found[number] for number in range(len(self.members))]
 
     def test(self) -> list[Tested | None]:
@@ -125,7 +139,7 @@ class Stack:
         standings = self.standings()
         good = self.beside(number for number, standing in enumerate(standings) if standing.error is None)
         found: dict[int, Tested] = {}
-        with torch_threads(self.threads), torch.no_grad():
+        with torch_threads(self.threads):
             for _, same in groupby(good, key=lambda number: id(self.members[number].parts.data.sets)):
                 numbers = list(same)
                 chosen = [standings[number].best or standings[number].last for number in numbers]
