@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,6 +100,9 @@ def left_of(one: Ended, around: Surroundings, seconds: float, count: int) -> Lef
     rows = one.standing.rows.as_dicts()
     if one.tested is None:
         return Left(one.place, Status(FAILED, one.standing.error or "", seconds), None, rows)
+    if not all(map(math.isfinite, one.tested.values.values())):
+        status = Status(FAILED, "the loss on the test set is infinite or not a number.", seconds)
+        return Left(one.place, status, None, rows)
     last = one.standing.last
     assert last is not None, "it has not failed"
     results = collect_results(
