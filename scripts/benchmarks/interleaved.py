@@ -22,13 +22,14 @@ from trainlab.errors import RunError
 
 @dataclass
 class Timed:
-    """Of one side: images/s, ms/step of each block; seconds from the start of its process to its first step done, if
-    that was timed."""
+    """Of one side: images/s, ms/step and milliseconds of CPU time/step of each block; seconds from the start of its
+    process to its first step done, if that was timed."""
 
     side: str
     start_up: float | None = None
     rates: list[float] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
     memory_mb: float = 0.0
 
     @property
@@ -75,6 +76,7 @@ def time_interleaved(
                 block = runner.block(steps)
                 timed.rates.append(block.images / block.seconds)
                 timed.step_ms.append(1000 * block.seconds / block.steps)
+                timed.cpu_ms.append(1000 * block.cpu_seconds / block.steps)
                 timed.memory_mb = max(timed.memory_mb, block.memory_mb)
                 on_progress(f"round {number + 1}: {timed.side} {timed.rates[-1]:,.0f} img/s")
     finally:

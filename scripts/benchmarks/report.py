@@ -22,7 +22,9 @@ from benchmarks.matrix_rate import against_the_device
 from benchmarks.measure import Measure
 from benchmarks.stand_in import write_pictures
 from benchmarks.start_up import start_up
-from benchmarks.workloads import IMPLEMENTATIONS, OURS, TRICKS, WORKLOADS, Workload
+from benchmarks.tricks.catalogue import NAMES, OURS
+from benchmarks.tricks.measurement import Gain, measure_tricks, tricks_table
+from benchmarks.workloads import IMPLEMENTATIONS, WORKLOADS, Workload
 from trainlab.command.arguments import Arguments
 from trainlab.command.main import RUN_STAMP, compose_run
 from trainlab.command.packer import in_sight
@@ -48,7 +50,8 @@ def benchmark(arguments: Sequence[str]) -> None:
     """Raises InputError and RunError."""
     options = parse(arguments)
     keep_freed_memory()
-    chosen = options.only or [part for part in PARTS if part != "tricks" and not (options.quick and part == "growth")]
+    most = [part for part in PARTS if part != "tricks" and not (options.quick and part == "growth")]
+    chosen = options.only or (["tricks"] if options.tricks else most)
     rounds = ROUNDS[not options.quick]
     out = Path(options.out or f"runs/benchmark/{RUN_STAMP}")
     try:
@@ -56,16 +59,15 @@ def benchmark(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder with --out.") from None
     terminal = console()
-    workloads = [workload for workload in WORKLOADS if workload.name in chosen] + list(
-        TRICKS if "tricks" in chosen else ()
-    )
+    workloads = [workload for workload in WORKLOADS if workload.name in chosen]
+    tricks = options.tricks or (NAMES if "tricks" in chosen else ())
     if options.quick:
         workloads = [
             replace(workload, sides=tuple(s for s in workload.sides if s not in workload.left_out))
             for workload in workloads
         ]
     pictures = Path(options.pictures)
-    if {"alexnet", "loading", "costs", "tricks"} & set(chosen):
+    if {"alexnet", "loading", "costs"} & set(chosen):
         pictures = make_sets(pictures, PICTURES[not options.quick])
 
     # Before anything is timed
@@ -74,8 +76,9 @@ def benchmark(arguments: Sequence[str]) -> None:
     timings: list[tuple[Workload, str, list[Timed]]] = []
     measures: list[Measure] = []
     points: list[Point] = []
+    gains: list[Gain] = []
     total = sum(len(workload.sides) * (workload.rounds[not options.quick] + 1) for workload in workloads)
-    total += sum(TICKS[part] for part in chosen if part in TICKS)
+    total += sum(TICKS[part] for part in chosen if part in TICKS) + len(tricks)
     began = time.perf_counter()
     with in_sight("timing", total) as bar:
         done = 0
@@ -99,7 +102,7 @@ def benchmark(arguments: Sequence[str]) -> None:
                 cold=not options.quick,
             )
             timings.append((workload, remark, timed))
-            if workload.name == "alexnet" and workload not in TRICKS:
+            if workload.name == "alexnet":
                 measures += against_the_device(overrides, timed)
         if "start-up" in chosen:
             measures += start_up(rounds, on_progress)
@@ -113,6 +116,14 @@ def benchmark(arguments: Sequence[str]) -> None:
             measures += metrics([*mlp.overrides, *data_for(mlp, pictures, None)[0]], rounds, on_progress)
         if "growth" in chosen:
             points = grow(on_progress)
+        if tricks:
+            gains = measure_tricks(
+                tricks,
+                quick=options.quick,
+                folder=out,
+                data_for=lambda work: data_of_trick(work, Path(options.pictures), options.cifar10),
+                on_progress=on_progress,
+            )
 
     for workload, remark, timed in timings:
         terminal.print(timing_table(workload, remark, timed))
@@ -127,7 +138,9 @@ def benchmark(arguments: Sequence[str]) -> None:
             [p.epoch for p in points],
         )
         save(figure, out / "growth.png")
-    atomic_write(out / "benchmark.json", json.dumps(plain(timings, measures, points), indent=2) + "\n")
+    if gains:
+        terminal.print(tricks_table(gains))
+    atomic_write(out / "benchmark.json", json.dumps(plain(timings, measures, points, gains), indent=2) + "\n")
     minutes = (time.perf_counter() - began) / 60
     terminal.print(f"{machine()} · {minutes:.1f} minutes · {out / 'benchmark.json'}", soft_wrap=True)
 
@@ -140,6 +153,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="fewer steps and pictures, without growth")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts and no others")
+    parser.add_argument("--tricks", nargs="+", choices=NAMES, help="these tricks and no others, each by its switch")
     parser.add_argument("--out", help="folder for benchmark.json (runs/benchmark/…)")
     parser.add_argument("--cifar10", help="where CIFAR-10 lies; without it, noise of its shape")
     parser.add_argument("--pictures", default="data/benchmark", help="folder for the pictures made (data/benchmark)")
@@ -183,6 +197,12 @@ def data_for(workload: Workload, pictures: Path, cifar10: str | None) -> tuple[l
         stand_in = "cifar10_like" if workload.name == "convnet" else "fashion_mnist_like"
         return [f"data._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
     return [*real, "data.download=false"], "the published set"
+
+
+def data_of_trick(workload: Workload, folder: Path, cifar10: str | None) -> list[str]:
+    """As `data_for`, of the fewest pictures, which are made here where they are needed."""
+    pictures = make_sets(folder, PICTURES[0]) if workload.name == "alexnet" else folder
+    return data_for(workload, pictures, cifar10)[0]
 
 
 def timing_table(workload: Workload, remark: str, timed: Sequence[Timed]) -> Table:
@@ -240,7 +260,10 @@ def machine() -> str:
 
 
 def plain(
-    timings: Sequence[tuple[Workload, str, list[Timed]]], measures: Sequence[Measure], points: Sequence[Point]
+    timings: Sequence[tuple[Workload, str, list[Timed]]],
+    measures: Sequence[Measure],
+    points: Sequence[Point],
+    gains: Sequence[Gain],
 ) -> dict[str, Any]:
     """All that was measured, for json.dumps."""
     return {
@@ -266,4 +289,5 @@ def plain(
             for m in measures
         ],
         "growth": [vars(point) for point in points],
+        "tricks": [vars(gain) for gain in gains],
     }
