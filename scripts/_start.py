@@ -18,7 +18,7 @@ except ModuleNotFoundError as missing:
 
 
 def start(module: str, function: str, *, usage: str | None = None, lightning: bool = False) -> None:
-    """Call it with the words of the command line; ends the process.
+    """Call a function of the package with the words of the command line, and end the process.
 
     usage: printed for --help by those that have no options of argparse's. lightning: imported first, and leanly.
     """
@@ -29,6 +29,7 @@ def start(module: str, function: str, *, usage: str | None = None, lightning: bo
 
 @report_user_errors
 def call(module: str, function: str, usage: str | None, lightning: bool) -> None:
+    """What `start` does before the process ends: print the usage where it is asked for, else call the function."""
     if usage and ({"--help", "-h"} & {*sys.argv[1:]}):
         print(usage)
         return

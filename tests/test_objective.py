@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 from trainlab.models.convnet import ConvNet
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
-from trainlab.objective import L2, CrossEntropy, HalfMSE, weights_and_biases
+from trainlab.objective import L2, CrossEntropy, HalfMSE, half_mean_square, weights_and_biases
 from trainlab.optim import Momentum, make_optimizer
 
 
@@ -149,3 +149,13 @@ def test_l2_does_not_touch_the_biases(make):
     make(net, lr=0.1, weight_decay=0.5).step()
     for p in net.parameters():
         assert p.unique().tolist() == pytest.approx([0.95 if p.ndim > 1 else 1.0])
+
+
+def test_the_half_mean_square_of_numbers_is_half_of_torchs():
+    outputs, targets = torch.randn(7, 1, dtype=torch.float64), torch.randn(7, dtype=torch.float64)
+    assert float(half_mean_square(outputs, targets)) == pytest.approx(
+        float(torch.nn.functional.mse_loss(outputs[:, 0], targets)) / 2
+    )
+    assert half_mean_square(outputs.expand(3, 7, 1), targets).item() == pytest.approx(
+        half_mean_square(outputs, targets).item()
+    )

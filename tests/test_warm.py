@@ -181,7 +181,7 @@ import json, os, sys, threading
 import torch
 print(json.dumps([
     [name for name in ("torch", "lightning", "hydra") if name not in sys.modules],
-    [name for name in sys.modules if name.startswith(("trainlab.", "wandb", "conftest"))],
+    [name for name in sys.modules if name.startswith(("trainlab.command", "trainlab.sweeps", "wandb", "conftest"))],
     threading.active_count(), torch.cuda.is_initialized(), torch.distributed.is_initialized(),
     [name for name in sys.modules if name in ("trainlab", "torch")], os.environ.get("GOMP_SPINCOUNT"),
 ]))

@@ -1,12 +1,12 @@
 """Python scripts without the seconds in which a new interpreter imports torch: forks of a parent that has the imports.
 
 `Popen` is used like subprocess.Popen; whole_runs.command and start_command choose between the two. Each process of
-pytest has a parent of its own. That imports third-party packages and does nothing else: no module of trainlab is in it
-(but the bare package) and no number is computed, so that a script finds what a new interpreter finds after those
-imports. (The garbage collector is told to pass over what the parent has: it would look through all of it at the end of
-every script, for more than a second.) The fork has the arguments, folder, environment, input and output that it is
-given, a group of processes of its own, and ends as any interpreter ends. When pytest ends, however it ends, the parent
-kills what it has running and ends.
+pytest has a parent of its own. That imports what runs import and does nothing else: no number is computed, and
+trainlab.command, which looks at the clock and at the environment, is not in it, so that a script finds what a new
+interpreter finds after those imports. (The garbage collector is told to pass over what the parent has: it would look
+through all of it at the end of every script, for more than a second.) The fork has the arguments, folder, environment,
+input and output that it is given, a group of processes of its own, and ends as any interpreter ends. When pytest ends,
+however it ends, the parent kills what it has running and ends.
 
 Start a script cold, with sys.executable, where the test is about
 
@@ -63,6 +63,9 @@ PRELOADED = (
     "sklearn.model_selection",
     "torchmetrics",
     "torchvision",
+    "trainlab.configuration.schema",
+    "trainlab.training",
+    "trainlab.recording.run_figures",
 )
 AT_RUN_TIME = ("HYDRA_", "NETRC", "WANDB_")  # the beginnings of variables that no import reads
 

@@ -22,6 +22,7 @@ MOST_VALUES = 2**27  # float32: 512 MiB
 
 
 def run(overrides: list[str], pace: Pace, folder: Path) -> None:
+    """Train the job of these overrides in the bare loop, in the blocks that `pace` asks for. folder: not used."""
     keep_freed_memory()  # as in this project's runs; the whole difference that it makes is the side "plain"'s
     this = job(overrides)
     pace.synchronise, pace.memory = this.synchronise, this.memory() or pace.memory

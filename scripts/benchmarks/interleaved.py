@@ -22,8 +22,11 @@ from trainlab.errors import RunError
 
 @dataclass
 class Timed:
-    """Of one side: images/s, ms/step and milliseconds of CPU time/step of each block; seconds from the start of its
-    process to its first step done, if that was timed."""
+    """What was measured of one side.
+
+    start_up: seconds from the start of its process to its first step done, or None where that was not timed. rates,
+    step_ms, cpu_ms: images/s, ms/step and milliseconds of CPU time/step, one for each block. memory_mb: the most that a block saw, in 10⁶ bytes.
+    """
 
     side: str
     start_up: float | None = None
@@ -34,11 +37,12 @@ class Timed:
 
     @property
     def images_per_second(self) -> float:
+        """The median over the blocks."""
         return statistics.median(self.rates)
 
 
 def ratios(ours: Timed, other: Timed) -> list[float]:
-    """Of the speeds, round by round: what slows the machine for a while slows both."""
+    """Our speed over the other one's, round by round: what slows the machine for a while slows both."""
     return [a / b for a, b in zip(ours.rates, other.rates, strict=True)]
 
 
@@ -89,7 +93,10 @@ IMPORTS = ["trainlab.training", "benchmarks.usual_stack", "torchvision.datasets"
 
 
 class Runner:
-    """A side in its process."""
+    """A side in a process of its own, which works only while it is asked for a block.
+
+    side: a key of IMPLEMENTATIONS. folder: for what it prints, output.txt. cold: see `time_interleaved`.
+    """
 
     def __init__(self, side: str, overrides: list[str], folder: Path, cold: bool) -> None:
         self.side, self.overrides, self.folder = side, overrides, folder
@@ -102,17 +109,20 @@ class Runner:
         self.process = context.Process(target=_run, args=(module, overrides, self.theirs, folder), name=side)
 
     def start(self) -> None:
+        """Start the process, and wait until it is ready for its first block. Raises RunError where it ends."""
         self.process.start()
         self.theirs.close()  # so that its death is noticed
         self._receive()
 
     def block(self, steps: int) -> Any:
+        """Let it do so many steps; returns its `pace.Block` once it waits again. Raises RunError where it ends."""
         self.connection.send(steps)
         block = self._receive()
         self._receive()  # ready for the next
         return block
 
     def end(self) -> None:
+        """End the process, within 20 seconds by itself or else by killing it."""
         if self.process.pid is None:  # it was never started
             return
         with contextlib.suppress(OSError):  # it has ended by itself

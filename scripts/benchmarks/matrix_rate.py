@@ -8,7 +8,7 @@ from benchmarks.interleaved import Timed
 from benchmarks.job import job
 from benchmarks.measure import Measure
 from benchmarks.workloads import LIMIT
-from trainlab.models.layers import summarize, training_operations
+from trainlab.models.summary import summarize, training_operations
 from trainlab.runtime.hardware import matrix_rate
 
 SECONDS = 1.0

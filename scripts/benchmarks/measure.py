@@ -24,10 +24,12 @@ class Measure:
 
     @property
     def median(self) -> float:
+        """The median of the values, in `unit`."""
         return statistics.median(self.values)
 
     @property
     def reached(self) -> bool | None:
+        """Whether the median reaches the bound; None where there is none."""
         if self.bound is None:
             return None
         return self.median >= self.bound[1] if self.bound[0] == "≥" else self.median <= self.bound[1]
@@ -46,4 +48,5 @@ def in_turn(calls: Sequence[Callable[[], Any]], rounds: int) -> list[list[float]
 
 
 def quotients(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """numerators[i] / denominators[i]."""
     return [a / b for a, b in zip(numerators, denominators, strict=True)]

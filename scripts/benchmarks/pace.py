@@ -58,7 +58,7 @@ class Pace:
         self.paused: tuple[float, float] | None = None
 
     def wait(self) -> None:
-        """For the next block. Raises Enough when there is none."""
+        """Wait for the next block, which the other process asks for. Raises Enough when there is none."""
         self.connection.send("ready")
         steps = self.connection.recv()
         if steps is None:
@@ -72,7 +72,7 @@ class Pace:
         self.began, self.cpu_began = time.perf_counter(), time.process_time()
 
     def step(self, images: int, steps: int = 1) -> None:
-        """So many steps are done; at the end of a block waits for the next."""
+        """Count `steps` steps on `images` images as done; at the end of a block, report it and wait for the next."""
         self.left -= steps
         if self.lead > 0:
             self.lead -= steps
@@ -89,15 +89,16 @@ class Pace:
 
     @property
     def due(self) -> int:
-        """Steps to the end of the lead-in, or else of the block."""
+        """Steps that are left of the lead-in, or after it of the block; at least 1."""
         return max(1, self.lead if self.lead > 0 else self.left)
 
     def pause(self) -> None:
-        """What follows is not a training step."""
+        """Stop the clock: what follows is not a training step."""
         self.synchronise()
         self.paused = time.perf_counter(), time.process_time()
 
     def go_on(self) -> None:
+        """Let the clock go on after a pause; without one nothing happens."""
         if self.paused:
             at, cpu_at = self.paused
             self.began += time.perf_counter() - at
@@ -112,14 +113,17 @@ class Paced(Callback):
         self.pace = pace
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Wait for the first block."""
         self.pace.wait()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Let the clock go on after the pause between two epochs."""
         self.pace.go_on()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Count the steps of the batch, and stop the clock after the epoch's last one."""
         self.pace.step(len(batch[0]), getattr(batch, "steps", 1))
         if batch_idx + 1 == trainer.num_training_batches:
             self.pace.pause()

@@ -146,6 +146,7 @@ def benchmark(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/benchmark.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/benchmark.py",
         description="This project beside a bare PyTorch loop, the usual stack, torchvision's recipe and scikit-learn: "
@@ -206,6 +207,7 @@ def data_of_trick(workload: Workload, folder: Path, cifar10: str | None) -> list
 
 
 def timing_table(workload: Workload, remark: str, timed: Sequence[Timed]) -> Table:
+    """The speeds of all sides of a workload, each beside the first one, which is this project."""
     table = Table(title=f"{workload.title} ({remark})", title_justify="left")
     for heading in ("side", "img/s", "ms/step", "trainlab is", "spread", "to reach", "memory", "first step after"):
         table.add_column(heading, justify="left" if heading == "side" else "right")
@@ -227,6 +229,7 @@ def timing_table(workload: Workload, remark: str, timed: Sequence[Timed]) -> Tab
 
 
 def measure_table(measures: Sequence[Measure]) -> Table:
+    """One row for each measured thing, with the bound that it is to reach."""
     table = Table(title="Start, loading, costs, device", title_justify="left")
     for heading in ("what", "median", "spread", "to reach", ""):
         table.add_column(heading, justify="left" if heading in ("what", "") else "right")
@@ -239,6 +242,7 @@ def measure_table(measures: Sequence[Measure]) -> Table:
 
 
 def growth_table(points: Sequence[Point]) -> Table:
+    """Memory and time against the size of a packed set, one row for each size."""
     table = Table(
         title="A packed set grows: one epoch of the perceptron, aug=alexnet, 128 pixels", title_justify="left"
     )
@@ -251,6 +255,7 @@ def growth_table(points: Sequence[Point]) -> Table:
 
 
 def machine() -> str:
+    """The hardware, the threads and the versions of the libraries, on one line."""
     hardware = choose_hardware(
         accelerator="auto", strategy="auto", devices=1, precision="auto", channels_last="auto", convolutions=True
     )

@@ -12,6 +12,9 @@ from benchmarks.pace import Pace
 
 
 def run(overrides: list[str], pace: Pace, folder: Path) -> None:
+    """Train scikit-learn's MLPClassifier on the data of these overrides, as many batches at a time as are due. folder:
+    not used.
+    """
     this = job(overrides)
     inputs = this.data.training_inputs().flatten(1).numpy().astype(np.float32)
     labels = this.data.sets.train.labels.numpy()

@@ -43,6 +43,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 class Template(L.LightningModule):
+    """The LightningModule of the template: cross-entropy, and two metrics that are updated and logged in each step."""
+
     def __init__(self, net: nn.Module, this: Job) -> None:
         super().__init__()
         self.net, self.job = net, this
@@ -51,6 +53,7 @@ class Template(L.LightningModule):
         self.train_loss = MeanMetric()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of one batch, a scalar; Lightning does the rest."""
         images, labels = batch
         outputs = self.net(images)
         loss = self.criterion(outputs, labels)
@@ -61,6 +64,7 @@ class Template(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """torch's SGD with the learning rate, momentum and weight decay of the other sides."""
         known = self.job.optimizer().defaults
         groups = self.job.optimizer().param_groups
         return torch.optim.SGD(
@@ -71,11 +75,14 @@ class Template(L.LightningModule):
 
 
 def run(overrides: list[str], pace: Pace, folder: Path) -> None:
-    """As it comes, in float32."""
+    """Train with the template as it comes, in float32."""
     train_with([*overrides, "trainer.precision=float32"], pace, folder)
 
 
 def train_with(overrides: list[str], pace: Pace, folder: Path) -> None:
+    """Train the job of these overrides with the usual stack, in the blocks that `pace` asks for; its CSV log is written
+    to `folder`.
+    """
     this = job(overrides)
     pace.synchronise, pace.memory = this.synchronise, this.memory() or pace.memory
     side = this.data.input_shape[-1]

@@ -9,4 +9,5 @@ from benchmarks.usual_stack import train_with
 
 
 def run(overrides: list[str], pace: Pace, folder: Path) -> None:
+    """Train with the usual stack, in the precision that this project chooses."""
     train_with(overrides, pace, folder)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from trainlab import augment, data, errors, models, objective, optim
     from trainlab.command.from_python import Results
-    from trainlab.command.network import Network
+    from trainlab.command.load import Network
 
 __version__ = "0.1.0"
 __all__ = [
@@ -113,9 +113,9 @@ def load(run: str | os.PathLike[str]) -> Network:
         network = trainlab.load("runs/mine")
         network.predict("four.png")[0, network.classes.index("4")]
     """
-    from trainlab.command import network
+    from trainlab.command.load import load as loaded
 
-    return network.load(run)
+    return loaded(run)
 
 
 def read_runs(*folders: str | os.PathLike[str]) -> pandas.DataFrame:

@@ -102,6 +102,7 @@ class Classifier(L.LightningModule):
             super().__setattr__(name, value)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer of the recipe, with its learning rate's schedule where it has one."""
         optimizer = self.recipe.optimizer(self.net)
         steps = (self.trainer.max_epochs or 0) * self.trainer.datamodule.train_batches  # type: ignore[attr-defined]
         scheduler = self.recipe.schedule.of(optimizer, steps)
@@ -117,6 +118,7 @@ class Classifier(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs, float (B, C, H, W) → the network's outputs, (B, K)."""
         return self.net(inputs)
 
     @property
@@ -128,6 +130,7 @@ class Classifier(L.LightningModule):
     # Training
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """At an epoch's first batch, start its stream of random numbers; after a resumption, go on within the epoch."""
         # Dropout draws from torch's global stream; started anew in each epoch, a resumed run draws what an unbroken
         # one does. (Lightning leaves on_train_epoch_start out in the first epoch after a resumption.)
         if self.within_epoch is not None:
@@ -200,6 +203,7 @@ class Classifier(L.LightningModule):
         return self.recipe.compiled(inputs).clone()  # a CUDA graph writes the next step's outputs into the same memory
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take the gradients away from the first layer once it is frozen."""
         after = self.recipe.freeze_first_after
         if after is not None and self.current_epoch >= after:
             first = next(m for m in self.net.modules() if isinstance(m, nn.Conv2d | nn.Linear))
@@ -207,6 +211,9 @@ class Classifier(L.LightningModule):
                 parameter.grad = None  # the optimizer passes over it, L2 and momentum included
 
     def on_train_epoch_end(self) -> None:
+        """Make the epoch's row of numbers, and let the plateau schedule see it. Raises RunError where a loss or a
+        weight is not finite.
+        """
         values = self.finish("train")
         weights = weights_and_biases(self.net)[0]
         values["train/objective"] = values["train/loss"] + self.recipe.l2.penalty(weights)
@@ -234,18 +241,22 @@ class Classifier(L.LightningModule):
     # Validation and test
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Count one batch for val/loss, val/top1_error and val/top5_error."""
         outputs = self.net(batch.inputs)
         self.metrics_of("val").update(outputs, batch.labels, self.loss(outputs, batch.labels))
 
     def on_validation_epoch_end(self) -> None:
+        """Log the validation's numbers, and keep them for the epoch's row."""
         # Kept for the epoch's row; early stopping, schedules and checkpoints look at what is logged.
         self.validation = self.finish("val")
         self.log_dict(self.validation, logger=False)
 
     def on_test_epoch_start(self) -> None:
+        """Begin with no predictions."""
         self.test_parts = []
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Count one batch by its centre view, and by the mean prediction of all views where there are several."""
         views = batch.inputs if batch.inputs.ndim == 5 else batch.inputs[None]
         outputs = torch.stack([self.net(view) for view in views])
         centre = outputs[CENTRE_VIEW if len(views) > 1 else 0]
@@ -259,6 +270,7 @@ class Classifier(L.LightningModule):
         self.test_parts.append((batch.ids, batch.labels, predicted, confidence))
 
     def on_test_epoch_end(self) -> None:
+        """Log the test's numbers, and gather the predictions of all ranks in the order of the examples."""
         row = self.finish("test")
         if self.views > 1:
             row |= {f"{name.replace('tencrop', 'test')}_tencrop": v for name, v in self.finish("tencrop").items()}
@@ -273,6 +285,9 @@ class Classifier(L.LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumption needs beside Lightning's own: the run's facts, its progress, the plateau, and within an
+        epoch its sums and random streams.
+        """
         if self._recipe is not None and self._recipe.facts is not None:
             checkpoint[KEY] = self._recipe.facts.plain()
         if self.plateau is not None:
@@ -288,6 +303,7 @@ class Classifier(L.LightningModule):
             checkpoint["within_epoch"] = {"sums": self.metrics_of("train").sums(), "streams": self.gather(stream)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` has written, also under another number of steps per item of the loop."""
         self.plateau_state = checkpoint.get("plateau")
         self.within_epoch = checkpoint.get("within_epoch")
         if self.within_epoch is not None:

@@ -44,6 +44,7 @@ class CrossEntropy(Loss):
     """
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The mean of L_i over a batch: logits (B, K) and labels int64 (B,) → a scalar, of at least float32."""
         return F.cross_entropy(at_least_float32(outputs), labels)
 
     def predict(self, outputs: Tensor) -> Tensor:
@@ -63,6 +64,7 @@ class HalfMSE(Loss):
     """J = 1/(2n) Σ ‖f(x) − y‖², y the one-hot class (lecture: "una posible función de pérdida")."""
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """J of a batch: outputs (B, K) and labels int64 (B,) → a scalar, of at least float32."""
         outputs = at_least_float32(outputs)
         targets = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
         return (outputs - targets).square().sum() / (2 * len(labels))
@@ -78,6 +80,14 @@ class HalfMSE(Loss):
     def from_predictions(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """½ the squared error of averaged outputs (B, K), a mean over the examples; labels: int64 (B,)."""
         return self(predictions, labels)
+
+
+def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
+    """J = 1/(2n) Σ (f − y)² of a network with one output, whose targets are numbers and not classes.
+
+    outputs: float (…, n, 1); targets: float (n,). A scalar. Lecture: "una posible función de pérdida".
+    """
+    return (outputs[..., 0] - targets).square().mean() / 2
 
 
 def at_least_float32(outputs: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ WRONG = {
     "-m seed=0,1 hydra/launcher=procesess": "did you mean hydra/launcher=processes",
     "trainer.threads=0": "it should be 'auto' or a whole number of at least 1",
     "trainer.channels_last=3": "it should be 'auto', true or false",
-    "model=alexnet model.without=conv9": "it should be 'conv3', 'conv4', 'conv5' or null",
+    "model=alexnet model.drop_layer=conv9": "it should be 'conv3', 'conv4', 'conv5' or null",
     "trainer.target=x": "it should be a number greater than 0 or null",
     "trainer.max_epochs=3.0": "written without a point: trainer.max_epochs=3",
     "recipe.lr=abc": "recipe.lr=abc",

@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainlab.errors import InputError
 from trainlab.models.alexnet import AlexNet, CeilPad
-from trainlab.models.layers import LayerSummary, summarize
+from trainlab.models.summary import LayerSummary, summarize
 
 SHAPE = (3, 224, 224)
 NAMES = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]

@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainlab.errors import InputError
 from trainlab.models.alexnet import AlexNet
-from trainlab.models.layers import summarize
 from trainlab.models.response_normalisation import LocalResponseNorm, SpatialResponseNorm
+from trainlab.models.summary import summarize
 
 SHAPE = (3, 224, 224)
 
@@ -98,9 +98,9 @@ def test_without_a_network_there_is_a_sentence(monkeypatch):
         ({"variant": "torchvision", "groups": 1}, "without model.groups"),
         ({"variant": "torchvision", "lrn": False}, "without model.lrn"),
         ({"weights": "torchvision"}, "add model.variant=torchvision"),
-        ({"groups": 1, "cross_gpu": False}, "model.groups=1 has only one"),
-        ({"pool": "none"}, "overlapping, plain"),
-        ({"without": "conv1"}, "conv3, conv4, conv5"),
+        ({"groups": 1, "conv3_cross_tower": False}, "model.groups=1 has only one"),
+        ({"pool": "none"}, "overlapping, non_overlapping"),
+        ({"drop_layer": "conv1"}, "conv3, conv4, conv5"),
         ({"variant": "2012"}, "paper, code2012, torchvision"),
     ],
 )
@@ -158,7 +158,7 @@ def test_the_2012_code_starts_conv3_to_conv5_wider():
         assert convolution.weight.std().item() == pytest.approx(0.01 if name == "conv2" else 0.03, rel=0.03)
 
 
-@pytest.mark.parametrize("pool", ["overlapping", "plain"])
+@pytest.mark.parametrize("pool", ["overlapping", "non_overlapping"])
 @pytest.mark.parametrize("size", [63, 64, 97, 224, 227])
 def test_both_poolings_give_the_same_sides(fake, pool, size):
     net, x = AlexNet((3, size, size), 10, pool=pool), torch.zeros(1, 3, size, size)
@@ -170,7 +170,7 @@ def test_both_poolings_give_the_same_sides(fake, pool, size):
 
 
 def test_without_links_between_the_towers_conv3_sees_its_own(fake):
-    net = AlexNet(SHAPE, 1000, cross_gpu=False)
+    net = AlexNet(SHAPE, 1000, conv3_cross_tower=False)
     assert sum(p.numel() for p in net.parameters()) == 60_965_224 - 884_736 // 2
 
 
@@ -178,7 +178,7 @@ def test_without_links_between_the_towers_conv3_sees_its_own(fake):
     ("without", "fewer"), [("conv4", 663_552 + 384), ("conv3", 884_736 + 384 + 192 * 384 * 9 - 128 * 384 * 9)]
 )
 def test_a_middle_layer_can_be_left_out(fake, without, fewer):
-    net = AlexNet(SHAPE, 1000, without=without)
+    net = AlexNet(SHAPE, 1000, drop_layer=without)
     assert not hasattr(net, without)
     assert sum(p.numel() for p in net.parameters()) == 60_965_224 - fewer
     assert net(torch.zeros(2, *SHAPE)).shape == (2, 1000)
@@ -186,7 +186,7 @@ def test_a_middle_layer_can_be_left_out(fake, without, fewer):
 
 def test_the_network_of_one_gpu_has_half_the_kernels_and_about_as_many_weights(fake):
     """Footnote of §3.2: conv5 and the dense layers stay as they are, so that the two have about the same number."""
-    net = AlexNet(SHAPE, 1000, groups=1, kernels="half")
+    net = AlexNet(SHAPE, 1000, groups=1, width="half")
     assert [m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)] == [48, 128, 192, 192, 256]
     assert sum(p.numel() for p in net.parameters()) == pytest.approx(60_965_224, rel=0.03)
 

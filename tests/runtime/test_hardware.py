@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainlab.models.layers import summarize, training_operations
 from trainlab.models.mlp import MLP
+from trainlab.models.summary import summarize, training_operations
 from trainlab.runtime.hardware import choose_hardware, choose_steps_per_execution, choose_threads, matrix_rate
 
 

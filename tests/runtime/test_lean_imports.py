@@ -64,7 +64,7 @@ def test_a_report_of_runs_needs_no_torch():
 @pytest.mark.run
 def test_a_wandb_run_starts_without_what_launches_jobs_and_that_works_afterwards(tmp_path):
     start = (
-        "from pathlib import Path; from trainlab.models.layers import LayerSummary; "
+        "from pathlib import Path; from trainlab.models.summary import LayerSummary; "
         "from trainlab.recording import wandb_run; "
         f"run = wandb_run.start(Path({str(tmp_path)!r}), project='p', mode='offline', tags=[], config={{}}); "
         "wandb_run.log_layers(run, [LayerSummary('a', '', 1, (1,), 1, 1, 1, 1, None)]); "

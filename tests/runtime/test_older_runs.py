@@ -9,9 +9,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab.command.main import compose_run, without_hydra
+from trainlab.configuration.renamed import in_words
 from trainlab.configuration.stored import read_config
 from trainlab.optim import GradientDescent, Momentum
-from trainlab.recording.point import Point
+from trainlab.recording.point import Point, load_point
 from trainlab.recording.run_directory import best_of, load_results
 from trainlab.runtime.assembly import assemble, source
 from trainlab.sweeps.point import differences
@@ -60,6 +61,47 @@ def test_a_sweeps_point_of_before_is_not_run_again():
     assert differences(*points) == differences(*reversed(points)) == []
     other = OmegaConf.to_container(without_hydra(compose_run(["model=mlp", "data.split_seed=1"])), resolve=True)
     assert differences(points[0], Point("sweep", {}, [], other, None)) == ["data.split_seed: 1 → 0"]
+
+
+OLD_SWITCHES = ["model.kernels=half", "model.groups=1", "model.pool=plain", "model.without=conv4"]
+SWITCHES = ["model.width=half", "model.groups=1", "model.pool=non_overlapping", "model.drop_layer=conv4"]
+OLD_NAMES = {"kernels": "half", "cross_gpu": True, "pool": "plain", "without": "conv4"}
+
+
+def with_old_names(cfg: DictConfig) -> dict:
+    """The configuration of a run with SWITCHES as it was written until 2026-12."""
+    old = OmegaConf.to_container(cfg, resolve=True)
+    for key in ("width", "conv3_cross_tower", "drop_layer"):
+        del old["model"][key]
+    old["model"] |= OLD_NAMES
+    return old
+
+
+def test_older_names_of_options_are_taken_with_a_remark(capsys):
+    cfg = compose_run(["model=alexnet", *SWITCHES])
+    assert capsys.readouterr().err == ""
+    assert without_hydra(compose_run(["model=alexnet", *OLD_SWITCHES])) == without_hydra(cfg)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "model.kernels=half is written model.width=half now; the old name is still taken"
+    assert len(told) == 3, "model.groups is called what it was"
+    assert in_words(["model.kernels=all,half", "~model.without", "aug.colour=0"]) == [
+        "model.width=full,half",
+        "~model.drop_layer",
+        "aug.colour=0",
+    ]
+
+
+def test_older_names_of_options_are_read_from_files(tmp_path):
+    cfg = without_hydra(compose_run(["model=alexnet", *SWITCHES]))
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    before = with_old_names(cfg)
+    assert OmegaConf.to_container(read_config(before, "a file")) == plain
+    assert before["model"]["kernels"] == "half", "what was read stays as it was"
+    point = Point("sweep", {"model.kernels": "all", "seed": 1}, [], before, None)
+    point.write(tmp_path)
+    found = load_point(tmp_path)
+    assert found.swept == {"model.width": "full", "seed": 1}
+    assert differences(found, Point("sweep", {}, [], plain, None)) == []
 
 
 def test_older_results_are_read_by_the_names_of_today(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trainlab.errors import InputError
 from trainlab.models.mlp import MLP
-from trainlab.studies.approximation.expression import derivatives, read, slopes
+from trainlab.studies.approximation.evaluation import derivatives, read, slopes
 from trainlab.studies.approximation.measurement import (
     BUILT,
     bounds,
@@ -196,15 +196,15 @@ def test_training_lowers_the_error_and_is_the_same_for_the_same_seed():
     ("text", "sentence"),
     [
         ("", "is empty"),
-        ("2x", "every product with"),
+        ("2x", r"a product is written 2\*x"),
         ("x**", "cannot be read"),
         ("x\x00", "cannot be read"),
         ("y", "has y in it"),
         ("sine(x)", "did you mean sin"),
-        ("sin", "without its argument"),
-        ("sin(x,x)", "2 arguments"),
-        ("x(2)", r"x\*"),
-        ("2(x)", "a product is written"),
+        ("sin", "without parentheses"),
+        ("sin(x,x)", "sin takes one"),
+        ("x(2)", r"product is written with \*"),
+        ("2(x)", r"product is written with \*"),
         ("3", "has no x"),
         ("x-x", "constant"),
         ("1/x", "divides by zero at x = 0"),
@@ -220,15 +220,15 @@ def test_training_lowers_the_error_and_is_the_same_for_the_same_seed():
         ("9**9**9**9*x", "no finite number"),
         ("1e999*x", "too large"),
         ("9" * 299 + "1" * 2 + "*x", "characters"),
-        ("'a'*x", "no number"),
-        ("True*x", "no number"),
-        ("1j*x", "no number"),
-        ("__import__('os').system('true')", "a product|not on the list|does not know"),
-        ("x.real", "not on the list"),
-        ("[x]", "not on the list"),
-        ("(lambda: x)()", "a product"),
-        ("x if x else 1", "not on the list"),
-        ("x//2", "not on the list"),
+        ("'a'*x", "may only have numbers"),
+        ("True*x", "may only have numbers"),
+        ("1j*x", "may only have numbers"),
+        ("__import__('os').system('true')", "is no function"),
+        ("x.real", "may only have"),
+        ("[x]", "may only have"),
+        ("(lambda: x)()", "is no function"),
+        ("x if x else 1", "may only have"),
+        ("x//2", "may only have"),
     ],
 )
 @pytest.mark.filterwarnings("error")

@@ -14,12 +14,15 @@ from trainlab.command.studies.options import parse as parse_words
 from trainlab.errors import InputError
 from trainlab.objective import CrossEntropy
 from trainlab.studies.backprop.display import DRAWN
-from trainlab.studies.backprop.expression import Apply, Variable, build, parse, with_sigmoid_gates, written
+from trainlab.studies.backprop.gates import GRAMMAR, build, with_sigmoid_gates
 from trainlab.studies.backprop.graph import Graph
 from trainlab.studies.backprop.network import small_network
 from trainlab.studies.backprop.operations import OPERATIONS, Operation
 from trainlab.studies.backprop.oracles import by_autograd, by_complex_steps, disagreement, rounding
 from trainlab.studies.backprop.study import LECTURE, LECTURE_VALUES, measure, study
+from trainlab.studies.expression import Apply, Variable, written
+
+parse = GRAMMAR.read
 
 
 def gradients(text, **values):

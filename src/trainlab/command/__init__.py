@@ -1,0 +1,1 @@
+"""What is typed: parsing, checks, help, and the bodies of the scripts."""

@@ -12,4 +12,5 @@ class Arguments(argparse.ArgumentParser):
     """argparse's parser, with complaints that are InputErrors."""
 
     def error(self, message: str) -> NoReturn:
+        """argparse's own sentence as an InputError, where argparse would end the process."""
         raise InputError(message, hint=f"{self.prog} --help lists what there is")

@@ -6,7 +6,7 @@ from trainlab.command.main import compose_run, parse, values_of
 from trainlab.configuration.build import target
 from trainlab.configuration.schema import Describe, check_options
 from trainlab.errors import InputError
-from trainlab.models.layers import summarize
+from trainlab.models.summary import summarize
 from trainlab.recording.terminal import console, layer_table
 from trainlab.runtime.assembly import build_net, read_data
 

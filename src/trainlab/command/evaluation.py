@@ -80,6 +80,7 @@ def averaged(nets: Sequence[nn.Module], every: Sequence[checkpoint.Saved], loss:
 
 
 def show(every: Sequence[checkpoint.Saved], data: ImageData, name: str, remark: str, metrics: dict[str, Any]) -> None:
+    """Print which checkpoints were tested, on what and where, and a table of the metrics."""
     out = console()
     for one in every:
         out.print(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.command.arguments import Arguments
-from trainlab.command.network import Network, load
+from trainlab.command.load import Network, load
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console
 from trainlab.survival.atomic import atomic_open
@@ -53,6 +53,7 @@ def export(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/export.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/export.py",
         description="A trained network for other programs; needs the extra 'export'.",
@@ -108,9 +109,15 @@ class Exported(nn.Module):
         self.eval().requires_grad_(False)
 
     def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
+        """Images of 0 to 255, uint8 or float (N, C, H, W) → float32: the mean subtracted, then divided by 255. colours:
+        not used in a test.
+        """
         return (images.float() - self.mean) * (1 / 255)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W), or numbers (N, F) of points → probabilities (N, K), the mean over the test's
+        views.
+        """
         if self.augmentation is None:
             return self.loss.predict(self.net(inputs))
         views = self.augmentation.test_views(inputs)

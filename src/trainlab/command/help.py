@@ -244,6 +244,7 @@ def write_options_page(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/options.py. Raises InputError."""
     parser = Arguments(prog="python scripts/options.py", description="Write docs/options.md from the files of conf/.")
     page = CONF.parent / "docs" / "options.md"
     parser.add_argument("--out", default=str(page), metavar="FILE", help="the file to write (docs/options.md)")

@@ -32,15 +32,16 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
+from trainlab.configuration import renamed
 from trainlab.configuration.folder import CONF
 from trainlab.configuration.schema import check
 from trainlab.errors import InputError, RunError, StoppedError, TakenError
 from trainlab.recording.run_directory import RESULTS, best_of, own_checkpoint, read_results
 from trainlab.runtime.process import keep_freed_memory, no_garbage_collection, quick_exit
 from trainlab.runtime.room import refuse_more_than_there_is_room_for
-from trainlab.survival.footprint import MADE, Footprint, is_first, restore_all, undo_all
 from trainlab.survival.lock import directory_lock
 from trainlab.survival.signals import handling_signals, outlast_terminal, stop_at_once
+from trainlab.survival.undo import MADE, Footprint, is_first, restore_all, undo_all
 from trainlab.sweeps.names import sweep_name
 
 GROUPS = {
@@ -111,7 +112,7 @@ def report_user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
 
 def main() -> None:
     """``python train.py …`` from the words of the command line to the end of the process."""
-    typed = sys.argv[1:]
+    typed = renamed.in_words(sys.argv[1:])
     # argparse, and so Hydra, takes words before and after an option for two lists and refuses the second, and the first
     # word after --info for a part of the configuration.
     sys.argv[1:] = sorted(typed, key=lambda word: 0 if word in MULTIRUN else 1 if is_override(word) else 2)
@@ -397,7 +398,11 @@ def parse(overrides: list[str]) -> list[Override]:
 
 
 def compose_run(overrides: list[str], *, checked: bool = True) -> DictConfig:
-    """The configuration of a run from conf/train.yaml and `overrides`. Raises InputError for what is wrong."""
+    """The configuration of a run from conf/train.yaml and `overrides`, also by the names of options until 2026-12.
+
+    Raises InputError for what is wrong.
+    """
+    overrides = renamed.in_words(overrides)
     for override in parse(overrides):
         if override.is_sweep_override():
             raise InputError(_several(override))

@@ -11,10 +11,10 @@ from trainlab.data.packed.format import read_packed, verify
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.writer import Form
 from trainlab.errors import InputError, RunError
-from trainlab.recording.packing import in_sight, pack_in_sight
+from trainlab.recording.packing_progress import in_sight, pack_in_sight
 from trainlab.recording.terminal import console
-from trainlab.survival.footprint import undone_on_a_mistake
 from trainlab.survival.lock import directory_lock
+from trainlab.survival.undo import undone_on_a_mistake
 
 
 def pack_images(arguments: Sequence[str]) -> None:
@@ -51,6 +51,7 @@ def pack_images(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/pack_images.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/pack_images.py",
         description="ImageNet, or any folder with train/<class>/ and val/<class>/, once into a set that is read where "

@@ -74,6 +74,7 @@ def predict(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/predict.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/predict.py", description="The most probable classes of pictures, as a table and a figure."
     )

@@ -52,11 +52,18 @@ class Shown:
 
     @property
     def words(self) -> frozenset[str]:
+        """The words behind the script's name in its command, without -m: what tells its records from those of other
+        commands.
+        """
         return frozenset(shlex.split(self.command)[2:]) - {"-m"}
 
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading of the lecture. id: its anchor on the page. short: for the contents. idea: one paragraph. shown_by: in
+    the order of the page.
+    """
+
     id: str
     short: Text
     heading: Text
@@ -66,6 +73,8 @@ class Heading:
 
 @dataclass(frozen=True)
 class Lecture:
+    """What conf/lecture.yaml says: all texts in both languages, the headings in the order of the slides."""
+
     title: Text
     course: str
     motto: Text
@@ -79,6 +88,7 @@ def both(text: str | Mapping[str, str]) -> Text:
 
 @cache
 def read_lecture() -> Lecture:
+    """conf/lecture.yaml, read and put into types. Raises KeyError where the file lacks something."""
     found = load(CONF / "lecture.yaml")
     headings = tuple(
         Heading(
@@ -123,6 +133,7 @@ def shown(item: Mapping[str, Any]) -> Shown:
 
 
 def number(row: Mapping[str, Any]) -> Number:
+    """One row of the numbers that stand beside a figure. row: the item of conf/lecture.yaml."""
     published = row.get("published", "–")
     beside = published if isinstance(published, Mapping) and "here" in published else {}
     return Number(

@@ -90,11 +90,11 @@ class Model(Group):
     channels: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] = [1, 1, 1]
     variant: Literal["paper", "code2012", "torchvision"] = "paper"
     groups: Literal[1, 2] = 1
-    kernels: Literal["all", "half"] = "all"
-    cross_gpu: bool = True
+    width: Literal["full", "half"] = "full"
+    conv3_cross_tower: bool = True
     lrn: bool = True
-    pool: Literal["overlapping", "plain"] = "overlapping"
-    without: Literal["conv3", "conv4", "conv5"] | None = None
+    pool: Literal["overlapping", "non_overlapping"] = "overlapping"
+    drop_layer: Literal["conv3", "conv4", "conv5"] | None = None
     weights: Literal["torchvision"] | None = None
 
 

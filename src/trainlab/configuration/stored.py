@@ -16,6 +16,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainlab.configuration import renamed
 from trainlab.configuration.schema import check_values
 from trainlab.errors import InputError
 
@@ -40,7 +41,9 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def read_config(plain: Any, where: str) -> DictConfig:
-    """The configuration in plain containers that a file held, safe to resolve. where: what errors call the file.
+    """The configuration in plain containers that a file held, safe to resolve, its options by today's names.
+
+    where: what errors call the file.
 
     Every value may be a reference to one other value, ``${reg.dropout}``, and no other interpolation. Raises
     InputError for those, for values of a wrong type, and for what is no configuration.
@@ -51,7 +54,7 @@ def read_config(plain: Any, where: str) -> DictConfig:
     _collect(plain, "", values, where)
     for key, value in values.items():
         _follow(key, value, values, where)
-    cfg = OmegaConf.create(plain)
+    cfg = OmegaConf.create(renamed.in_config(plain))
     try:
         check_values(OmegaConf.to_container(cfg, resolve=True), complete=False)  # type: ignore[arg-type]
     except InputError as error:

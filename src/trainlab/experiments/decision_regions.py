@@ -80,6 +80,7 @@ def reference_error(run: Run) -> float | None:
 
 
 def data_of(config: DictConfig) -> ImageData:
+    """The data of a run, read but never fetched. Raises InputError where they are not there."""
     with options_of("a checkpoint"):
         return read_data(config, may_fetch=False)
 
@@ -103,6 +104,7 @@ class Grid:
 
     @property
     def note(self) -> str:
+        """The sentence below the figure: what the points and lines are."""
         return (
             "solid points: training, translucent: test, whose error is at the lower right; dashed: scikit-learn "
             f"(seed {self.seed})"
@@ -140,6 +142,7 @@ def column_each(grid: Grid | None) -> Iterator[Figure]:
 
 
 def chosen(run: Run, key: str) -> Any:
+    """The value that a run has for an option or for a group's choice ("reg.l2", "data")."""
     return run.swept.get(key, run.config.get(key, run.config.get(f"{key}.name")))
 
 
@@ -171,6 +174,7 @@ def grid_of(runs: Sequence[Run], rows: str, columns: str) -> Grid | None:
 
 
 def symbol_of(option: str) -> str:
+    """How an option is written above a column: λ for reg.l2, else its name."""
     return "λ" if option == "reg.l2" else option
 
 

@@ -9,7 +9,7 @@ SMALL = 64  # pixels: images up to this size show their pixels as squares
 
 
 def show_picture(axes: Axes, image: Tensor) -> None:
-    """image: uint8 (C, H, W); of other than three channels the mean, in grey."""
+    """Draw an image in these axes. image: uint8 (C, H, W); of other than three channels the mean, in grey."""
     smooth = "nearest" if max(image.shape[1:]) <= SMALL else "antialiased"
     if len(image) == 3:
         axes.imshow(image.permute(1, 2, 0).numpy(), interpolation=smooth)

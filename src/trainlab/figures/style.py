@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from PIL import Image
 
@@ -102,6 +103,15 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 def new_slide(title: str = "") -> Figure:
     """An empty figure of the shape of a slide, 1280×720 pixels at SLIDE_DPI."""
     return new_figure(*SLIDE, title)
+
+
+def new_frame(symbol: str) -> tuple[Figure, Text]:
+    """An empty figure of 9.6 × 5.4 inches for a slider, and its title, to be written anew for each value.
+
+    symbol: what the slider moves, such as "η"; the title until then, so that its height is kept free.
+    """
+    figure = new_figure(*FRAME)
+    return figure, figure.suptitle(symbol)
 
 
 def sign(figure: Figure, text: str) -> None:

@@ -29,10 +29,12 @@ class CeilPad(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H′, W′), with zeros on the right and below."""
         below, right = (-(side - self.kernel) % self.stride for side in x.shape[-2:])
         return F.pad(x, (0, right, 0, below))
 
     def extra_repr(self) -> str:
+        """For the printed network."""
         return f"kernel={self.kernel}, stride={self.stride}"
 
 
@@ -42,11 +44,11 @@ class Switches:
 
     variant: str = "paper"
     groups: int = 2
-    kernels: str = "all"
-    cross_gpu: bool = True
+    width: str = "full"
+    conv3_cross_tower: bool = True
     lrn: bool = True
     pool: str = "overlapping"
-    without: str | None = None
+    drop_layer: str | None = None
     activation: str = "relu"
 
     def check(self) -> None:
@@ -54,14 +56,16 @@ class Switches:
         for name, known in (
             ("variant", ("paper", "code2012", "torchvision")),
             ("groups", (1, 2)),
-            ("kernels", ("all", "half")),
-            ("pool", ("overlapping", "plain")),
-            ("without", (None, *MIDDLE)),
+            ("width", ("full", "half")),
+            ("pool", ("overlapping", "non_overlapping")),
+            ("drop_layer", (None, *MIDDLE)),
         ):
             value = getattr(self, name)
             assert value in known, f"{name}={value} is unknown; use one of {', '.join(map(str, known))}"
-        if not self.cross_gpu and self.groups == 1:
-            raise InputError("model.cross_gpu=false cuts links between two towers, and model.groups=1 has only one.")
+        if not self.conv3_cross_tower and self.groups == 1:
+            raise InputError(
+                "model.conv3_cross_tower=false cuts links between two towers, and model.groups=1 has only one."
+            )
         if self.variant == "torchvision":
             for field in fields(self)[1:]:
                 if getattr(self, field.name) != field.default:
@@ -81,10 +85,11 @@ class AlexNet(nn.Module):
         torchvision: torchvision's network ("One weird trick", Krizhevsky 2014), bit for bit and with its
             state_dict's names; it has none of the switches below but ``dropout`` and ``init``.
     groups: 2 is the two-GPU network (conv2, conv4 and conv5 see the maps of their own GPU only), 1 the network whose
-        weights the lecture counts. kernels: all, or half of them in conv1–4: with groups=1 the network of one GPU that
-        §3.2 compares with. cross_gpu: whether conv3 sees the maps of both. lrn: local response normalisation
-        (§3.3). pool: overlapping 3×3 windows with stride 2 (§3.4), or plain 2×2 ones. without: one of conv3, conv4
-        and conv5 to leave out (§7). dropout: in fc6 and fc7 (§4.2). fc6 is sized to the input.
+        weights the lecture counts. width: "full", or "half" the kernels in conv1–4: with groups=1 the network of one
+        GPU that §3.2 compares with. conv3_cross_tower: whether conv3 sees the maps of both GPUs. lrn: local response
+        normalisation (§3.3). pool: "overlapping", 3×3 windows with stride 2 (§3.4), or "non_overlapping", 2×2 ones.
+        drop_layer: the one of conv3, conv4 and conv5 to leave out (§7). dropout: the share of neurons switched off in
+        fc6 and fc7 (§4.2). fc6 is sized to the input.
     init: "paper" is N(0, 0.01²), with biases of one in conv2, conv4, conv5, fc6 and fc7 (§5).
     weights: "torchvision" takes its published weights (ILSVRC-2012), with variant="torchvision"; where the classes are
         not 1000 the last layer starts anew. standardised: inputs are divided by ImageNet's deviations, as these weights
@@ -103,11 +108,11 @@ class AlexNet(nn.Module):
         *,
         variant: str = "paper",
         groups: int = 2,
-        kernels: str = "all",
-        cross_gpu: bool = True,
+        width: str = "full",
+        conv3_cross_tower: bool = True,
         lrn: bool = True,
         pool: str = "overlapping",
-        without: str | None = None,
+        drop_layer: str | None = None,
         activation: str = "relu",
         dropout: float = 0.5,
         init: str = "paper",
@@ -115,10 +120,10 @@ class AlexNet(nn.Module):
         standardised: bool = False,
     ) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        if height != width or height < self.min_size:
-            raise InputError(f"AlexNet needs square images of at least {self.min_size} pixels, not {height}×{width}.")
-        switches = Switches(variant, groups, kernels, cross_gpu, lrn, pool, without, activation)
+        channels, rows, columns = image_shape
+        if rows != columns or rows < self.min_size:
+            raise InputError(f"AlexNet needs square images of at least {self.min_size} pixels, not {rows}×{columns}.")
+        switches = Switches(variant, groups, width, conv3_cross_tower, lrn, pool, drop_layer, activation)
         switches.check()
         assert weights in (None, "torchvision"), f"weights={weights} is unknown; use torchvision, or None"
         if weights and variant != "torchvision":
@@ -156,15 +161,15 @@ class AlexNet(nn.Module):
 
         across_space = [SpatialResponseNorm(size=5, alpha=1e-3)] if code2012 and switches.lrn else []
         # Halved is all but conv5, so that fc6, which has most of the weights, stays as it is (footnote of §3.2).
-        first, second, middle = (48, 128, 192) if switches.kernels == "half" else (96, 256, 384)
+        first, second, middle = (48, 128, 192) if switches.width == "half" else (96, 256, 384)
         groups = switches.groups
         self.conv1 = nn.Sequential(CeilPad(11, 4), nn.Conv2d(image_shape[0], first, 11, 4), *after_conv1())
         self.conv2 = nn.Sequential(
             nn.Conv2d(first, second, 5, padding=2, groups=groups), act(), *normalise(), *across_space, shrink()
         )
-        maps, conv3_groups = second, 1 if switches.cross_gpu else 2
+        maps, conv3_groups = second, 1 if switches.conv3_cross_tower else 2
         for name, out, own in (("conv3", middle, conv3_groups), ("conv4", middle, groups), ("conv5", 256, groups)):
-            if name != switches.without:
+            if name != switches.drop_layer:
                 self.add_module(name, nn.Sequential(nn.Conv2d(maps, out, 3, padding=1, groups=own), act()))
                 maps = out
         self.pool5 = shrink()
@@ -216,6 +221,7 @@ class AlexNet(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float images (B, C, H, W) → logits (B, classes)."""
         if self.variant == "torchvision":
             return self.classifier(self.maps(x).flatten(1))
         return self.fc8(self.fc7(self.fc6(self.maps(x))))

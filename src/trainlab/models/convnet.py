@@ -57,6 +57,7 @@ class ConvNet(nn.Module):
         initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float images (B, C, H, W) → logits (B, classes)."""
         maps = self.features(x)
         if maps.requires_grad and maps.is_contiguous(memory_format=torch.channels_last):
             # From the dense layer it comes with the channels first, with which average pooling is six times slower.

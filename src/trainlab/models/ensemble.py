@@ -23,6 +23,7 @@ class Ensemble(nn.Module):
         self.shifts = list(shifts or [None] * len(nets))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float images (B, C, H, W) → outputs (B, classes) whose probabilities are the mean of the networks'."""
         predictions = []
         for net, shift in zip(self.nets, self.shifts, strict=True):
             own = x if shift is None else x + shift.to(x)[:, None, None]

@@ -47,4 +47,5 @@ class MLP(nn.Module):
         initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float inputs (B, …), flattened → logits (B, classes)."""
         return self.layers(x)

@@ -34,4 +34,5 @@ class Perceptron(nn.Module):
         initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float inputs (B, …), flattened → outputs (B, classes)."""
         return self.activation(self.linear(self.flatten(x)))

@@ -28,9 +28,11 @@ class LocalResponseNorm(nn.Module):
         self.size, self.alpha, self.beta, self.k, self.towers = size, alpha, beta, k, towers
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
         return _Normalise.apply(x, self.size, self.alpha / self.size, self.beta, self.k, self.towers)
 
     def extra_repr(self) -> str:
+        """For the printed network."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, towers={self.towers}"
 
 
@@ -45,10 +47,12 @@ class SpatialResponseNorm(nn.Module):
         self.size, self.alpha, self.beta = size, alpha, beta
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
         mean_square = F.avg_pool2d(x.square(), self.size, stride=1, padding=self.size // 2)
         return x * (1 + self.alpha * mean_square).pow(-self.beta)
 
     def extra_repr(self) -> str:
+        """For the printed network."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}"
 
 

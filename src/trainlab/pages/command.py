@@ -14,7 +14,7 @@ from trainlab.pages.document import write_document
 from trainlab.pages.runs import runs_page
 from trainlab.recording.terminal import console, printable
 from trainlab.sweeps.point import FAILED, FINISHED
-from trainlab.sweeps.table import DAMAGED, Run, check_names, default_metrics, distinct, gather, group, ordered
+from trainlab.sweeps.table import DAMAGED, Run, default_metrics, distinct, gather, sorted_groups
 
 RUNNING = "running"
 WATCH_SECONDS = 5.0
@@ -89,28 +89,30 @@ def keep(folders: Sequence[Path], file: Path, metrics: Sequence[str], sort: str 
 def page_of(
     runs: Sequence[Run], again: Sequence[Run], metrics: Sequence[str], sort: str | None, *, reload: bool
 ) -> str:
-    """Raises InputError for names that no run has."""
-    groups = group(runs)
+    """The text of the page of runs. again: runs that repeat others, which are only counted. metrics, sort: as in
+    `write_page`. reload: whether the open page asks for itself again. Raises InputError for names that no run has.
+    """
+    groups = sorted_groups(runs, metrics, sort)
     headline = list(dict.fromkeys([*default_metrics(groups), *metrics]))
-    check_names([*metrics, *([sort] if sort else [])], groups)
-    groups = ordered(groups, sort or "test/top1_error")
     return runs_page(groups, headline, again=again, reload=WATCH_SECONDS if reload else None)
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Run], list[Run]]:
-    """Those that count, those that repeat others. Raises InputError where there are none."""
+    """The runs in the folders in two lists: those that count, and those that repeat others. One that a command of this
+    machine trains now is RUNNING. Raises InputError where there are none.
+    """
     runs, again = distinct(gather(folders))
     taken = taken_inodes()
     return [replace(run, state=RUNNING) if is_taken(run, taken) else run for run in runs], again
 
 
 def goes_on(runs: Sequence[Run]) -> bool:
-    """Whether one may still come to an end: it runs, waits, or was interrupted and can be taken up again."""
+    """Whether one of the runs may still end well: it runs, waits, or was interrupted and can be taken up again."""
     return any(run.state not in (FINISHED, FAILED, DAMAGED) for run in runs)
 
 
 def taken_inodes() -> set[int]:
-    """Of the files that processes of this machine hold locked; none where the system does not say so."""
+    """The inodes of the files that processes of this machine hold locked; none where the system does not say."""
     try:
         lines = LOCKS.read_text().splitlines()
     except OSError:
@@ -120,7 +122,10 @@ def taken_inodes() -> set[int]:
 
 
 def is_taken(run: Run, taken: set[int]) -> bool:
-    """Whether a command trains in its directory now; told without taking the lock, which would be in its way."""
+    """Whether a command trains in the run's directory now; told without taking the lock, which would be in its way.
+
+    taken: what `taken_inodes` says.
+    """
     if run.state in (FINISHED, DAMAGED):
         return False
     try:
@@ -130,7 +135,7 @@ def is_taken(run: Run, taken: set[int]) -> bool:
 
 
 def check_browser(file: Path) -> None:
-    """Raises InputError."""
+    """Raises InputError where there is no browser to show the page in."""
     try:
         webbrowser.get()
     except webbrowser.Error as error:
@@ -140,5 +145,5 @@ def check_browser(file: Path) -> None:
 
 
 def write(file: Path, text: str) -> None:
-    """Raises InputError."""
+    """Write the page, whole or not at all. Raises InputError where the disk does not take it."""
     write_document(file, text, hint="choose another file with --html")

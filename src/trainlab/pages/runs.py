@@ -83,12 +83,15 @@ def plain_table(groups: Sequence[Group], headline: Sequence[str], again: Sequenc
 
 
 def counted(number: int, what: str) -> str:
+    """A number and its noun, such as "3 runs"."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
 def text(value: str) -> str:
+    """A value without what a terminal or a page could take for a command."""
     return str(plain(value))
 
 
 def html(value: str) -> str:
+    """A value as text inside HTML."""
     return escape(text(value))

@@ -33,17 +33,20 @@ class Throughput(Callback):
         self.ended = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
         self.epoch_start, self.images, self.ended = time.perf_counter(), 0, False
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        """Start the clock anew at an epoch's first batch."""
         if batch_idx == 0:
             self.epoch_start, self.images, self.ended = time.perf_counter(), 0, False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Count the batch; at the epoch's end, once the GPU has done its work, add the epoch to the sums."""
         self.images += batch.global_size
         self.ended = batch_idx + 1 == trainer.num_training_batches
         if self.ended and pl_module.device.type == "cuda":
@@ -56,15 +59,18 @@ class Throughput(Callback):
 
     @property
     def mean_images_per_second(self) -> float:
+        """Images per second of training, over all epochs and earlier processes of the run."""
         return self.all_images / max(self.training_seconds, 1e-9)
 
     def state_dict(self) -> dict[str, Any]:
+        """Images seen and seconds of training so far, those of an epoch that is not over included."""
         images, seconds = self.all_images, self.training_seconds
         if not self.ended:
             images, seconds = images + self.images, seconds + time.perf_counter() - self.epoch_start
         return {"images": images, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what an earlier process of the run has counted."""
         self.all_images, self.training_seconds = state_dict["images"], state_dict["seconds"]
 
 
@@ -94,6 +100,7 @@ class History(Checkpoint):
                 listener(row)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Make the epoch's row, append it to metrics.csv on the first rank, and hand it to the listeners."""
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -123,9 +130,11 @@ class History(Checkpoint):
         self.columns = columns
 
     def state_dict(self) -> dict[str, Any]:
+        """All rows so far."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the rows of a checkpoint. Raises ValidationError for rows that are no numbers by name."""
         self.rows = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True)).validate_python(
             state_dict["rows"]
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
+from trainlab.configuration import renamed
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import Threads, read_json
 from trainlab.survival.atomic import atomic_write
@@ -37,6 +38,7 @@ class Point:
     threads: Threads | None = None
 
     def write(self, folder: Path) -> None:
+        """Write point.json into the run's directory, whole or not at all. Raises OSError."""
         atomic_write(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
 
 
@@ -44,12 +46,18 @@ RECORD = TypeAdapter(Point)
 
 
 def load_point(folder: Path) -> Point | None:
-    """None where no sweep has been. Raises InputError where what it left is damaged."""
-    return read_json(folder / POINT, RECORD)
+    """What point.json in a run's directory says, its options by today's names; None where no sweep has been.
+
+    Raises InputError where the file is damaged.
+    """
+    point = read_json(folder / POINT, RECORD)
+    if point is None:
+        return None
+    return replace(point, swept=renamed.in_values(point.swept), config=renamed.in_config(point.config))
 
 
 def read_point(folder: Path) -> Point | None:
-    """The same, with None also where it is damaged."""
+    """What `load_point` says, with None also where the file is damaged."""
     with suppress(InputError):
         return load_point(folder)
     return None

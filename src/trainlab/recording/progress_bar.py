@@ -31,6 +31,7 @@ class ProgressBar(Callback):
         self.first_epoch = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar, on a terminal, and remember when and where the training began."""
         self.trainer, self.start, self.first_epoch = trainer, time.perf_counter(), trainer.current_epoch
         if trainer.is_global_zero and self.out.is_terminal:
             self.bar = Progress(
@@ -46,6 +47,7 @@ class ProgressBar(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Bring the bar up to date, at most twice a second."""
         if self.bar is None:
             return
         now = time.perf_counter()
@@ -63,10 +65,12 @@ class ProgressBar(Callback):
             )
 
     def left(self, trainer: L.Trainer, done: float) -> str:
+        """How long the rest of the training takes at the pace so far, such as "0:02". done: epochs, with a fraction."""
         rate = (done - self.first_epoch) / (time.perf_counter() - self.start)
         return duration(((trainer.max_epochs or 0) - done) / max(rate, 1e-9))
 
     def line(self, trainer: L.Trainer, row: Mapping[str, Any]) -> str:
+        """The epoch's numbers on one line. row: as in metrics.csv."""
         parts = [
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
             f"{self.throughput.images_per_second:,.0f} img/s",
@@ -91,12 +95,15 @@ class ProgressBar(Callback):
             (self.bar.console if self.bar else self.out).print(self.line(trainer, row), soft_wrap=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the bar away."""
         self.close()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Take the bar away, so that the error stands alone."""
         self.close()
 
     def close(self) -> None:
+        """Take the bar away, if it is shown."""
         if self.bar is not None:
             self.bar.update(self.task, numbers="")
             self.bar.stop()

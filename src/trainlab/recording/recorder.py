@@ -93,6 +93,7 @@ class Recorder:
             self.begin_wandb()
 
     def begin_wandb(self) -> None:
+        """Start the run's record at W&B, or go on with it, and let it have every row of the history from then on."""
         from trainlab.recording import wandb_run  # a third of a second that other runs need not wait
 
         cfg, recorded = self.cfg, wandb_run.last_recorded(self.run_dir)
@@ -143,6 +144,7 @@ class Recorder:
             write_results(self.run_dir / RESULTS, results)
 
     def draw(self, predictions: Predictions) -> Mapping[str, Path]:
+        """Draw the run's figures into figures/; returns their files by name."""
         from trainlab.recording.run_figures import draw_figures  # matplotlib: no run need wait for it at its start
 
         return draw_figures(

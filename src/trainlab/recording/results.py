@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import trainlab
-from trainlab.models.layers import training_operations
+from trainlab.models.summary import training_operations
 from trainlab.recording.commit import commit
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.hardware import matrix_rate

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:  # it loads torch, and a table of many runs need not wait for that
-    from trainlab.models.layers import LayerSummary
+    from trainlab.models.summary import LayerSummary
 
 PLAIN_WIDTH = 160  # columns where standard output is a file
 

@@ -24,7 +24,7 @@ from trainlab.runtime.lean_imports import wandb_without_launch
 from trainlab.survival.atomic import atomic_write
 
 if TYPE_CHECKING:
-    from trainlab.models.layers import LayerSummary
+    from trainlab.models.summary import LayerSummary
 
 wandb.util.pd_available = False  # a data frame is told by its type's name, without the import of pandas to compare it
 
@@ -130,6 +130,7 @@ def has_account() -> bool:
 
 
 def is_reachable() -> bool:
+    """Whether a connection to the W&B server can be opened within REACH_SECONDS."""
     try:
         socket.create_connection(_server(), timeout=REACH_SECONDS).close()
     except (OSError, ValueError):
@@ -138,6 +139,7 @@ def is_reachable() -> bool:
 
 
 def address() -> str:
+    """The W&B server's URL, from the environment or from the user's settings."""
     return os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url
 
 
@@ -189,6 +191,7 @@ def log_layers(run: Run, rows: Sequence[LayerSummary]) -> None:
 
 @_never_in_the_way
 def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
+    """Show the figures at W&B, as figures/NAME. figures: PNG files by name."""
     run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
 
 

@@ -1,0 +1,1 @@
+"""What a run is assembled from: hardware, parts, trainer, callbacks and processes."""

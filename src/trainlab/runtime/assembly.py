@@ -23,7 +23,7 @@ from trainlab.errors import InputError
 from trainlab.models.weight_budget import WeightBudget
 from trainlab.objective import L2, Loss
 from trainlab.optim import make_optimizer, numbers_per_weight
-from trainlab.recording.packing import pack_in_sight
+from trainlab.recording.packing_progress import pack_in_sight
 from trainlab.runtime.hardware import Hardware, choose_hardware
 from trainlab.runtime.room import free_memory, gigabytes
 from trainlab.survival import checkpoint

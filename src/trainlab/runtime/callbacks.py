@@ -88,6 +88,9 @@ class NonFiniteLoss(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Raises RunError for a loss that is not finite; on a GPU only every STEPS_BETWEEN_LOOKS steps, since looking
+        makes the host wait.
+        """
         losses = outputs["loss"]
         if losses.device.type != "cpu" and batch_idx % STEPS_BETWEEN_LOOKS:
             return
@@ -104,6 +107,9 @@ class FlatGradient(Callback):
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
+        """Ask for the end of the training, with a validation, where ‖∇J‖, that of L2 included, is at most the
+        tolerance.
+        """
         gradients = [
             parameter.grad + group["weight_decay"] * parameter.detach()
             for group in optimizer.param_groups
@@ -121,6 +127,7 @@ class ValidateAtTheEnd(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        """Let the last epoch end with a validation."""
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
 
@@ -132,7 +139,9 @@ class Threads(Callback):
         self.threads = threads
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Set torch's threads."""
         torch.set_num_threads(self.threads)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Set torch's threads."""
         torch.set_num_threads(self.threads)

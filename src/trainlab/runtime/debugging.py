@@ -24,6 +24,7 @@ class MustLearn(Callback):
     """
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say that everything was learned, or raise RunError where the training error is not 0."""
         error = float(trainer.callback_metrics["train/top1_error"])
         examples = len(trainer.datamodule.sets.train)  # type: ignore[attr-defined]
         if error == 0:
@@ -73,6 +74,7 @@ class Watch:
                 hook.remove()
 
     def check_inputs(self, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """A hook before the network's forward pass. Raises RunError for inputs that are not finite."""
         self.reached = "the loss"
         if not finite(inputs[0]):
             raise RunError(
@@ -81,6 +83,9 @@ class Watch:
             )
 
     def check_output(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """A hook after a layer's forward pass; also remembers the layer once its gradient arrives. Raises RunError for
+        an output that is not finite.
+        """
         if output.requires_grad:
             output.register_hook(lambda gradient: self.note(layer))
         if finite(output):
@@ -90,18 +95,22 @@ class Watch:
         raise RunError(f"{self.described(layer)} gives a NaN or an infinity in {self.moment}, {why}; {self.advice}")
 
     def note(self, layer: nn.Module) -> None:
+        """Remember the layer as the last one that the gradient has reached."""
         self.reached = self.described(layer)
 
     def described(self, layer: nn.Module) -> str:
+        """A layer by its name in the network and its class, for a sentence."""
         return f"the layer {self.names[layer]} ({type(layer).__name__})"
 
     @property
     def moment(self) -> str:
+        """The epoch, and the step or the validation, for a sentence; counted from 1."""
         where = f"epoch {self.trainer.current_epoch + 1}"
         return f"{where}, step {self.trainer.global_step + 1}" if self.trainer.training else f"{where}, validation"
 
     @property
     def advice(self) -> str:
+        """What to try, as the end of a sentence."""
         lr = self.trainer.optimizers[0].defaults["lr"]
         return f"try a smaller learning rate, such as optim.lr={lr / 10:g}, or look at that operation."
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from trainlab.configuration.stored import plain_config
-from trainlab.models.layers import LayerSummary, summarize
+from trainlab.models.summary import LayerSummary, summarize
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.hardware import choose_steps_per_execution, choose_threads
 from trainlab.runtime.profiling import NoProfiler, StepProfiler

@@ -49,13 +49,17 @@ class NoProfiler(Profiler):
     """
 
     def profile(self, action_name: str) -> Any:
+        """A context manager that does nothing."""
         return untimed(action_name)
 
-    def start(self, action_name: str) -> None: ...
+    def start(self, action_name: str) -> None:
+        """Nothing is measured."""
 
-    def stop(self, action_name: str) -> None: ...
+    def stop(self, action_name: str) -> None:
+        """Nothing is measured."""
 
     def summary(self) -> str:
+        """Nothing was measured."""
         return ""
 
 
@@ -87,9 +91,11 @@ class StepProfiler(NoProfiler):
         return self.done[TIMING]
 
     def next_phase(self) -> str | None:
+        """The first phase that has steps left to do; None when all is done."""
         return next((phase for phase, steps in self.to_do.items() if self.done[phase] < steps), None)
 
     def profile(self, action_name: str) -> Any:
+        """A context manager round one of Lightning's actions, which counts its time for its part of the step."""
         if not self.within:
             return NOTHING
         if action_name.endswith(BATCH_ENDS):
@@ -103,15 +109,18 @@ class StepProfiler(NoProfiler):
         return _Span(lambda: self.enter(name), self.leave)
 
     def start(self, action_name: str) -> None:
+        """Called by Lightning as an action begins: with that of fetching a batch a step begins, and its data part."""
         if action_name.endswith(BATCH_BEGINS) and self.phase is not None:
             self.begin_batch()
             self.enter("data")
 
     def stop(self, action_name: str) -> None:
+        """Called by Lightning as an action ends: with that of fetching a batch the data part ends."""
         if action_name.endswith(BATCH_BEGINS) and self.within:
             self.leave()
 
     def begin_batch(self) -> None:
+        """Begin to time or to trace one item of the loop, once the device is idle."""
         if self.phase == TRACING and self.trace is None:
             on = [torch.profiler.ProfilerActivity.CPU]
             if torch.cuda.is_available():
@@ -122,6 +131,7 @@ class StepProfiler(NoProfiler):
         self.within, self.mark, self.begun = [REST], time.perf_counter(), 0
 
     def end_batch(self) -> None:
+        """Count what the item has taken, and go on to the next phase where this one has its steps."""
         self.leave()
         assert self.phase is not None
         self.done[self.phase] += self.begun
@@ -131,10 +141,12 @@ class StepProfiler(NoProfiler):
             self.trace.stop()
 
     def enter(self, part: str) -> None:
+        """From now on time is counted for this part; parts within parts are not counted twice."""
         self.count()
         self.within.append(part)
 
     def leave(self) -> None:
+        """From now on time is counted for the part around this one."""
         self.count()
         self.within.pop()
 

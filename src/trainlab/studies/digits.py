@@ -13,7 +13,10 @@ from trainlab.data.sources import digits
 
 @dataclass(frozen=True)
 class Examples:
-    """float32 (N, 1, 8, 8), the mean of the training set subtracted, and int64 (N,), of training and test."""
+    """The handwritten digits, as networks are given them.
+
+    inputs, test_inputs: float32 (N, 1, 8, 8), the mean of the training set subtracted. labels, test_labels: int64 (N,).
+    """
 
     inputs: Tensor
     labels: Tensor
@@ -22,7 +25,9 @@ class Examples:
 
 
 def digits_as_seen(**shares: Any) -> Examples:
-    """As aug=none gives them. shares: test_fraction and val_fraction, where they are not those of data=digits."""
+    """The digits as aug=none gives them. shares: test_fraction and val_fraction, where they are not those of
+    data=digits.
+    """
     sets = digits.load(**shares)
     images = sets.train.all_images
     augmentation = NoAugmentation(images.shape[-1], statistics=MeasuredStatistics(images))

@@ -46,12 +46,13 @@ EXHAUSTED = 3  # inputs of which every K-tuple of masks is looked at, K up to 3
 
 @dataclass(frozen=True)
 class Averages:
-    """Of one network's masks: test error and log-loss (2, draws) of the averages of K masks, for each K.
+    """The masks of one network, averaged.
 
-    arithmetic, geometric: by K. variance: by K, of an averaged probability. scaled, plain: (error, log-loss) with
-    scaled weights, and of a network trained without dropout. members: error of each mask alone. excess: the most by
-    which an example's log-loss of the mean exceeds the mean of its log-losses. alike: share of pairs of masks that
-    say the same of every example. eval_gap: between two passes in evaluation mode.
+    arithmetic, geometric: by the number K of masks, test error and log-loss of their mean, (2, draws). variance: by K,
+    of an averaged probability. scaled, plain: error and log-loss with scaled weights, and of a network trained without
+    dropout. members: the error of each mask alone. excess: the most by which an example's log-loss of the mean exceeds
+    the mean of its log-losses. alike: share of pairs of masks that say the same of every example. eval_gap: the largest
+    difference between two passes in evaluation mode.
     """
 
     arithmetic: dict[int, np.ndarray]
@@ -67,8 +68,11 @@ class Averages:
 
 @dataclass(frozen=True)
 class Exact:
-    """By enumeration. geometric_gap, arithmetic_gap: of the two means over all masks to the scaled weights, the largest
-    difference of a probability. variance_gap: from Var₁/K, relative. flat_gap: how far averages with p = 0 move with K.
+    """What enumerating every mask says, of small networks.
+
+    geometric_gap, arithmetic_gap: the largest difference of a probability between the mean over all masks and the
+    scaled weights. variance_gap: largest relative difference from Var₁/K. flat_gap: how far averages with p = 0 move
+    with K.
     """
 
     geometric_gap: float
@@ -117,7 +121,7 @@ def study(
 
 
 def check(hidden: Sequence[int], dropout: float, epochs: int, masks: int, networks: int, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     if not hidden or min(hidden) < 1 or max(hidden) > 4096:
         raise InputError(
             f"hidden={list(hidden)} has to be one or more widths from 1 to 4096; dropout comes after each."
@@ -131,7 +135,9 @@ def check(hidden: Sequence[int], dropout: float, epochs: int, masks: int, networ
 
 
 def train(net: nn.Module, inputs: Tensor, labels: Tensor, epochs: int, seed: int) -> None:
-    """SGD with momentum and half a cosine of η, as conf/model/mlp.yaml; afterwards in evaluation mode."""
+    """Train by SGD with momentum and half a cosine of η, as conf/model/mlp.yaml does; `net` is in evaluation mode
+    afterwards.
+    """
     batches = GlobalBatchSampler(len(labels), BATCH, seed=seed, shuffle=True)
     optimizer = make_optimizer(net, Momentum, lr=LR, momentum=MOMENTUM)
     schedule = Schedule("cosine").of(optimizer, epochs * len(list(batches)))
@@ -145,7 +151,9 @@ def train(net: nn.Module, inputs: Tensor, labels: Tensor, epochs: int, seed: int
 
 
 def draw_masks(layers: Iterable[nn.Module], p: float, count: int, generator: torch.Generator) -> list[Tensor]:
-    """bool (count, width) for each dropout layer, which follows a dense one: True is kept. One network a row."""
+    """Random masks, bool (count, width) for each dropout layer, which follows a dense one: True is kept. Each row is
+    one network's.
+    """
     masks, width = [], 0
     for layer in layers:
         if isinstance(layer, nn.Linear):
@@ -157,10 +165,10 @@ def draw_masks(layers: Iterable[nn.Module], p: float, count: int, generator: tor
 
 @torch.no_grad()
 def masked(layers: Iterable[nn.Module], inputs: Tensor, masks: Sequence[Tensor]) -> Tensor:
-    """log-probabilities (K, B, classes) of K networks, each with its mask on all examples.
+    """The log-probabilities (K, B, classes) of K networks, each with its mask on all examples.
 
-    The masks are the leading dimension, in any mode of the modules: testing, in which Lightning switches dropout off,
-    makes no difference. masks: bool (K, width) for each nn.Dropout among the layers.
+    inputs: (B, …). masks: bool (K, width) for each nn.Dropout among the layers. The modules may be in any mode:
+    testing, in which Lightning switches dropout off, makes no difference.
     """
     x, waiting = inputs, list(masks)
     for layer in layers:
@@ -170,7 +178,7 @@ def masked(layers: Iterable[nn.Module], inputs: Tensor, masks: Sequence[Tensor])
 
 
 def ensemble(net: MLP, inputs: Tensor, p: float, count: int, generator: torch.Generator) -> Tensor:
-    """log-probabilities (count, B, classes), as many masks at once as fit."""
+    """The log-probabilities (count, B, classes) of `count` random masks, as many at once as fit into memory."""
     layers = list(net.layers)
     if not any(isinstance(layer, nn.Dropout) for layer in layers):  # p = 0: MLP leaves them out
         return masked(layers, inputs, [])[None].expand(count, -1, -1)
@@ -180,18 +188,18 @@ def ensemble(net: MLP, inputs: Tensor, p: float, count: int, generator: torch.Ge
 
 
 def arithmetic_mean(logs: Tensor, dim: int) -> Tensor:
-    """log of the mean probability."""
+    """The log of the mean probability, of log-probabilities."""
     return logs.logsumexp(dim) - np.log(logs.shape[dim])
 
 
 def geometric_mean(logs: Tensor, dim: int, weights: Tensor | None = None) -> Tensor:
-    """log of the normalised geometric mean; weights: of the members, they sum to 1."""
+    """The log of the normalised geometric mean, of log-probabilities. weights: of the members; they sum to 1."""
     mean = logs.mean(dim) if weights is None else torch.tensordot(weights, logs, dims=([0], [dim]))
     return mean.log_softmax(-1)
 
 
 def error_and_loss(logs: Tensor, labels: Tensor) -> np.ndarray:
-    """float64 (2, draws): test error and log-loss, of log-probabilities (draws, N, classes)."""
+    """Test error and log-loss (nats) of log-probabilities (draws, N, classes): float64 (2, draws)."""
     truth = labels.expand(len(logs), -1)
     error = (logs.argmax(-1) != truth).double().mean(1)
     loss = -logs.gather(-1, truth[..., None]).double().mean((1, 2))
@@ -199,7 +207,7 @@ def error_and_loss(logs: Tensor, labels: Tensor) -> np.ndarray:
 
 
 def network(examples: Examples, hidden: Sequence[int], dropout: float, epochs: int, seed: int) -> MLP:
-    """Trained, in evaluation mode. The streams of random numbers are afterwards as they were."""
+    """An MLP trained on the digits, in evaluation mode. torch's random streams are afterwards as they were."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         net = MLP(tuple(examples.inputs.shape[1:]), 10, hidden=hidden, dropout=dropout)
@@ -237,6 +245,7 @@ def measure(examples: Examples, hidden: Sequence[int], dropout: float, epochs: i
 
 
 def counts_up_to(masks: int) -> list[int]:
+    """The numbers of masks that are averaged, ascending; the last one is `masks`."""
     return [count for count in COUNTS if count < masks] + [masks]
 
 
@@ -277,7 +286,7 @@ def enumerate_masks(examples: Examples, dropout: float, seed: int) -> Exact:
 
 
 def every_mask(width: int, p: float) -> tuple[Tensor, Tensor]:
-    """bool (2^width, width) and their probabilities, float64 (2^width,)."""
+    """All masks of so many inputs, bool (2^width, width), and their probabilities, float64 (2^width,)."""
     masks = torch.tensor(list(product([False, True], repeat=width)))
     kept = masks.sum(1).double()
     return masks, (1 - p) ** kept * p ** (width - kept)
@@ -305,19 +314,26 @@ def variance_gap(layers: Sequence[nn.Module], inputs: Tensor, p: float) -> float
 
 
 def over_networks(found: Sequence[Averages], kind: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Error and log-loss: mean and standard deviation over the networks, (2,) each."""
+    """Error and log-loss of an average: mean and standard deviation over the networks, (2,) each. count: of masks, None
+    for a kind that has none.
+    """
     values = np.array([getattr(f, kind) if count is None else getattr(f, kind)[count].mean(1) for f in found])
     return values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(2)
 
 
 def level(found: Sequence[Averages], measure: int) -> int | None:
-    """The fewest masks whose average is as good as the scaled weights; measure 0: in error, 1: in log-loss."""
+    """The fewest masks whose average is as good as the scaled weights, in error (measure 0) or in log-loss (1); None
+    where none is.
+    """
     goal = over_networks(found, "scaled")[0][measure]
     counts = found[0].arithmetic
     return next((count for count in counts if over_networks(found, "arithmetic", count)[0][measure] <= goal), None)
 
 
 def rows_of(found: Sequence[Averages], say: Say) -> list[list[str]]:
+    """The rows of the section's table: averages of several numbers of masks, scaled weights, and a network without
+    dropout.
+    """
     counts = list(found[0].arithmetic)
     shown = [count for count in counts if count in (1, 10, 50, 100)]
     most = counts[-1]
@@ -463,6 +479,7 @@ def seen(say: Say, found: Sequence[Averages], exact: Exact, dropout: float) -> l
 
 
 def draw_curves(found: Sequence[Averages], say: Say) -> Figure:
+    """Error and log-loss against the number of masks averaged."""
     from trainlab.figures.studies.dropout_ensemble import averages_of_masks
 
     curves = {}
@@ -475,6 +492,7 @@ def draw_curves(found: Sequence[Averages], say: Say) -> Figure:
 
 
 def draw_members(found: Sequence[Averages], say: Say) -> Figure | None:
+    """The errors of single masks, and the variance of their mean; None where there is a single mask."""
     from trainlab.figures.studies.dropout_ensemble import members_and_variance
 
     first, most = found[0], list(found[0].arithmetic)[-1]
@@ -485,7 +503,7 @@ def draw_members(found: Sequence[Averages], say: Say) -> Figure | None:
 
 
 def sweep(first: Averages, say: Say) -> Series:
-    """Of one network: the averages of K masks, each a point, for several K."""
+    """The averages of K masks of one network, each a point, for several K: the pictures of a slider."""
     counts = [count for count in SWEPT if count in first.arithmetic]
 
     def draw_each() -> Iterator[Figure]:

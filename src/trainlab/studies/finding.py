@@ -16,11 +16,11 @@ Progress = Callable[[int, int], None]  # how many parts of the work are done, an
 
 
 def no_progress(done: int, total: int) -> None:
-    """For whoever does not want to be told."""
+    """A `Progress` for callers that show none."""
 
 
 def check_seed(seed: int) -> None:
-    """Raises InputError for what not every generator takes."""
+    """Raises InputError for a seed that not every generator takes: it has to be from 0 to 2³¹ − 1."""
     if not 0 <= seed < 2**31:
         raise InputError(f"seed={seed} has to be a whole number from 0 to {2**31 - 1}.")
 
@@ -46,11 +46,13 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Finding:
-    """section: title, table, what was seen beside what the lecture claims, and figures, all in the study's language.
+    """What a study has found out.
 
-    numbers: what was measured, by names that do not depend on the language: flat, as in results.json. animations: by
-    the names of their files; each gives its pictures one after another when it is called, all of one size. seeded:
-    whether chance had a part in it, so that the option `seed`, if there is one, belongs below the figures.
+    section: title, table, what was seen beside what the lecture claims, and figures, all in the study's language.
+    numbers: what was measured, by names that do not depend on the language: flat, as in results.json. oracles: what the
+    numbers are checked against. animations: by the names of their files; each gives its pictures one after another when
+    it is called, all of one size. seeded: whether chance had a part in it, so that the option `seed`, if there is one,
+    belongs below the figures.
     """
 
     section: Section

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainlab.errors import InputError
+from trainlab.objective import half_mean_square
 from trainlab.optim import GradientDescent, train_step
 from trainlab.recording.section import Say, Section, Series, speaker
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
@@ -33,7 +34,7 @@ SWEPT = (0.04, 0.2, 0.5, 0.8, 0.95, 0.99, 1.02)  # of the largest η that conver
 
 @dataclass(frozen=True)
 class Path:
-    """weights: float64 (steps + 1, 2); loss: float64 (steps + 1,), J of each."""
+    """One descent. weights: float64 (steps + 1, 2), slope and intercept. loss: float64 (steps + 1,), J of each."""
 
     eta: float
     weights: np.ndarray
@@ -42,8 +43,11 @@ class Path:
 
 @dataclass(frozen=True)
 class Descents:
-    """paths: one for each η. to_the_end: with the best η. curvatures: the eigenvalues of the Hessian,
-    ascending. solution: of least squares, (2,), with J = least. measured_bound: the η from which on descent diverges.
+    """All descents, and the paraboloid that they are on.
+
+    paths: one for each η. to_the_end: with the best η, until it is at the solution. hessian: (2, 2). curvatures: its
+    eigenvalues, ascending. solution: of least squares, (2,), with J = least. measured_bound: the η from which on
+    descent diverges.
     """
 
     paths: list[Path]
@@ -162,7 +166,7 @@ def oracles(found: Descents, say: Say) -> tuple[Oracle, ...]:
 def check(
     etas: Sequence[float] | None, examples: int, noise: float, steps: int, start: Sequence[float], seed: int
 ) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     for eta in etas or ():
         if not 0 < eta < 1e6:
             raise InputError(f"etas has {eta:g}", option="etas", value=eta, hint="a learning rate is greater than 0")
@@ -185,15 +189,10 @@ def check(
 
 
 def points(examples: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """x beside a column of ones, float64 (n, 2), and y, float64 (n,)."""
+    """The data: x beside a column of ones, float64 (n, 2), and y = 1.5 x − 0.5 + noise·N(0, 1), float64 (n,)."""
     random = np.random.default_rng(seed)
     x = random.uniform(0, 2, examples)
     return np.stack([x, np.ones(examples)], axis=1), 1.5 * x - 0.5 + noise * random.standard_normal(examples)
-
-
-def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
-    """J = 1/(2n) Σ (f − y)² (lecture: "una posible función de pérdida")."""
-    return (outputs[:, 0] - targets).square().mean() / 2
 
 
 def descend(
@@ -204,7 +203,9 @@ def descend(
     steps: int,
     until: np.ndarray | None = None,
 ) -> Path:
-    """The repository's own step, on all examples at once. until: weights at which it may end, to 1e-9."""
+    """Batch gradient descent by this repository's own step. steps: at most. until: weights (2,) at which it may end, to
+    1e-9.
+    """
     x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
     net = nn.Linear(2, 1, bias=False, dtype=torch.float64)
     net.weight.data = torch.tensor([list(start)], dtype=torch.float64)
@@ -222,7 +223,9 @@ def descend(
 def least_divergent(
     inputs: np.ndarray, targets: np.ndarray, start: Sequence[float], solution: np.ndarray, expected: float
 ) -> float:
-    """By bisection: the η from which on descent still moves away from the solution after many steps."""
+    """The η from which on descent still moves away from the solution after many steps, by bisection to 0.1 % between
+    half and twice `expected`.
+    """
     low, high = expected / 2, expected * 2
     while high / low > 1.001:
         middle = (low * high) ** 0.5
@@ -236,7 +239,9 @@ def least_divergent(
 
 
 def excess_contraction(path: Path, curvatures: np.ndarray, solution: np.ndarray) -> float:
-    """By how much the worst step shrank the distance to the solution less than max|1 − ηλ_i|; at least 0."""
+    """By how much a step's contraction of the distance to the solution exceeds max|1 − ηλ_i|, at the worst step; at
+    least 0.
+    """
     away = np.linalg.norm(path.weights - solution, axis=1)
     far = away[:-1] > 1e-6  # nearer, rounding is what is left
     ratios = away[1:][far] / away[:-1][far]
@@ -273,7 +278,7 @@ def draw(found: Descents, say: Say) -> Figure:
 def sweep(
     inputs: np.ndarray, targets: np.ndarray, start: Sequence[float], steps: int, found: Descents, say: Say
 ) -> Series:
-    """A path from `start` with each of several η."""
+    """A path from `start` with each of several η, as the pictures of a slider."""
     etas = [share * found.bound for share in SWEPT]
 
     def draw_each() -> Iterator[Figure]:

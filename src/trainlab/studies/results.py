@@ -39,8 +39,11 @@ LESS_THAN_2016 = 25.0  # % less error than in 2016: Hu et al. 2018, abstract
 
 @dataclass(frozen=True)
 class Result:
-    """top1, top5: errors in %, NaN where not published. year: None for what the lecture does not date. nombre,
-    conjunto, fuente: name, set (of images) and source in Spanish.
+    """A published result.
+
+    year: None for what the lecture does not date. kind: which sort of entry, a word of conf/study/results.csv. top1,
+    top5: errors in %, NaN where not published. nombre, conjunto, fuente: name, set (of images) and source in Spanish.
+    checked: when the source was read.
     """
 
     year: int | None
@@ -56,19 +59,19 @@ class Result:
     checked: str
 
     def called(self, say: Say) -> str:
-        """Its name; torchvision's without "_Weights" and what follows."""
+        """The name of the result in the study's language; torchvision's without "_Weights" and what follows."""
         return say(self.name, self.nombre).split("_Weights")[0].replace("_", "-")
 
     def error(self, measure: str) -> float:
-        """The error of this measure, in percent."""
+        """The error of this measure, "top1" or "top5", in percent."""
         return self.top1 if measure == "top1" else self.top5
 
 
 def study(*, measure: str = "top5", rows: str | None = None, lang: str = "en") -> Finding:
-    """Draw the published errors.
+    """Draw the published errors of ILSVRC beside what the lecture says of them.
 
-    measure: top5 or top1, the error against the years. rows: a file with more of them, its
-    columns those of conf/study/results.csv. Raises InputError.
+    measure: top5 or top1, the error against the years. rows: a file with more of them, its columns those of
+    conf/study/results.csv. Raises InputError.
     """
     say = speaker(lang)
     if measure not in MEASURES:
@@ -107,7 +110,7 @@ def study(*, measure: str = "top5", rows: str | None = None, lang: str = "en") -
 
 
 def read(file: Path) -> list[Result]:
-    """Raises InputError, with the line, for what is not such a table."""
+    """The results in a CSV file. Raises InputError, with the line, for what is not such a table."""
     if not file.is_file():
         raise InputError(f"rows={file} is not there; it is a table with the columns {', '.join(COLUMNS)}.")
     try:
@@ -122,7 +125,7 @@ def read(file: Path) -> list[Result]:
 
 
 def result_of(cells: dict[str, str], where: str) -> Result:
-    """Raises InputError."""
+    """One row of the table. where: file and line, for the InputError that is raised for a row that is none."""
     if None in cells or None in cells.values():
         raise InputError(f"{where} has not the {len(COLUMNS)} cells of the head; put texts with commas in quotes.")
     if cells["kind"] not in KINDS:
@@ -155,6 +158,7 @@ def recorded_by_torchvision(results: Sequence[Result]) -> dict[str, tuple[float,
 
 
 def one(results: Sequence[Result], kind: str, name: str | None = None) -> Result:
+    """The first result of this kind and, if it is given, of this name."""
     return next(r for r in results if r.kind == kind and name in (None, r.name))
 
 
@@ -207,7 +211,9 @@ def oracles(results: Sequence[Result], recorded: dict[str, tuple[float, float]],
 
 
 def val_against_test(by_name: dict[str, Result]) -> float:
-    """Of the ensembles whose errors on both sets were published, in standard errors of the difference."""
+    """The largest difference between validation and test error, of the ensembles of which both were published, in
+    standard errors of the difference.
+    """
     pairs = (
         (by_name["7 CNNs, extra data"].top5, OFFICIAL_2012["AlexNet"]),
         (by_name["5 CNNs"].top5, OFFICIAL_2012["5 CNNs"]),
@@ -219,7 +225,7 @@ def val_against_test(by_name: dict[str, Result]) -> float:
 
 
 def disorders(results: Sequence[Result]) -> int:
-    """How many pairs of figures are in an order in which they cannot be."""
+    """How many pairs of figures stand in an order that cannot be, such as a top-5 error above the top-1 error."""
     averaged = [r for r in results if r.kind == ALEXNET]
     views = [r for r in results if r.kind == ON_2010]
     winners = sorted((r for r in results if r.kind == ENTRY), key=lambda r: r.year or 0)
@@ -233,6 +239,7 @@ def disorders(results: Sequence[Result]) -> int:
 
 
 def shown(error: float) -> str:
+    """An error as text, with its percent sign; a dash for one that was not published."""
     return "–" if math.isnan(error) else f"{error:g} %"
 
 
@@ -296,6 +303,7 @@ def draw_years(results: Sequence[Result], measure: str, say: Say) -> Figure:
 
 
 def draw_2012(results: Sequence[Result], say: Say) -> Figure:
+    """The entries of 2012 beside the lecture's figures."""
     from trainlab.figures.studies.results import the_year_2012
 
     bars = [(r.called(say), r.top1, r.top5) for r in results if r.kind in (RUNNER_UP, ALEXNET)]

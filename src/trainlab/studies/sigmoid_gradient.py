@@ -42,10 +42,11 @@ WIDE = np.linspace(-15, 15, 3001)  # z, for the curves
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of one perceptron on all examples, sums and not means, at weights of one size.
+    """The gradient of one perceptron on all examples, a sum and not a mean, with weights of one size.
 
-    scale: standard deviation of the weights. factor: mean of o (1 − o). size, cross_entropy: the norms of ∂J/∂w.
-    autograd, complex_step, half_mse: largest difference from the lecture's formula.
+    scale: standard deviation of the weights. factor: mean of o (1 − o). size, cross_entropy: ‖∂J/∂w‖ with the lecture's
+    loss, and with cross-entropy. autograd, complex_step, half_mse: the largest difference of each from the lecture's
+    formula.
     """
 
     scale: float
@@ -59,10 +60,11 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Recovery:
-    """steps: int (K,), until each of `starts` (K,), pre-activations below 0, has become positive, with target 1.
-    time: of the differential equation, (K,). step: h, how far one step goes along the gradient by z. bend: the most
-    that |d/dz| of that gradient is on the way. path: o after 0, 1, … steps of the unit that
-    starts furthest from 0, (T,).
+    """How wrong units with the target 1 become right by gradient descent.
+
+    starts: float64 (K,), pre-activations below 0. steps: int (K,), until each has become positive. time: (K,), what the
+    differential equation takes. step: h, how far one step goes along the gradient by z. bend: the most that |d/dz| of
+    that gradient is on the way. path: (T,), o after 0, 1, … steps of the unit that starts furthest from 0.
     """
 
     starts: np.ndarray
@@ -149,7 +151,7 @@ def study(
 
 
 def check(examples: int, scales: Sequence[float], start: float, lr: float, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     check_seed(seed)
     if not 1 <= examples <= 1797:
         raise InputError(f"examples={examples} has to be from 1 to 1797, all the digits that there are.")
@@ -173,7 +175,7 @@ def check(examples: int, scales: Sequence[float], start: float, lr: float, seed:
 def measure(
     examples: int, scales: Sequence[float], start: float, lr: float, seed: int, on_progress: Progress = no_progress
 ) -> Measured:
-    """All that there is to see."""
+    """Measure the gradients for each scale of the weights, and both recoveries."""
     inputs, targets = ten_digits(examples)
     random = np.random.default_rng(seed)
     gradients = []
@@ -189,7 +191,7 @@ def measure(
 
 
 def ten_digits(examples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels in [0, 1], float64 (n, 64), and the class as ten targets of 0 or 1, float64 (n, 10)."""
+    """The first digits: pixels in [0, 1], float64 (n, 64), and the class as ten targets of 0 or 1, float64 (n, 10)."""
     whole = digits.load(test_fraction=0, val_fraction=0).train
     images = whole.all_images[:examples].flatten(1).double() / 255
     return images.numpy(), np.eye(10)[whole.labels[:examples].numpy()]
@@ -247,7 +249,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def perceptron(weights: np.ndarray, biases: np.ndarray) -> Perceptron:
-    """This repository's, with the sigmoid, in float64."""
+    """This repository's perceptron with the sigmoid and these weights (K, F) and biases (K,), float64."""
     net = Perceptron((weights.shape[1],), len(weights), activation="sigmoid", init="zero").double()
     net.linear.weight.data = torch.from_numpy(weights)
     net.linear.bias.data = torch.from_numpy(biases)
@@ -255,7 +257,7 @@ def perceptron(weights: np.ndarray, biases: np.ndarray) -> Perceptron:
 
 
 def gradient_of(net: Perceptron, value: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """∂/∂w and ∂/∂b."""
+    """∂value/∂w, (K, F), and ∂value/∂b, (K,), of a perceptron."""
     by_weights, by_biases = torch.autograd.grad(value, [net.linear.weight, net.linear.bias])
     return by_weights.numpy(), by_biases.numpy()
 
@@ -266,7 +268,7 @@ def half_square(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """−Σ t ln o + (1 − t) ln(1 − o)."""
+    """−Σ (t ln o + (1 − t) ln(1 − o)), in nats."""
     return F.binary_cross_entropy(outputs, targets, reduction="sum")
 
 

@@ -49,8 +49,10 @@ TEST_SHARE = 0.5  # of the digits: with fewer, errors could not be told apart
 
 @dataclass(frozen=True)
 class Tested:
-    """predictions: float32 (10, N, classes), of each view of the test images; labels: int64 (N,).
-    errors, losses: by the number of views averaged.
+    """What a network says of the views of the test images.
+
+    predictions: float32 (10, N, classes), probabilities of each view. labels: int64 (N,). errors, losses: by the number
+    of views averaged. excess: see `excess_of_mean`.
     """
 
     predictions: Tensor
@@ -62,9 +64,12 @@ class Tested:
 
 @dataclass(frozen=True)
 class Found:
-    """tested: by (views in training, multiple of the steps), one for each run. steps: of one view and so many epochs.
-    test_gap, run_gap: to the repository's own figures, of its test of these networks and of a whole run.
-    example: the views of one image as pictures (10, S, S, C) in [0, 1], whole (S', S', C), and its place in the test.
+    """What the study measured.
+
+    tested: by (views in training, multiple of the steps), one for each run. steps: of one view and so many epochs.
+    keeps_class: whether a reflection leaves the class as it is. test_gap, run_gap: the largest difference from the
+    repository's own test of these networks, and from a whole run. example: the views of one image as pictures (10, S,
+    S, C) in [0, 1], the whole (S′, S′, C), and its place in the test.
     """
 
     tested: dict[tuple[int, int], list[Tested]]
@@ -115,7 +120,7 @@ def study(
 
 
 def check(data: str, model: str, epochs: int, runs: int, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     files = {option: sorted((CONF / option).glob("*.yaml")) for option in ("data", "model")}
     for option, name in (("data", data), ("model", model)):
         there = [file.stem for file in files[option] if usable(file.read_text(encoding="utf-8"))]
@@ -126,12 +131,12 @@ def check(data: str, model: str, epochs: int, runs: int, seed: int) -> None:
 
 
 def usable(choice: str) -> bool:
-    """Whether a file of conf/ needs nothing more to be said, and its data are no points."""
+    """Whether the choice of a file in conf/ needs no further options, and its data are images."""
     return "???" not in choice and "sources.points." not in choice
 
 
 def words_of(data: str, model: str, train_examples: int | None, seed: int, *, reflections: bool = True) -> list[str]:
-    """What one would type after python train.py."""
+    """What one would type behind python train.py for such a run."""
     words = [f"model={model}", f"data={data}", "aug=tencrop", f"data.reflections={str(reflections).lower()}"]
     words += [f"data.test_fraction={TEST_SHARE}"] if data == "digits" else []
     words += [f"data.train_examples={train_examples}"] if train_examples is not None else []
@@ -176,7 +181,7 @@ def measure(
 
 
 def train(parts: Assembly, views: int, steps: int, seed: int) -> nn.Module:
-    """A network of its own on so many views of each image, as the model's recipe says; in evaluation mode."""
+    """A new network trained on so many views of each image, as the model's recipe says; in evaluation mode."""
     images, augmentation = parts.data.sets.train, parts.data.augmentation
     assert augmentation is not None
     with torch.random.fork_rng(devices=[]):
@@ -223,8 +228,9 @@ def evaluate_views(net: Callable[[Tensor], Tensor], augmentation: TenCrop, loss:
 
 
 def excess_of_mean(losses: Tensor) -> float:
-    """losses: float64 (V, N), −log p of the right class in each view. The most, over examples, by which −log of the
-    mean p exceeds their mean; never above 0 (Jensen).
+    """The most, over examples, by which −log of the mean p exceeds the mean of −log p; never above 0 (Jensen).
+
+    losses: float64 (V, N), −log p of the right class in each view.
     """
     of_mean = np.log(len(losses)) - (-losses).logsumexp(0)
     return float((of_mean - losses.mean(0)).max())
@@ -240,6 +246,9 @@ def gap_to_repositorys_test(net: nn.Module, parts: Assembly, tested: Tested, vie
 
 
 def gap(results: dict[str, float], tested: Tested, views: int) -> float:
+    """The largest difference between a test's results and ours: error and loss, of the centre and averaged. results: as
+    in results.json.
+    """
     pairs = [
         (results[f"test/{name}{suffix}"], values[count])
         for name, values in (("top1_error", tested.errors), ("loss", tested.losses))
@@ -249,7 +258,7 @@ def gap(results: dict[str, float], tested: Tested, views: int) -> float:
 
 
 def gap_to_a_run(words: Sequence[str], test: ImageSet) -> float:
-    """The same of a whole run of one epoch: what its results say, and its checkpoint's views averaged here."""
+    """The largest difference of the results of a run of one epoch from its checkpoint's views, averaged here."""
     with tempfile.TemporaryDirectory() as folder:
         with redirect_stdout(io.StringIO()):
             results = trainlab.run([*words, "trainer.max_epochs=1"], run_dir=Path(folder) / "run")
@@ -279,12 +288,14 @@ def plus_minus(values: np.ndarray, unit: float, digits: int) -> str:
 
 
 def heads(say: Say) -> list[str]:
+    """The heads of the section's table."""
     columns = [say(f"error with {k} (%)", f"error con {k} (%)") for k in VIEWS]
     columns += [say(f"log-loss with {k}", f"log-loss con {k}") for k in VIEWS]
     return [say("trained on", "entrenada con"), say("steps", "pasos"), *columns]
 
 
 def row(found: Found, training: tuple[int, int], say: Say) -> list[str]:
+    """A row of the section's table: one kind of training, mean ± deviation over the runs."""
     views, multiple = training
     trained = say("the centre", "el centro") if views == 1 else say(f"{views} views", f"{views} vistas")
     return [
@@ -392,6 +403,7 @@ def seen(say: Say, found: Found) -> list[str]:
 
 
 def draw_errors(found: Found, say: Say) -> Figure:
+    """The errors by the number of views in training and in testing."""
     from trainlab.figures.studies.tencrop import errors_by_views
 
     panels = [
@@ -402,6 +414,7 @@ def draw_errors(found: Found, say: Say) -> Figure:
 
 
 def draw_views(found: Found, say: Say) -> Figure:
+    """The views of one image, and what the network says of each and of their averages."""
     from trainlab.figures.studies.tencrop import views_of_an_example
 
     views, whole, place = found.example

@@ -270,6 +270,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints appear on the disk whole or not at all; last.ckpt leaves the one before it as previous.ckpt."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write the checkpoint whole or not at all. Raises RunError where the disk does not take it."""
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -303,6 +304,7 @@ class SaveLast(Checkpoint):
         self.step: int | None = None
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save where the epoch ends with a validation, or ends the run."""
         if validates(trainer) or trainer.should_stop:
             self.save(trainer)
 
@@ -332,6 +334,7 @@ class SaveBest(ModelCheckpoint):
         self.beside = beside
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compare, and save, only where the epoch has a validation."""
         if validates(trainer):
             super().on_train_epoch_end(trainer, pl_module)
 
@@ -342,6 +345,7 @@ class SaveBest(ModelCheckpoint):
         return chosen.progress.epochs
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best value so far, and bring its checkpoint along into this run's directory."""
         new = Path(str(self.dirpath)) / "best.ckpt"
         # Beside first: after a move another run may have the old name.
         here = [*([self.beside / "best.ckpt"] if self.beside else []), Path(state_dict["best_model_path"])]

@@ -54,10 +54,14 @@ class Interruption(Checkpoint):
             raise self.interrupted("")
 
     def interrupted(self, where: str) -> StoppedError:
+        """The error that ends the run, which says how to go on. where: how far the training came."""
         kept = resume_hint(self.run_dir) if self.last.exists else ""
         return stopped(self.asked or signal.SIGTERM, where + kept)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """From here on a stop waits for the next batch's end; one that was asked for before ends the run now, with
+        StoppedError.
+        """
         # Flags travel on a group of their own: on a GPU they would wait for the computation.
         self.group = dist.new_group(backend="gloo") if trainer.world_size > 1 else None
         self.between_batches = True
@@ -67,6 +71,7 @@ class Interruption(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Save where a rank was asked to stop or the time has come; raises StoppedError for a stop."""
         if batch_idx + 1 == trainer.num_training_batches:
             return  # the end of the epoch comes next
         wanted = self.agreed()
@@ -79,6 +84,9 @@ class Interruption(Checkpoint):
             raise self.interrupted(f" in epoch {trainer.current_epoch + 1}, after {done}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save where it is asked for and the epoch has not saved; raises StoppedError for a stop, unless the training
+        is over.
+        """
         wanted = self.agreed()
         if wanted and not self.last.is_of_now(trainer):
             self.last.save(trainer)
@@ -88,11 +96,13 @@ class Interruption(Checkpoint):
             raise self.interrupted(f" after epoch {trainer.current_epoch + 1}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Raises StoppedError where a stop was asked for after the last batch."""
         self.between_batches = False
         if self.agreed() == STOP:
             raise self.interrupted(" after the training, before the test")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """A signal no longer waits for the end of a batch, which does not come."""
         self.between_batches = False
 
     def agreed(self) -> int:

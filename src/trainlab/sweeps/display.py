@@ -62,6 +62,7 @@ class Display:
                 self.say(job)
 
     def say(self, job: Job) -> None:
+        """Print one line about a point that has ended, once: how, its epochs, its validation error and its time."""
         if job.name in self.said:
             return
         self.said.add(job.name)
@@ -74,6 +75,7 @@ class Display:
         self.out.print(" · ".join([*parts, *([job.status.error] if job.status.error else [])]))
 
     def done(self) -> int:
+        """How many points have ended, in whatever way."""
         return sum(job.status.state in (FINISHED, FAILED, INTERRUPTED) for job in self.jobs)
 
     def table(self) -> Table:

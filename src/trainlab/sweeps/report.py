@@ -31,7 +31,6 @@ from trainlab.sweeps.table import (
     as_csv,
     as_markdown,
     cells,
-    check_names,
     default_metrics,
     distinct,
     gather,
@@ -39,6 +38,7 @@ from trainlab.sweeps.table import (
     has_regions,
     ordered,
     place_of,
+    sorted_groups,
 )
 
 VALIDATED = "best/val/top1_error"
@@ -59,10 +59,8 @@ def report(arguments: Sequence[str]) -> None:
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
     runs = [with_reference(run) for run in runs]
-    groups = group(runs)
+    groups = sorted_groups(runs, options.metric, options.sort)
     metrics = [*default_metrics(groups), *options.metric]
-    check_names([*options.metric, *([options.sort] if options.sort else [])], groups)
-    groups = ordered(groups, options.sort or "test/top1_error")
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
     sections = [Section(title, *cells(groups, metrics)), *sections_of(groups)]
     shown_table = next(section for section in reversed(sections) if section.rows)  # an experiment's own, if it has one
@@ -108,6 +106,7 @@ def report(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of scripts/report.py. Raises InputError."""
     parser = Arguments(
         prog="python scripts/report.py",
         description="The results of runs and sweeps in one table, grouped over seeds, and their figures.",
@@ -287,5 +286,6 @@ def drawable(text: str) -> str:
 
 
 def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
+    """Epochs, and the values of a metric in a run's metrics.csv; without those that are not finite."""
     rows = [row for row in read_rows(run.folder) if abs(row.get(metric, math.nan)) < LARGEST]
     return [row["epoch"] for row in rows], [row[metric] for row in rows]

@@ -54,6 +54,7 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def named(metric: str, choices: Mapping[str, Any]) -> str:
+    """The key of a number in section.json: the metric, and behind it the choices, "test/top1_error/reg.l2=0.1"."""
     said = ",".join(f"{key}={plain(value)}" for key, value in choices.items())
     return f"{metric}/{said}" if said else metric
 

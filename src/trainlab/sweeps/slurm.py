@@ -123,6 +123,7 @@ class Cluster(Settings):
         return asked[0] if asked else None
 
     def point(self, job: Job) -> PointJob:
+        """What is pickled into the cluster's job that runs this point."""
         return PointJob(job.folder, job.overrides, job.config.trainer.nodes, job.threads or self.cpus_per_task)
 
     def executor(self, jobs: Sequence[Job]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
+from trainlab.configuration import renamed
 from trainlab.configuration.stored import load_config
 from trainlab.errors import InputError
 from trainlab.recording.point import POINT, Point, load_point
@@ -129,7 +130,7 @@ def points_of(sweep: Path) -> dict[str, dict[str, Any]]:
         listed = read_json(sweep, TypeAdapter(Listed))
     except InputError as error:
         raise InputError(str(error).removesuffix("."), hint="the sweep's command writes it anew") from error
-    return listed.points if listed else {}
+    return {name: renamed.in_values(swept) for name, swept in listed.points.items()} if listed else {}
 
 
 def read_run(run_dir: Path, swept: dict[str, Any]) -> Run:
@@ -230,6 +231,16 @@ def check_names(names: Sequence[str], groups: Sequence[Group]) -> None:
     for name in names:
         if name not in known and name not in groups[0].choices:
             raise InputError(f"no run has a result called {name}", hint=f"there are {', '.join(known) or 'none, yet'}")
+
+
+def sorted_groups(runs: Sequence[Run], metrics: Sequence[str], sort: str | None) -> list[Group]:
+    """The groups of the runs in the order of `sort`, a metric or a choice; of test/top1_error where it is None.
+
+    metrics: those that are asked for beside the usual ones. Raises InputError for names that no run has.
+    """
+    groups = group(runs)
+    check_names([*metrics, *([sort] if sort else [])], groups)
+    return ordered(groups, sort or "test/top1_error")
 
 
 def ordered(groups: Sequence[Group], by: str) -> list[Group]:

@@ -78,11 +78,12 @@ def help_of(name: str) -> str:
 
 
 def experiments() -> list[str]:
-    """Those that the lecture's order names."""
+    """The experiments that the lecture's order names, in that order."""
     return [name for name in order() if name not in studies() and experiment_file(name).exists()]
 
 
 def experiment_file(name: str) -> Path:
+    """Where conf/ has an experiment of this name, or would have it."""
     return CONF / "experiment" / f"{name}.yaml"
 
 
@@ -94,11 +95,11 @@ def run_all(asked: Asked) -> None:
     table = Table(title=f"{len(there)} studies, in {folder}", title_justify="left")
     for head in ("study", "is checked against", "time"):
         table.add_column(head, overflow="fold")
-    wrong = []
+    wrong, trained = [], experiments()
     for name in dict.fromkeys([*order(), *there]):
+        if name in trained:
+            table.add_row(name, f"experiment: {state_of_experiment(name)}", "")
         if name not in there:
-            if experiment_file(name).exists():
-                table.add_row(name, f"experiment: {state_of_experiment(name)}", "")
             continue
         one = replace(asked, name=name, options=options_of(name), words=lang, run_dir=None)
         try:

@@ -244,6 +244,7 @@ class ProgressOnceSlow:
             self.bar.stop()
 
     def __call__(self, done: int, total: int) -> None:
+        """Show how far the study is: `done` of `total` parts."""
         self.bar.update(self.task, completed=done, total=total)
         if self.bar.console.is_terminal and time.monotonic() - self.started > SHOWN_AFTER:
             if not self.shown:

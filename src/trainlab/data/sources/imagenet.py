@@ -14,8 +14,8 @@ from trainlab.data.packed.format import PackedImages, is_packed, labels, read_pa
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.writer import Form
 from trainlab.errors import InputError
-from trainlab.survival.footprint import undone_on_a_mistake
 from trainlab.survival.lock import directory_lock
+from trainlab.survival.undo import undone_on_a_mistake
 
 FOR_EVER = 7 * 24 * 3600.0  # seconds; another command, or another machine of this run, is packing
 

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from trainlab.figures.style import (
     BLUE,
-    FRAME,
     GREEN,
     GREY,
     INK,
@@ -19,7 +18,7 @@ from trainlab.figures.style import (
     SKY,
     VERMILLION,
     fitting_size,
-    new_figure,
+    new_frame,
     new_slide,
     number,
     styled,
@@ -38,8 +37,10 @@ def step_and_bump(
     steps: tuple[np.ndarray, np.ndarray],
     say: Say,
 ) -> Figure:
-    """x: (N,). slopes, places: the label and σ(wx + b), (N,), of several w and of several b. steps: those whose
-    difference is the bump.
+    """How steps and a bump come of sigmoids.
+
+    x: (N,). slopes, places: the label and σ(wx + b), (N,), of several w and of several b. steps: the two whose
+    difference is the bump, (N,) each.
     """
     figure = new_slide(say("From a sigmoid to a step to a bump", "De una sigmoide a un escalón y a un pulso"))
     axes = figure.subplots(1, 3, sharey=True)
@@ -74,7 +75,9 @@ def built_and_trained(
     width: int,
     say: Say,
 ) -> Figure:
-    """x, target, bumps: (N,). lines: by "steps", "polygon", "sigmoid" and "relu" the name, the outputs (N,) and the
+    """A target and the networks that approximate it, in three panels.
+
+    x, target, bumps: (N,). lines: by "steps", "polygon", "sigmoid" and "relu" the name, the outputs (N,) and the
     largest error of a network of `width` hidden units.
     """
     figure = new_slide(
@@ -105,7 +108,10 @@ def built_and_trained(
 def error_against_width(
     widths: np.ndarray, lines: Sequence[tuple[str, np.ndarray, np.ndarray | None]], say: Say
 ) -> Figure:
-    """widths: (K,). lines: the name, the largest errors (K,), and the bound (K,) or None."""
+    """The largest error of each kind of network against its hidden units, dashed its bound.
+
+    widths: (K,). lines: the name, the largest errors (K,), and the bound (K,) or None.
+    """
     figure = new_slide(say("The largest error against the width", "El mayor error según el ancho"))
     ax = figure.subplots()
     markers = ("o", "s", "D", "^", "v")
@@ -130,7 +136,11 @@ def error_against_width(
 def surface_and_towers(
     x: np.ndarray, target: np.ndarray, network: np.ndarray, text: str, hidden: tuple[int, int], error: float, say: Say
 ) -> Figure:
-    """x: (S,), of both sides; target, network: (S, S), [i, j] at (x_i, x_j). hidden: units of the two layers."""
+    """A surface and the towers that approximate it, beside each other.
+
+    x: (S,), of both sides. target, network: (S, S), [i, j] at (x_i, x_j). text: the surface's formula. hidden: units of
+    the two layers. error: the largest, away from the corners.
+    """
     figure = new_slide(
         say(
             f"Towers: two hidden layers of {hidden[0]} and {hidden[1]} units",
@@ -162,10 +172,12 @@ def surface_and_towers(
 def one_steepness_each(
     x: np.ndarray, lines: Mapping[int, tuple[np.ndarray, np.ndarray, np.ndarray]], say: Say
 ) -> Iterator[Figure]:
-    """x: (N,). lines: by w, σ(wx) and the two steps of a bump, (N,) each. One figure that is redrawn."""
+    """A step and a bump, for one w after the other: one figure that is redrawn.
+
+    x: (N,). lines: by w, σ(wx) and the two steps of a bump, (N,) each.
+    """
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("w")
+        figure, title = new_frame("w")
         left, right = figure.subplots(1, 2, sharey=True)
         (step,) = left.plot(x, x, color=BLUE)
         ups = [right.plot(x, x, color=colour, linestyle="--", linewidth=1.5)[0] for colour in (BLUE, GREEN)]
@@ -187,11 +199,12 @@ def one_steepness_each(
 def one_width_each(
     x: np.ndarray, target: np.ndarray, built: Mapping[int, tuple[np.ndarray, np.ndarray]], say: Say
 ) -> Iterator[Figure]:
-    """x, target: (N,). built: by hidden units, the outputs of steps and of pieces of ReLU, (N,) each. One figure that
-    is redrawn."""
+    """The staircase and the polygon, for one number of hidden units after the other: one figure that is redrawn.
+
+    x, target: (N,). built: by hidden units, the outputs of both, (N,) each.
+    """
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("n")
+        figure, title = new_frame("n")
         axes = figure.subplots(1, 2, sharey=True)
         lines, labels = [], []
         for ax, text, colour in zip(

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from trainlab.figures.style import (
     BLUE,
-    FRAME,
     GREEN,
     GREY,
     PALE,
     SKY,
     VERMILLION,
-    new_figure,
+    new_frame,
     new_slide,
     styled,
     tick,
@@ -28,7 +27,9 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @styled()
 def averages_of_masks(arithmetic: Curve, geometric: Curve, scaled: np.ndarray, say: Say) -> Figure:
-    """arithmetic, geometric: K (k,); error and log-loss (k, 2); their standard deviation over draws of masks (k, 2).
+    """Test error and log-loss against the number K of masks averaged.
+
+    arithmetic, geometric: K (k,); error and log-loss (k, 2); their standard deviation over draws of masks (k, 2).
     scaled: error and log-loss with scaled weights.
     """
     figure = new_slide(
@@ -72,8 +73,10 @@ def averages_of_masks(arithmetic: Curve, geometric: Curve, scaled: np.ndarray, s
 def members_and_variance(
     members: np.ndarray, errors: Mapping[str, float], most: int, variance: Mapping[int, float], say: Say
 ) -> Figure:
-    """members: test error of each mask alone. errors: of the mean of `most` masks ("arithmetic") and with scaled
-    weights ("scaled"). variance: of an averaged probability, by K.
+    """The errors of single masks, and the variance of their mean against K.
+
+    members: test error of each mask alone, a fraction. errors: of the mean of `most` masks ("arithmetic") and with
+    scaled weights ("scaled"). variance: of an averaged probability, by K.
     """
     figure = new_slide(say("Each mask is one network", "Cada máscara es una red"))
     left, right = figure.subplots(1, 2)
@@ -105,12 +108,12 @@ def members_and_variance(
 
 
 def one_count_each(averages: Mapping[int, np.ndarray], scaled: tuple[float, float], say: Say) -> Iterator[Figure]:
-    """averages: by K, test error and log-loss (2, draws). scaled: the two with scaled weights. A figure for each K, on
-    the same axes; one figure that is redrawn.
+    """Error and log-loss of averages of K masks, a dot each, for one K after the other: one figure that is redrawn.
+
+    averages: by K, test error (a fraction) and log-loss (2, draws). scaled: the two with scaled weights.
     """
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("K")
+        figure, title = new_frame("K")
         ax = figure.subplots()
         (dots,) = ax.plot([], [], "o", color=BLUE, markersize=7, alpha=0.35, label=say("averages", "promedios"))
         ax.plot(

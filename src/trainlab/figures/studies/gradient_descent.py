@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainlab.figures.style import BLUE, FRAME, GREY, INK, PALE, SERIES, new_figure, new_slide, styled, tick
+from trainlab.figures.style import BLUE, GREY, INK, PALE, SERIES, new_frame, new_slide, styled, tick
 from trainlab.recording.section import Say
 
 
@@ -21,9 +21,10 @@ def paths_on_contours(
     least: float,
     say: Say,
 ) -> Figure:
-    """paths: η, the weights (T, 2) and J (T,) of each. The surface is least + ½ (w − solution)ᵀ hessian (w − solution).
+    """Descents on the contours of a paraboloid, and J against the steps.
 
-    A path that leaves the picture is drawn up to there.
+    paths: η, the weights (T, 2) and J (T,) of each; one that leaves the picture is drawn up to there. The surface is
+    least + ½ (w − solution)ᵀ hessian (w − solution), with hessian (2, 2) and solution (2,).
     """
     figure = new_slide(
         say("Gradient descent: a slow, a good and a divergent η", "Descenso de gradiente: η lenta, buena y divergente")
@@ -51,10 +52,9 @@ def one_path_each(
     least: float,
     say: Say,
 ) -> Iterator[Figure]:
-    """The same with one path at a time, in one figure that is redrawn."""
+    """As `paths_on_contours`, with one path after the other in one figure that is redrawn."""
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("η")
+        figure, title = new_frame("η")
         left, right = figure.subplots(1, 2)
         contours(left, paths[0][1][0], hessian, solution, least)
         left.plot(*solution, marker="*", color=INK, markersize=16, linestyle="none")
@@ -73,7 +73,7 @@ def one_path_each(
 
 
 def contours(ax: Axes, first: np.ndarray, hessian: np.ndarray, solution: np.ndarray, least: float) -> None:
-    """Of the paraboloid, so far that `first`, (2,), is inside."""
+    """Draw the contours of a paraboloid, so far that `first`, (2,), is inside; see `paths_on_contours`."""
     reach = 1.25 * np.abs(first - solution).max()
     grid = np.linspace(-reach, reach, 201)
     offsets = np.stack(np.meshgrid(grid, grid), axis=-1)
@@ -87,7 +87,7 @@ def contours(ax: Axes, first: np.ndarray, hessian: np.ndarray, solution: np.ndar
 
 
 def name(left: Axes, right: Axes, say: Say) -> None:
-    """What both halves show."""
+    """Give both panels their labels."""
     left.set_xlabel(say("slope", "pendiente"))
     left.set_ylabel(say("intercept", "intercepto"))
     left.set_title(say("w on the contours of J", "w sobre las curvas de nivel de J"))

@@ -23,7 +23,10 @@ STEEP = 20.0  # highest loss by lowest: from there on the scale is logarithmic
 
 @dataclass(frozen=True)
 class Plane:
-    """loss: (len(y), len(x)). across, up: what the axes are. marks: texts and places. path: (T, 2), or None."""
+    """A loss on a plane, to be drawn.
+
+    x, y: (X,), (Y,). loss: (Y, X). across, up: what the axes are. marks: texts and places. path: (T, 2), or None.
+    """
 
     title: str
     x: np.ndarray
@@ -37,7 +40,7 @@ class Plane:
 
 @styled()
 def contours_and_relief(plane: Plane, say: Say) -> Figure:
-    """One network: the contours, and the same as a relief."""
+    """The loss around one network as contours, and beside them as a relief."""
     figure = new_slide(plane.title)
     scale = scale_of([plane])
     grid = figure.add_gridspec(1, 2, width_ratios=[1.1, 1])
@@ -51,7 +54,7 @@ def contours_and_relief(plane: Plane, say: Say) -> Figure:
 
 @styled()
 def beside(title: str, planes: Sequence[Plane], say: Say, as_relief: bool) -> Figure:
-    """Two networks with the same colours and heights."""
+    """The losses around two networks, with the same colours and heights."""
     figure = new_slide(title)
     scale = scale_of(planes)
     every: list[Any] = []
@@ -71,7 +74,7 @@ def beside(title: str, planes: Sequence[Plane], say: Say, as_relief: bool) -> Fi
 
 
 def scale_of(planes: Sequence[Plane]) -> Normalize:
-    """Of the colours, common to all; logarithmic where the loss changes by much."""
+    """The scale of the colours, common to all planes; logarithmic where the loss changes by much."""
     values = np.concatenate([plane.loss[np.isfinite(plane.loss)] for plane in planes])
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if high <= low:
@@ -122,7 +125,7 @@ def colour_bar(figure: Figure, drawn: Any, beside: Sequence[Axes], say: Say) -> 
 
 
 def relief(figure: Figure, place: Any, plane: Plane, scale: Normalize, say: Say) -> Any:
-    """The loss as a height: its logarithm where the colours are logarithmic."""
+    """Draw the loss as a height: its logarithm where the colours are logarithmic."""
     logarithmic = isinstance(scale, LogNorm)
     axes: Any = figure.add_subplot(place, projection="3d")
     assert scale.vmin is not None
@@ -151,8 +154,10 @@ def relief(figure: Figure, place: Any, plane: Plane, scale: Normalize, say: Say)
 def path_on_its_plane(
     plane: Plane, epochs: np.ndarray, loss: np.ndarray, shown: np.ndarray, away: np.ndarray, say: Say
 ) -> Figure:
-    """loss: (T,), of the weights themselves. shown: (T,), of their shadows on the plane. away: (T,), the distances
-    from the plane, as shares of the longest distance from the end.
+    """A training path on its principal plane, and its losses and distances beside.
+
+    epochs: (T,). loss: (T,), of the weights themselves. shown: (T,), of their shadows on the plane. away: (T,), the
+    distances from the plane, as shares of the longest distance from the end.
     """
     figure = new_slide(plane.title)
     halves: Any = figure.subfigures(1, 2, width_ratios=[1.15, 1])
@@ -181,7 +186,12 @@ def path_on_its_plane(
 
 @dataclass(frozen=True)
 class Around:
-    """One network's rays and eigenvalues, the largest first. sharpest, eigenvalues, edge: None where not known."""
+    """The loss along lines through one network, and its curvatures.
+
+    places: (N,), as shares of ‖W‖. random: (lines, N), losses. sharpest: (N,), along the sharpest direction.
+    eigenvalues: the largest first. edge: the curvature beyond which descent diverges. The last three are None where
+    they are not known.
+    """
 
     name: str
     places: np.ndarray
@@ -239,7 +249,10 @@ def rays_and_eigenvalues(every: Sequence[Around], say: Say) -> Figure:
 
 @styled()
 def edge_of_stability(runs: Sequence[tuple[float, np.ndarray, np.ndarray, np.ndarray]], say: Say) -> Figure:
-    """runs: η, the loss (steps + 1,), and the steps (S,) at which λ_max (S,) was measured."""
+    """Loss and largest eigenvalue over the steps of full-batch descents.
+
+    runs: η, the loss (steps + 1,), and the steps (S,) at which λ_max (S,) was measured.
+    """
     figure = new_slide(
         say("Full-batch descent at the edge of stability", "Descenso con todos los datos, al borde de la estabilidad")
     )

@@ -11,14 +11,13 @@ from matplotlib.patches import Ellipse
 
 from trainlab.figures.style import (
     BLUE,
-    FRAME,
     GREY,
     INK,
     PALE,
     SERIES,
     SKY,
     VERMILLION,
-    new_figure,
+    new_frame,
     new_slide,
     number,
     styled,
@@ -38,8 +37,10 @@ def gradient_noise(
     measured: Mapping[bool, Sequence[tuple[int, float]]],
     say: Say,
 ) -> Figure:
-    """clouds: by batch size, gradients (K, 2) along and across the whole one, whose length is `length`. trace: S.
-    measured: (B, mean of ‖g_B − g‖²), without replacement (False) and with (True).
+    """Gradients of batches around that of all examples, and their spread against the batch size.
+
+    clouds: by batch size, gradients (K, 2) along and across the whole one, whose length is `length`. trace: S.
+    examples: N. measured: (B, mean of ‖g_B − g‖²), without replacement (False) and with (True).
     """
     figure = new_slide(
         say(
@@ -89,7 +90,10 @@ def gradient_noise(
 def loss_against_cost(
     curves: Sequence[tuple[int, float, np.ndarray]], examples: int, target: float, say: Say
 ) -> Figure:
-    """curves: batch size, η, and (T, 3): examples seen, seconds, loss of all `examples`."""
+    """The loss against examples seen and against seconds.
+
+    curves: batch size, η, and (T, 3): examples seen, seconds, loss of all `examples` in nats. target: a loss.
+    """
     figure = new_slide(
         say("The same descents against examples and against time", "Los mismos descensos según ejemplos y según tiempo")
     )
@@ -125,7 +129,10 @@ def batch_size_cost(
     target: float,
     say: Say,
 ) -> Figure:
-    """steps, seconds: for each size the values of all runs. least: S_min and E_min."""
+    """Steps and seconds to a loss against the batch size.
+
+    steps, seconds: for each size the values of all runs. least: S_min and E_min.
+    """
     figure = new_slide(
         say(f"What it takes to a training loss of {target:g}", f"Lo que cuesta llegar a una pérdida de {target:g}")
     )
@@ -168,7 +175,9 @@ def noise_ball(
     variance: np.ndarray,
     say: Say,
 ) -> Figure:
-    """bowl: by η, a path (T, 2) and two standard deviations (2,). kinds: γ, B and whether by epochs, of the rows of
+    """Descents on a bowl that end in balls, and the variance against η.
+
+    bowl: by η, a path (T, 2) and two standard deviations (2,). kinds: γ, B and whether by epochs, of the rows of
     `variance` (kinds, etas), for λ = S = 1.
     """
     figure = new_slide(say("SGD with a constant η ends in a ball", "SGD con η constante termina en una bola"))
@@ -221,10 +230,13 @@ def one_size_each(
     target: float,
     say: Say,
 ) -> Iterator[Figure]:
-    """For each batch size its gradients, and its descent before those of the others; one figure that is redrawn."""
+    """The gradients of one batch size after the other, and its descent before those of the others, in one figure that
+    is redrawn.
+
+    curves, clouds, length: as in `loss_against_cost` and `gradient_noise`.
+    """
     with styled():
-        figure = new_figure(*FRAME)
-        title = figure.suptitle("B")
+        figure, title = new_frame("B")
         left, right = figure.subplots(1, 2)
         (dots,) = left.plot([], [], ".", color=BLUE, markersize=7, alpha=0.8)
         left.plot(length, 0, marker="*", color=INK, markersize=13, linestyle="none")

@@ -40,7 +40,10 @@ SHOWN_STEPS = 45  # of the paths in the ravine
 
 @styled()
 def ravine(path: np.ndarray, momentum_path: np.ndarray, kappa: float, errors: Sequence[Errors], say: Say) -> Figure:
-    """path, momentum_path: float64 (T, 2) on ½(θ₁² + κθ₂²), from (1, 1)."""
+    """The ways through a ravine with and without momentum, and the errors for each κ.
+
+    path, momentum_path: float64 (T, 2) on ½(θ₁² + κθ₂²), from (1, 1). errors: κ, and both errors against the steps.
+    """
     figure = new_slide(
         say(
             "In a ravine, momentum needs about √κ steps instead of κ",
@@ -92,7 +95,10 @@ def ravine(path: np.ndarray, momentum_path: np.ndarray, kappa: float, errors: Se
 def stability(
     etas: np.ndarray, gammas: Sequence[float], radius: Sequence[np.ndarray], bounds: Sequence[float], say: Say
 ) -> Figure:
-    """etas: ηλ, float64 (E,). radius: the spectral radius of a step, (E,), for each γ. bounds: ηλ, by bisection."""
+    """The spectral radius of a step against ηλ.
+
+    etas: ηλ, float64 (E,). radius: (E,), for each γ. bounds: the ηλ from which on each diverges, by bisection.
+    """
     figure = new_slide(say("Momentum is stable up to η = 2(1 + γ)/λ", "Momentum es estable hasta η = 2(1 + γ)/λ"))
     axes = figure.subplots()
     axes.axhspan(1, 1.4, color=PALE, alpha=0.6, linewidth=0)
@@ -127,8 +133,11 @@ def relief_paths(
     starts: int,
     say: Say,
 ) -> Figure:
-    """land: heights (H, W), longitudes and latitudes. paths: γ and the places (T, 2) of one ball from one start.
-    shares: for each row of the bars its name and the shares of the four fates.
+    """One ball's way for each γ on the map, and bars of what became of all balls.
+
+    land: heights (H, W) in metres, longitudes (W,) and latitudes (H,) in degrees. paths: γ and the places (T, 2) of one
+    ball from one start. shares: for each row of the bars its name and the shares of the four fates. starts: how many
+    balls.
     """
     by_sea = land[0].min() <= 0
     title = say("Who reaches the sea?", "¿Quién llega al mar?")
@@ -173,7 +182,10 @@ def relief_ends(
     ends: Sequence[tuple[float, np.ndarray, np.ndarray]],
     say: Say,
 ) -> Figure:
-    """ends: for each of two γ the places (N, 2) where the balls are in the end, and their fates (N,)."""
+    """Where all balls end, for two γ.
+
+    land: as in `relief_paths`. ends: for each γ the places (N, 2), and the fates (N,).
+    """
     figure = new_slide(say("Where the balls are in the end", "Dónde terminan las bolitas"))
     names = fates_of(say)
     for axes, (gamma, places, fates) in zip(figure.subplots(1, len(ends), squeeze=False)[0], ends, strict=True):
@@ -237,6 +249,7 @@ def draw_land(axes: Axes, land: Land, window: tuple[float, float, float, float] 
 
 
 def degrees(value: float) -> str:
+    """A number of degrees for an axis, such as "−123.5°"."""
     return f"{value:.6g}°".replace("-", "−")
 
 
@@ -259,7 +272,10 @@ def around(places: np.ndarray, land: Land) -> tuple[float, float, float, float]:
 def network_curves(
     panels: Sequence[tuple[str, Sequence[tuple[float, float, np.ndarray]]]], seeds: int, say: Say
 ) -> Figure:
-    """panels: a title, and γ, η and losses (seeds, epochs + 1) of each curve."""
+    """Training losses with and without momentum, the mean and the range over the seeds.
+
+    panels: a title, and γ, η and losses (seeds, epochs + 1) of each curve.
+    """
     figure = new_slide(
         say("Momentum on an MLP: digits, training loss", "Momentum en un MLP: dígitos, pérdida de entrenamiento")
     )

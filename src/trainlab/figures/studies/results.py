@@ -21,7 +21,10 @@ MANY = 18  # rows that have room for larger letters
 
 @styled()
 def errors_by_year(rows: Sequence[Row], lines: Sequence[tuple[str, float]], measure: str, say: Say) -> Figure:
-    """A bar for each row, in their order. lines: what the lecture says, which has no year. Errors in %."""
+    """A bar for each published result, in the order of the rows.
+
+    lines: what the lecture says, which has no year. measure: "top5" or "top1". Errors in %.
+    """
     which = measure.replace("top", "top-")
     figure = new_slide(say(f"ImageNet, {which} error: 2010 to today", f"ImageNet, error {which}: de 2010 a hoy"))
     axes = figure.subplots()
@@ -60,7 +63,10 @@ def errors_by_year(rows: Sequence[Row], lines: Sequence[tuple[str, float]], meas
 
 @styled()
 def the_year_2012(bars: Sequence[tuple[str, float, float]], claimed: tuple[float, float], say: Say) -> Figure:
-    """bars: name, top-1 and top-5 error in %, NaN where not published. claimed: the lecture's top-1 and top-5."""
+    """The entries of 2012, top-1 and top-5, beside the lecture's figures.
+
+    bars: name, top-1 and top-5 error in %, NaN where not published. claimed: the lecture's top-1 and top-5.
+    """
     figure = new_slide(say("2012, as published and as in the lecture", "2012, según lo publicado y según la clase"))
     axes = figure.subplots()
     rows = np.arange(len(bars))

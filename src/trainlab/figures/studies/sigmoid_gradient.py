@@ -20,8 +20,10 @@ def where_it_vanishes(
     steepest: tuple[float, float],
     say: Say,
 ) -> Figure:
-    """z, outputs: (N,); half_square, cross_entropy: |∂J/∂z| of one example with target 1, (N,). steepest: z and |∂J/∂z|
-    of the largest gradient of ½ (t − o)².
+    """A sigmoid's output and slope, and the size of the gradient of two losses, against the pre-activation.
+
+    z, outputs: (N,). half_square, cross_entropy: |∂J/∂z| of one example with target 1, (N,). steepest: z and |∂J/∂z| of
+    the largest gradient of ½ (t − o)².
     """
     figure = new_slide(
         say("Where the gradient of a sigmoid vanishes", "Dónde se desvanece el gradiente de una sigmoide")
@@ -59,8 +61,10 @@ def wrong_and_sure(
     losses: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     say: Say,
 ) -> Figure:
-    """losses: for each its name, the output after 0, 1, … steps (T,) from the furthest start, the starts (K,), the
-    steps until the output is above ½ (K,), and the steps that the differential equation says (K,).
+    """How a unit that is sure and wrong becomes right, with each loss.
+
+    losses: for each its name, the output after 0, 1, … steps (T,) from the furthest start, the starts (K,), the steps
+    until the output is above ½ (K,), and the steps that the differential equation says (K,).
     """
     figure = new_slide(
         say("Wrong and sure of it: the way to the right answer", "Errada y segura: el camino a la respuesta correcta")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -22,8 +23,10 @@ def errors_by_views(
     steps: tuple[int, int],
     say: Say,
 ) -> Figure:
-    """equal_epochs, equal_steps: by views in training, by views in testing, the errors of all runs. steps: of the
-    centre alone at equal epochs, and of all at equal steps.
+    """The errors of networks trained on one, five and ten views, by the number of views in the test.
+
+    equal_epochs, equal_steps: by views in training, by views in testing, the errors of all runs, fractions. steps: of
+    the centre alone at equal epochs, and of all at equal steps.
     """
     figure = new_slide(say("One, five and ten views, in training and in testing",
                            "Una, cinco y diez vistas, al entrenar y al probar"))  # fmt: skip
@@ -68,8 +71,10 @@ def views_of_an_example(
     classes: tuple[tuple[str, ...], int],
     say: Say,
 ) -> Figure:
-    """views: (10, S, S, C) in [0, 1], of whole (S', S', C). predictions: (10, K); means: by the number of views, (K,).
-    classes: their names, and which is right.
+    """The ten views of one image, and what the network says of each and of their averages.
+
+    views: (10, S, S, C) in [0, 1], of whole (S′, S′, C). predictions: (10, K), probabilities; means: by the number of
+    views, (K,). classes: their names, and which is right.
     """
     names, truth = classes
     figure = new_slide(say(f"The ten views of one image of class {shorten(names[truth], 20)}",
@@ -110,8 +115,8 @@ def views_of_an_example(
     return figure
 
 
-def show(axis, picture: np.ndarray, title: str, colour: str) -> None:  # type: ignore[no-untyped-def]
-    """Draw one picture in these axes."""
+def show(axis: Axes, picture: np.ndarray, title: str, colour: str) -> None:
+    """Draw one picture, (S, S, C) in [0, 1], in these axes. colour: of the title."""
     axis.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray_r", vmin=0, vmax=1)
     axis.set_title(title, color=colour, fontsize=14)
     axis.set_xticks([])

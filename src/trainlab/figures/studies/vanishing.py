@@ -18,8 +18,10 @@ from trainlab.recording.section import Say
 def norms_by_layer(
     panels: Mapping[str, Sequence[np.ndarray]], init: str, moment: str, limits: tuple[float, float], say: Say
 ) -> Figure:
-    """panels: by activation, the norms in each layer (L,) of networks of several depths L. limits: of the axis, the
-    same before and after training. What is exactly 0 is drawn on the floor.
+    """The gradient's norm in each layer, a line for each depth, a panel for each activation.
+
+    panels: by activation, the norms (L,) of networks of several depths L. limits: of the axis, the same before and
+    after training. What is exactly 0 is drawn on the floor.
     """
     figure = new_slide(say("The gradient in each layer", "El gradiente en cada capa") + f", {init}, {moment}")
     axes = figure.subplots(1, len(panels), sharey=True)
@@ -60,7 +62,10 @@ def first_layer_map(
     accuracy: np.ndarray,
     say: Say,
 ) -> Figure:
-    """norms: before training and after an epoch, (activations, inits) each; accuracy: after it, of the same shape."""
+    """The gradient in the first layer as a map, activation × initialisation, before and after an epoch.
+
+    norms: before and after, (activations, inits) each. accuracy: after it, of the same shape.
+    """
     figure = new_slide(
         say(
             f"The gradient that arrives in the first of {depth} layers",
@@ -101,8 +106,10 @@ def recursion_and_networks(
     networks: int,
     say: Say,
 ) -> Figure:
-    """lines: for each initialisation its name and, of the values and of the gradients, what the recursion says (L,),
-    the mean of the networks as a multiple of that (L,), and its standard error (L,).
+    """Mean squares in each layer, of the networks and of the recursion.
+
+    lines: for each initialisation its name and, of the values and of the gradients, what the recursion says (L,), the
+    mean of the networks as a multiple of that (L,), and its standard error (L,). source: of the recursion.
     """
     figure = new_slide(
         say(

@@ -59,6 +59,7 @@ def bars(name: str, title: str, by: str) -> wr.BarPlot:
 
 
 def command(line: str) -> wr.CodeBlock:
+    """A line of the shell as a block of a report."""
     return wr.CodeBlock(code=line, language=None)
 
 
@@ -85,6 +86,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 
 
 def error_panels() -> list[PanelTypes]:
+    """The errors of training, validation and test."""
     return [
         curve("val/top1_error", "validation error"),
         curve("train/top1_error", "training error"),
@@ -95,6 +97,7 @@ def error_panels() -> list[PanelTypes]:
 
 
 def objective_panels() -> list[PanelTypes]:
+    """The objective, the losses, the norm of the weights and the learning rate."""
     return [
         curve("train/objective", "objective: loss and regulariser"),
         curve("train/loss", "training loss"),
@@ -105,6 +108,7 @@ def objective_panels() -> list[PanelTypes]:
 
 
 def cost_panels() -> list[PanelTypes]:
+    """Images per second, seconds and peak memory."""
     return [
         curve("images_per_second", "images per second"),
         wr.BarPlot(title="seconds, all of the run", metrics=[wr.SummaryMetric("total_seconds")]),
@@ -113,6 +117,7 @@ def cost_panels() -> list[PanelTypes]:
 
 
 def choices() -> wr.ParallelCoordinatesPlot:
+    """One line for each run, from its options to its errors."""
     options = ("optim.lr", "reg.l2", "reg.dropout", "data.batch_size", "trainer.max_epochs")
     columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(option)) for option in options]
     results = ("best/val/top1_error", "test/top1_error")
@@ -121,6 +126,7 @@ def choices() -> wr.ParallelCoordinatesPlot:
 
 
 def pictures(name: str) -> wr.MediaBrowser:
+    """The figures of this name of all runs. name: such as "decision_regions"."""
     return wr.MediaBrowser(title=name.replace("_", " "), media_keys=[f"figures/{name}"])
 
 
@@ -130,6 +136,7 @@ def reports(entity: str, project: str) -> list[wr.Report]:
 
 
 def regulariser(entity: str, project: str) -> wr.Report:
+    """The report about the strength of L2, from l2_sweep and l2_sweep_fashion."""
     title = "How strong a regulariser"
     with same_names(title):
         blocks: list[BlockTypes] = [
@@ -169,6 +176,7 @@ def strength_panels(followed: str, named: str) -> list[PanelTypes]:
 
 
 def activations(entity: str, project: str) -> wr.Report:
+    """The report about ReLU and tanh, from relu_vs_tanh and relu_vs_tanh_fashion."""
     title = "ReLU against tanh"
     with same_names(title):
         blocks: list[BlockTypes] = [
@@ -192,6 +200,7 @@ def activations(entity: str, project: str) -> wr.Report:
 
 
 def tricks(entity: str, project: str) -> wr.Report:
+    """The report about AlexNet's tricks, from alexnet_ablation."""
     title = "What each trick is worth"
     with same_names(title):
         panels: list[PanelTypes] = [

@@ -27,6 +27,7 @@ query ProjectViews($entity: String, $project: String!, $kind: String!, $most: In
 
 
 def title_of(dashboard: ws.Workspace | wr.Report) -> str:
+    """The name under which W&B lists a workspace or a report."""
     return dashboard.name if isinstance(dashboard, ws.Workspace) else dashboard.title
 
 
@@ -65,6 +66,7 @@ def save(entity: str | None, project: str) -> list[tuple[str, str]]:
 
 
 def saved(api: wandb.Api, dashboard: ws.Workspace | wr.Report) -> tuple[str, str]:
+    """Write the dashboard to W&B, in the place of one of this name if there is one; returns its title and its URL."""
     asked = {
         "entity": dashboard.entity,
         "project": dashboard.project,

@@ -62,6 +62,7 @@ def run(shown: Shown, records: Sequence[Record]) -> str:
 
 
 def both_parts(shown: Shown, record: Record) -> str:
+    """The figures of a record and its sliders, as HTML."""
     return pictures(shown, record) + "".join(sliders(shown, series, record.lang) for series in record.series)
 
 
@@ -125,6 +126,7 @@ def pictures(shown: Shown, record: Record) -> str:
 
 
 def figure(record: Record, name: str) -> str:
+    """One figure of a record, as HTML with the picture inside."""
     file, alt = record.figures[name], f"{record.title}: {name.replace('_', ' ')}"
     return f"<figure>{image(file, alt)}</figure>"
 
@@ -195,6 +197,9 @@ def here(number: Number, record: Record | None) -> str:
 
 
 def published(number: Number, record: Record | None) -> str:
+    """What others have published beside a number of ours, as HTML. record: of the run that it comes from, if it was
+    run.
+    """
     if number.published is not None:
         return inline(number.published)
     assert number.beside is not None

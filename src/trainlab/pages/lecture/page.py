@@ -79,6 +79,7 @@ def top(lecture: Lecture, every: Sequence[Evidence]) -> str:
 
 
 def contents(headings: Sequence[Heading], found: dict[str, list[Evidence]]) -> str:
+    """The table of contents, as HTML: each heading, and how much of what shows it has been run here."""
     lines = []
     for heading in headings:
         can = [evidence for evidence in found[heading.id] if evidence.can_be_shown]
@@ -115,6 +116,7 @@ def section(number: int, heading: Heading, found: Sequence[Evidence]) -> str:
 
 
 def foot() -> str:
+    """The last lines of the page, in both languages."""
     return (
         "<footer><p>"
         + tell(

@@ -24,6 +24,8 @@ MOST_BYTES = 4_000_000  # of a picture on the page
 
 
 class SeriesFile(BaseModel):
+    """The figures of a slider, as section.json lists them: each value beside the file of its figure."""
+
     model_config = ConfigDict(strict=True)
     name: str
     symbol: str
@@ -32,6 +34,8 @@ class SeriesFile(BaseModel):
 
 
 class OracleFile(BaseModel):
+    """What a study was checked against, as section.json says it."""
+
     model_config = ConfigDict(strict=True)
     against: str
     difference: float
@@ -55,6 +59,8 @@ class SectionFile(BaseModel):
 
 
 class SweepFile(BaseModel):
+    """A sweep.json, as far as it is read: the words of its command."""
+
     model_config = ConfigDict(strict=True)
     overrides: list[str]
 
@@ -135,6 +141,7 @@ def read_record(folder: Path, files: set[str]) -> Record | None:
 
 
 def read_study(folder: Path) -> Record:
+    """What a study has left in its folder; a record with a `problem` where that is damaged."""
     script = "scripts/study.py"
     try:
         section, results = read_json(folder / SECTION, SECTIONS), read_results_of(folder)
@@ -147,6 +154,7 @@ def read_study(folder: Path) -> Record:
 
 
 def read_sweep(folder: Path) -> Record:
+    """What a sweep and its report have left in its folder; `unreported` where there is no report yet."""
     script, words = "train.py", frozenset[str]()
     try:
         sweep = read_json(folder / SWEEP, SWEEPS)
@@ -160,6 +168,7 @@ def read_sweep(folder: Path) -> Record:
 
 
 def read_run(folder: Path) -> Record:
+    """What a single run has left in its folder; a record with a `problem` where that is damaged."""
     script, words = "train.py", frozenset[str]()
     try:
         words = words_of(load_overrides(folder) or [])

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trainlab.models.mlp import MLP
+from trainlab.objective import half_mean_square
 from trainlab.optim import Momentum, Schedule, make_optimizer, train_step
-from trainlab.studies.approximation.expression import Expression, derivatives, slopes
+from trainlab.studies.approximation.evaluation import Expression, derivatives, slopes
 from trainlab.studies.approximation.networks import (
     STEEPNESS,
     bumps,
@@ -39,7 +39,10 @@ BUILT, TRAINED = ("steps", "bumps", "polygon"), ("sigmoid", "relu")
 
 @dataclass(frozen=True)
 class Shape:
-    """lipschitz: L = max|f′|; bend: M₂ = max|f″|; third: max|f‴|; each on [0, 1], and infinite where f has a kink."""
+    """How steep and how bent f is on [0, 1]: infinite where f has a kink.
+
+    lipschitz: L = max|f′|. bend: M₂ = max|f″|. third: max|f‴|.
+    """
 
     lipschitz: float
     bend: float
@@ -47,16 +50,20 @@ class Shape:
 
     @property
     def enough(self) -> float:
-        """Cells from which on f is nearly straight in each, and f″ nearly constant: errors fall as n⁻¹ and n⁻²."""
+        """The number of cells from which on f is nearly straight and f″ nearly constant in each: from there errors fall
+        as n⁻¹ and n⁻².
+        """
         return 4 * max(self.bend / self.lipschitz, self.third / self.bend) if self.bend else float("inf")
 
 
 @dataclass(frozen=True)
 class Widths:
-    """widths: hidden units, (K,). errors: the largest |f − network| on [0, 1] by kind (`BUILT` and `TRAINED`), (K,)
-    each. bounds: of `BUILT`. rounding: what may be added to them. difference: of the built networks from the sums that
-    they are to be. etas: that did best, of each trained network. shown: by kind, the outputs of the networks of width
-    `shown_width` on `grid` (G,).
+    """What networks of K numbers of hidden units are worth, built and trained.
+
+    widths: hidden units, int (K,). errors: by kind (`BUILT` and `TRAINED`) the largest |f − network| on [0, 1], (K,)
+    each. bounds: by kind of `BUILT`, (K,) each; rounding: what float64 may add to them. difference: the largest between
+    a built network and the sum that it stands for. etas: by kind of `TRAINED`, the learning rate that did best at each
+    width. shown: by kind, the outputs (G,) on `grid` (G,) of the networks of `shown_width` units.
     """
 
     widths: np.ndarray
@@ -72,8 +79,11 @@ class Widths:
 
 @dataclass(frozen=True)
 class Towers:
-    """x: (S,), the same along both sides. target, network: (S, S), [i, j] at (x_i, x_j). error, bound: away from the
-    corners of the cells; at_corners: the largest error just there, NaN with one tower.
+    """side × side towers beside the surface that they approximate, on the unit square.
+
+    x: (S,), the points along both sides. target, network: (S, S), [i, j] at (x_i, x_j). error, bound: of |f − network|
+    away from the corners of the cells. at_corners: the largest error just there, NaN with one tower. hidden: units of
+    both layers.
     """
 
     side: int
@@ -87,9 +97,9 @@ class Towers:
 
 
 def shape_of(target: Expression) -> Shape:
-    """L, M₂ and max|f‴| on [0, 1].
+    """The largest |f′|, |f″| and |f‴| on [0, 1], from a grid of 20,001 points.
 
-    Between two points of the grid, h apart, |f′| can be higher by max|f‴| h²/8, which is added; and |f″| likewise.
+    Between two points, h apart, |f′| can be higher by max|f‴| h²/8, which is added; and |f″| likewise.
     """
     x = torch.linspace(0, 1, GRID + 1, dtype=torch.float64)
     _, *found = derivatives(target, x, 4)
@@ -105,7 +115,9 @@ def shape_of(target: Expression) -> Shape:
 
 
 def bounds(shape: Shape, widths: np.ndarray) -> dict[str, np.ndarray]:
-    """The most that a built network of so many units can be off: L/(2n), and M₂/(8n²) where there is an M₂."""
+    """The most by which a built network with n hidden units can be off: L/(2n), or L/(2⌊n/2⌋) for bumps, and M₂/(8n²)
+    for the polygon where there is an M₂. (K,) each.
+    """
     cells = widths // 2
     curved = math.isfinite(shape.bend)
     return {
@@ -123,7 +135,9 @@ def measure_widths(
     seed: int,
     on_progress: Progress = no_progress,
 ) -> Widths:
-    """Every width, built and trained."""
+    """Build and train networks of all these widths, and measure them. train_steps: of each trained one. seed: of their
+    weights.
+    """
     grid = np.linspace(0, 1, 2001)
     shown_width = min(widths, key=lambda width: abs(np.log(width / 20)))
     errors: dict[str, list[float]] = {kind: [] for kind in (*BUILT, *TRAINED)}
@@ -160,14 +174,16 @@ def measure_widths(
 
 
 def fine_points(cells: int) -> np.ndarray:
-    """[0, 1], ascending, with both sides of each step and the middle of each cell, where the errors are largest."""
+    """Points of [0, 1], ascending float64 (N,): a grid, both sides of each step, and the middle of each cell, where the
+    errors are largest.
+    """
     w = STEEPNESS * cells
     beside = (edges(cells)[1:-1, None] + np.concatenate([-BESIDE, BESIDE]) / w).ravel()
     return np.unique(np.concatenate([np.linspace(0, 1, GRID // 2 + 1), beside, (np.arange(cells) + 0.5) / cells]))
 
 
 def meant(kind: str, target: Expression, cells: int, points: np.ndarray) -> np.ndarray:
-    """What the network of this kind is to be, without a network."""
+    """What the built network of this kind stands for, at `points` (N,), without a network: float64 (N,)."""
     if kind == "polygon":
         knots = np.arange(cells + 1) / cells
         return np.interp(points, knots, target(knots))
@@ -190,10 +206,10 @@ def best_trained(
 
 
 def trained(target: Expression, activation: str, width: int, train_steps: int, eta: float, seed: int) -> MLP:
-    """A network of one hidden layer, from random weights by this repository's momentum on ½ the mean squared error.
+    """A network of one hidden layer, trained on ½ the mean squared error by this repository's momentum.
 
-    Full batches of equally spaced points, a cosine schedule. So that it is no straw man, its units do not all begin at
-    x = 0, as with biases of 0: their steps or kinks are spread over [0, 1] by chance.
+    Full batches of 201 equally spaced points, a cosine schedule. So that it is no straw man, its units do not all begin
+    at x = 0, as with biases of 0: their steps or kinks are spread over [0, 1] by chance, which `seed` decides.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -202,7 +218,7 @@ def trained(target: Expression, activation: str, width: int, train_steps: int, e
         first.bias.data = -first.weight.data[:, 0] * torch.rand(width)
     x = np.linspace(0, 1, TRAINING_POINTS)
     inputs = torch.from_numpy(x)[:, None].float()
-    targets = torch.from_numpy(target(x))[:, None].float()
+    targets = torch.from_numpy(target(x)).float()
     optimizer = make_optimizer(net, Momentum, lr=eta, momentum=MOMENTUM)
     schedule = Schedule("cosine").of(optimizer, train_steps)
     for _ in range(train_steps):
@@ -212,13 +228,10 @@ def trained(target: Expression, activation: str, width: int, train_steps: int, e
     return net
 
 
-def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
-    """J = 1/(2n) Σ (f − y)²."""
-    return (outputs - targets).square().mean() / 2
-
-
 def slope(widths: np.ndarray, errors: np.ndarray, enough: float) -> float | None:
-    """Of log error against log width, by least squares, where `enough` cells are there; None for less than 3 widths."""
+    """d log(error)/d log(width) by least squares, over the widths of at least `enough` cells; None for fewer than 3 of
+    them, and where rounding is in sight.
+    """
     there = widths >= enough
     if there.sum() < 3 or not (errors[there] > 1e3 * ROUNDING).all():
         return None

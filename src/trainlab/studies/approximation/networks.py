@@ -24,33 +24,39 @@ Function = Callable[..., np.ndarray]
 
 
 def midpoints(cells: int) -> np.ndarray:
-    """Of so many cells of [0, 1], (cells,)."""
+    """The midpoints of equal cells of [0, 1], float64 (cells,)."""
     return (np.arange(cells) + 0.5) / cells
 
 
 def edges(cells: int) -> np.ndarray:
-    """Where the cells begin and end, (cells + 1,): the outer two a half cell beyond, so that 0 and 1 are inside."""
+    """Where the cells begin and end, float64 (cells + 1,). The outer two lie half a cell beyond, so that 0 and 1 are
+    inside.
+    """
     inner = np.arange(cells + 1) / cells
     inner[[0, -1]] += np.array([-0.5, 0.5]) / cells
     return inner
 
 
 def dense(net: MLP) -> list[nn.Linear]:
+    """The dense layers of a network, from the input to the output."""
     return [layer for layer in net.layers if isinstance(layer, nn.Linear)]
 
 
 def put(layer: nn.Linear, weights: np.ndarray, biases: np.ndarray | float) -> None:
-    """Sets a layer; weights: as many as it has, in its order."""
+    """Set the weights and biases of a layer. weights: as many as it has, in its order, of any shape."""
     layer.weight.data = torch.from_numpy(np.ascontiguousarray(weights, dtype=np.float64)).reshape(layer.weight.shape)
     layer.bias.data = torch.from_numpy(np.broadcast_to(np.float64(biases), layer.bias.shape).copy())
 
 
 def empty(inputs: int, hidden: list[int], activation: str) -> MLP:
+    """A float64 network with one output and all weights and biases 0. hidden: widths."""
     return MLP((inputs,), 1, hidden=hidden, activation=activation, init="zero").double()
 
 
 def steps(target: Function, units: int) -> MLP:
-    """A step at the beginning of each of `units` cells, as high as the target rises from midpoint to midpoint."""
+    """The staircase of `units` sigmoids: a step at the beginning of each cell, as high as the target rises from
+    midpoint to midpoint.
+    """
     net = empty(1, [units], "sigmoid")
     first, last = dense(net)
     put(first, np.full(units, w := STEEPNESS * units), -w * edges(units)[:-1])
@@ -59,7 +65,7 @@ def steps(target: Function, units: int) -> MLP:
 
 
 def bumps(target: Function, units: int) -> MLP:
-    """Two of `units` for each cell: a step up where it begins, a step down where it ends; `units` // 2 cells."""
+    """The staircase of units // 2 bumps of two sigmoids: a step up where a cell begins, and one down where it ends."""
     cells = units // 2
     net = empty(1, [2 * cells], "sigmoid")
     first, last = dense(net)
@@ -71,7 +77,7 @@ def bumps(target: Function, units: int) -> MLP:
 
 
 def polygon(target: Function, units: int) -> MLP:
-    """The straight lines between the target's values at i/units: a ReLU at the beginning of each."""
+    """The straight lines between the target's values at i/units, i = 0 … units: a ReLU at the beginning of each."""
     net = empty(1, [units], "relu")
     first, last = dense(net)
     knots = np.arange(units + 1) / units
@@ -82,7 +88,7 @@ def polygon(target: Function, units: int) -> MLP:
 
 
 def towers(target: Function, side: int) -> MLP:
-    """side² towers over the unit square, two hidden layers. Each stands on four steps, which its neighbours share.
+    """side² towers over the unit square, in two hidden layers. Each stands on four steps, which its neighbours share.
 
     A tower's unit sees a bump along x and one along y and is on where both are: σ(W (bump + bump − 3/2)).
     """
@@ -104,7 +110,7 @@ def towers(target: Function, side: int) -> MLP:
 
 
 def outputs_of(net: MLP, points: np.ndarray) -> np.ndarray:
-    """(N,) or (N, 2) → float64 (N,)."""
+    """The outputs of a network at points (N,) or (N, 2), some at a time: float64 (N,)."""
     inputs = torch.from_numpy(np.ascontiguousarray(points.reshape(len(points), -1)))
     inputs = inputs.to(next(net.parameters()).dtype)
     with torch.no_grad():
@@ -112,7 +118,9 @@ def outputs_of(net: MLP, points: np.ndarray) -> np.ndarray:
 
 
 def sum_of_steps(target: Function, cells: int, x: np.ndarray) -> np.ndarray:
-    """What `steps` and `bumps` are meant to be, written as the sum: Σ_i f(m_i) (σ(w(x − s_i)) − σ(w(x − s_{i+1})))."""
+    """What `steps` and `bumps` stand for, as the sum Σ_i f(m_i) (σ(w(x − s_i)) − σ(w(x − s_{i+1}))): float64, of the
+    shape of x.
+    """
     total, w, edge = np.zeros_like(x), STEEPNESS * cells, edges(cells)
     for i, height in enumerate(target(midpoints(cells))):
         near = (x > edge[i] - 0.1 / cells) & (x < edge[i + 1] + 0.1 / cells)  # beyond that a bump is 0

@@ -17,7 +17,7 @@ import numpy as np
 
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, Series, speaker
-from trainlab.studies.approximation.expression import Expression, read, slopes
+from trainlab.studies.approximation.evaluation import Expression, read, slopes
 from trainlab.studies.approximation.measurement import (
     BUILT,
     ETAS,
@@ -56,12 +56,12 @@ class Found:
 
     @property
     def cells(self) -> dict[str, np.ndarray]:
-        """Of each built network."""
+        """How many cells of [0, 1] each built network has, by kind: int (K,)."""
         widths = self.widths.widths
         return {"steps": widths, "bumps": widths // 2, "polygon": widths}
 
     def slope(self, kind: str) -> float | None:
-        """Of log error against log cells; None where there are too few widths to see it."""
+        """d log(error)/d log(cells) of a built kind; None where there are too few widths to see it."""
         return slope(self.cells[kind], self.widths.errors[kind], self.shape.enough)
 
 
@@ -119,7 +119,7 @@ def study(
 
 
 def check(widths: Sequence[int], towers: int, train_steps: int, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     check_seed(seed)
     if not 1 <= len(widths) <= 20:
         raise InputError(f"widths has {len(widths)} numbers of hidden units; give from 1 to 20, such as [10,100].")
@@ -147,6 +147,7 @@ def check_shapes(target: Expression, surface: Expression, shape: Shape) -> None:
 
 
 def table(found: Found) -> list[list[str]]:
+    """The rows of the section's table, one for each width."""
     w = found.widths
     columns = [
         w.errors["steps"],
@@ -175,7 +176,9 @@ def numbers_of(found: Found) -> dict[str, float]:
 
 
 def enough_units(shape: Shape) -> dict[str, int]:
-    """That keep the bound below `GOAL`."""
+    """By kind, the number of hidden units for which the bound is at most `GOAL`; without the polygon where there is no
+    M₂.
+    """
     units = {"steps": math.ceil(shape.lipschitz / (2 * GOAL))}
     if math.isfinite(shape.bend):
         units["polygon"] = max(1, math.ceil(math.sqrt(shape.bend / (8 * GOAL))))
@@ -305,6 +308,7 @@ def draw_built(found: Found, say: Say) -> Figure:
 
 
 def draw_errors(found: Found, say: Say) -> Figure:
+    """The largest error of each kind against the width, with the bounds."""
     from trainlab.figures.studies.approximation import error_against_width
 
     w, labels = found.widths, names(say)
@@ -313,6 +317,7 @@ def draw_errors(found: Found, say: Say) -> Figure:
 
 
 def draw_towers(found: Found, text: str, say: Say) -> Figure:
+    """The surface and its towers beside each other. text: the surface, as typed."""
     from trainlab.figures.studies.approximation import surface_and_towers
 
     t = found.towers

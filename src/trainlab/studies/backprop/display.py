@@ -15,7 +15,7 @@ DRAWN, FARTHEST = 60, 23  # gates in a picture and in the table, and gates from 
 
 @dataclass(frozen=True)
 class Pass:
-    """Forwards and backwards through one graph. edges: in the order of the way back. output: the name of the result."""
+    """A graph with its values and gradients. edges: in the order of the way back. output: what the result is called."""
 
     graph: Graph
     edges: list[Edge]
@@ -23,7 +23,7 @@ class Pass:
 
     @property
     def gradients(self) -> dict[str, float]:
-        """Of the output by each variable."""
+        """∂output/∂variable, by the names of the variables."""
         return {name: leaf.gradient for name, leaf in self.graph.leaves.items()}
 
     @property
@@ -33,19 +33,19 @@ class Pass:
 
     @property
     def edges_by_gate(self) -> list[tuple[Gate, list[Edge]]]:
-        """Of the gates that are drawn, in the order of the way back."""
+        """The gates that are drawn with their edges, in the order of the way back."""
         drawn = set(self.drawn)
         return [(gate, list(edges)) for gate, edges in groupby(self.edges, lambda e: e.gate) if gate in drawn]
 
 
 def typeset(written: str, length: int) -> str:
-    """An expression as it is printed, at most so long: · and − for * and -, ² for ^2."""
+    """An expression as it is printed, · and − for * and -, ² for ^2; of `length` characters at most, then with …"""
     text = raised(written.replace("sigmoid", "σ")).replace("*", "·").replace("-", "−")
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def names_of(gate: Gate) -> list[str]:
-    """The arguments, as they stand in a formula."""
+    """The arguments of a gate as they stand in a formula, negative constants in parentheses."""
     names = []
     for place, argument in enumerate(gate.arguments):
         text = argument.shown if isinstance(argument, Node) else digits(argument)
@@ -54,13 +54,13 @@ def names_of(gate: Gate) -> list[str]:
 
 
 def whole_power(gate: Gate) -> int | None:
-    """n of xⁿ; None for another gate."""
+    """n, where the gate is xⁿ with a whole n; None for another gate."""
     exponent = gate.arguments[1] if gate.operation == "^" else None
     return int(exponent) if isinstance(exponent, float) and exponent.is_integer() and abs(exponent) < 1000 else None
 
 
 def formula(gate: Gate) -> str:
-    """ "u8 = 1/u7" """
+    """The gate and what it computes, such as "u8 = 1/u7"."""
     names, power = names_of(gate), whole_power(gate)
     if gate.operation == "sum":
         text = " + ".join(names) if len(names) <= 4 else f"{names[0]} + … + {names[-1]}"
@@ -72,7 +72,7 @@ def formula(gate: Gate) -> str:
 
 
 def derivative(edge: Edge) -> str:
-    """ "∂u8/∂u7 = −1/u7² = −0.5344" """
+    """The local derivative along an edge, such as "∂u8/∂u7 = −1/u7² = −0.5344"."""
     gate, power, value = edge.gate, whole_power(edge.gate), digits(edge.local)
     if power is not None:
         rest = "" if power == 2 else str(power - 1).translate(SUPERSCRIPTS)
@@ -86,7 +86,7 @@ def derivative(edge: Edge) -> str:
 
 
 def sign(gate: Gate) -> str:
-    """What stands in its circle; constants belong to the gate: "+1", "1/x", "×−1"."""
+    """What stands in the circle of a gate; constants belong to it: "+1", "1/x", "×−1"."""
     names = ["x" if isinstance(a, Node) else digits(a) for a in gate.arguments]
     constants = [a for a in gate.arguments if not isinstance(a, Node)]
     plain, power = OPERATIONS[gate.operation].sign, whole_power(gate)
@@ -105,7 +105,11 @@ def sign(gate: Gate) -> str:
 
 
 def nearest_to_output(graph: Graph, most: int, farthest: int) -> list[Gate]:
-    """At most so many gates, none farther from the output, in their order; what uses one of them is among them."""
+    """The gates nearest to the output, in the graph's order: `most` of them at most, and none more than `farthest`
+    edges away.
+
+    All gates that use one of them are among them.
+    """
     distance = dict.fromkeys(graph.gates, 0)
     for gate in reversed(graph.gates):
         for node in gate.inputs:
@@ -117,7 +121,7 @@ def nearest_to_output(graph: Graph, most: int, farthest: int) -> list[Gate]:
 
 
 def vertices_of(found: Pass) -> list[Vertex]:
-    """Of a picture of the gates that are drawn."""
+    """The vertices of the picture of the drawn gates: leaves and gates in the graph's order, the output last."""
     drawn = found.drawn
     steps = {gate: step for step, gate in enumerate(reversed(drawn), start=1)}
     gradients = {(edge.gate, edge.argument): edge.gradient for edge in found.edges}

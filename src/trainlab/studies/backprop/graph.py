@@ -22,8 +22,9 @@ from trainlab.studies.backprop.operations import OPERATIONS
 
 @dataclass(eq=False)
 class Node:
-    """A variable, or the result of a gate. gradient: of the output by this value; right after `backward`. shown: its
-    name as people read it, w₁ for w1.
+    """A variable, or the result of a gate.
+
+    gradient: ∂output/∂this, right after `Graph.backward`. shown: its name as people read it, w₁ for w1.
     """
 
     name: str
@@ -37,8 +38,10 @@ class Node:
 
 @dataclass(eq=False)
 class Gate(Node):
-    """operation: a key of OPERATIONS. arguments: a float is a constant, which no gradient flows to. local: the
-    derivative of this gate by each argument, at the present values; None for a constant.
+    """One operation and its result.
+
+    operation: a key of OPERATIONS. arguments: a float is a constant, which no gradient flows to. local: the derivative
+    of this gate by each argument, at the present values; None for a constant.
     """
 
     operation: str = ""
@@ -53,7 +56,9 @@ class Gate(Node):
 
 @dataclass(frozen=True)
 class Edge:
-    """gradient = local × upstream: what this edge adds to the gradient of `node`."""
+    """What flowed back from a gate to one of its arguments: gradient = local × upstream, which is added to
+    `node.gradient`. argument: which of the gate's, from 0.
+    """
 
     gate: Gate
     argument: int  # which of the gate's
@@ -64,8 +69,10 @@ class Edge:
 
 
 class Graph:
-    """Grows as the values are computed. letter: the gates are called u1, u2, … by it. nudge: is applied to the value
-    of each gate, to see what rounding does to the gradients.
+    """Scalar gates, in the order in which their values are computed.
+
+    letter: the gates are called u1, u2, … by it. nudge: is applied to the value of each gate, to see what rounding does
+    to the gradients.
     """
 
     def __init__(self, letter: str = "u", nudge: Callable[[float], float] = float) -> None:
@@ -79,15 +86,17 @@ class Graph:
         return self.gates[-1]
 
     def leaf(self, name: str, value: float, shown: str = "") -> Node:
-        """The variable of this name: one node, however often it is used."""
+        """The variable of this name: one node, however often it is used. value: counts the first time."""
         if name not in self.leaves:
             self.leaves[name] = Node(name, value, shown=shown)
         return self.leaves[name]
 
     def apply(self, operation: str, *arguments: Node | float) -> Node | float:
-        """One gate forwards: its value, and the local derivatives for later. Of constants only: a constant, no gate.
+        """One gate forwards: its value, and the local derivatives for later. Of constants only it is a constant, and no
+        gate.
 
-        Raises InputError where the value or a derivative is not defined, or too large for a float.
+        operation: a key of OPERATIONS. Raises InputError where the value or a derivative is not defined, or too large
+        for a float.
         """
         numbers = [a.value if isinstance(a, Node) else a for a in arguments]
         rule = OPERATIONS[operation]
@@ -107,7 +116,9 @@ class Graph:
         return gate
 
     def backward(self) -> list[Edge]:
-        """The gradients of the last gate by all nodes; returns what each edge did, in order. Raises InputError."""
+        """The gradients of the last gate by all nodes; returns what each edge did, in order. Raises InputError where
+        one is too large for a float.
+        """
         for node in (*self.leaves.values(), *self.gates):
             node.gradient = 0.0
         self.output.gradient = 1.0
@@ -143,7 +154,7 @@ def checked(function: Callable[..., float], numbers: list[float], what: str, nee
 
 
 def as_typed(operation: str, numbers: list[float]) -> str:
-    """ "log(-3)", "1/0": for a sentence."""
+    """An operation on numbers as a person would type it, such as "log(-3)" or "1/0"."""
     texts = [f"{number:.6g}" for number in numbers]
     if operation in ("+", "-", "*", "/", "^"):
         return operation.join(f"({text})" if text.startswith("-") else text for text in texts)

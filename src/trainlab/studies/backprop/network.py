@@ -26,9 +26,10 @@ SUPERSCRIPTS, SUBSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸
 
 @dataclass(frozen=True)
 class Network:
-    """net: at its start, in float64. example: float64 (F,). gradients: autograd's, by the names of the graph's leaves.
+    """A small network with one example, and the graph of its loss.
 
-    outputs: the nodes of the logits. probabilities: their softmax by torch.
+    net: with the weights it starts with, float64. example: float64 (F,). gradients: autograd's, by the names of the
+    graph's leaves. outputs: the nodes of the logits. probabilities: their softmax by torch.
     """
 
     net: MLP
@@ -42,13 +43,15 @@ class Network:
 
     @property
     def widths(self) -> str:
-        """ "2-3-2" """
+        """The units of all layers, from the input to the output, such as "2-3-2"."""
         layers = [module for module in self.net.layers if isinstance(module, nn.Linear)]
         return "-".join(str(n) for n in (layers[0].in_features, *(layer.out_features for layer in layers)))
 
 
 def small_network(model: str, hidden: Sequence[int], data: str, example: int, seed: int) -> Network:
-    """An MLP with new weights, and one training example. Raises InputError."""
+    """An MLP with new weights by `seed`, and one training example of a data set of points. Raises InputError for what
+    is too large to draw, or not there.
+    """
     if model not in MODELS:
         raise InputError(f"there is no model={model} to draw; use {', '.join(MODELS)}.")
     if data not in DATA:
@@ -68,15 +71,17 @@ def small_network(model: str, hidden: Sequence[int], data: str, example: int, se
 
 
 def gates_of(widths: Sequence[int]) -> int:
-    """A product for each weight, a sum and an activation for each neuron; the logits have the loss instead."""
+    """The number of gates for these widths: a product for each weight, a sum and an activation for each neuron; the
+    logits have the loss instead.
+    """
     weights = sum(a * b for a, b in pairwise(widths))
     return weights + 2 * sum(widths[1:-1]) + 2 * widths[-1] + 3
 
 
 def as_graph(net: MLP, example: Tensor, label: int) -> Network:
-    """J = log Σ exp(s) − s_label of the logits s, gate by gate, and backwards.
+    """The graph of J = log Σ exp(s) − s_label of the logits s, gate by gate, forwards and backwards.
 
-    example: float64 (F,). Scores beyond ±700 overflow, for nothing is subtracted from them, to keep the graph small.
+    example: float64 (F,). Logits beyond ±700 overflow, for nothing is subtracted from them, to keep the graph small.
     """
     graph = Graph()
     signals = [graph.leaf(f"x{i}", float(value), as_in_a_book(f"x{i}")) for i, value in enumerate(example, start=1)]
@@ -95,7 +100,7 @@ def as_graph(net: MLP, example: Tensor, label: int) -> Network:
 
 
 def neuron(graph: Graph, module: nn.Linear, signals: Sequence[Node], layer: int, row: int) -> Node:
-    """Σ w x + b: a gate for each product, and one that adds all up."""
+    """Σ w x + b in the graph: a gate for each product, and one that adds all up. row: which neuron of the layer."""
     products = []
     for column, signal in enumerate(signals):
         name = weight_name(layer, row, column)
@@ -107,21 +112,25 @@ def neuron(graph: Graph, module: nn.Linear, signals: Sequence[Node], layer: int,
 
 
 def as_node(result: Node | float) -> Node:
+    """The result of a gate that has a variable among its arguments."""
     assert isinstance(result, Node)
     return result
 
 
 def weight_name(layer: int, row: int, column: int) -> str:
-    """To neuron `row` from `column`, counted from 0 here and from 1 in the name, as in a book."""
+    """The name of the weight to neuron `row` from `column`: both counted from 0 here, and from 1 in the name, as in a
+    book.
+    """
     return f"w{layer}[{row + 1},{column + 1}]"
 
 
 def bias_name(layer: int, row: int) -> str:
+    """The name of the bias of neuron `row`, counted from 0 here and from 1 in the name."""
     return f"b{layer}[{row + 1}]"
 
 
 def as_in_a_book(name: str) -> str:
-    """w1[2,1] -> w¹₂₁, and with a point in between where a number has two digits."""
+    """w1[2,1] as w¹₂₁, with a point between the numbers where one has two digits."""
     letter, bracket, place = name.partition("[")
     if not bracket:
         return letter[0] + letter[1:].translate(SUBSCRIPTS)
@@ -134,7 +143,7 @@ def by_autograd(net: MLP, example: Tensor, label: int) -> tuple[dict[str, float]
     """The gradients of the cross-entropy by all weights, biases and inputs, and softmax's probabilities, float64."""
     net, inputs = copy.deepcopy(net), example.clone().requires_grad_()
     logits = net(inputs[None])
-    F.cross_entropy(logits, torch.tensor([label])).backward()  # what CrossEntropy computes, which does so in float32
+    F.cross_entropy(logits, torch.tensor([label])).backward()  # in float64, as `net` is
     assert inputs.grad is not None
     gradients = {f"x{i}": float(g) for i, g in enumerate(inputs.grad, start=1)}
     for layer, module in enumerate((m for m in net.layers if isinstance(m, nn.Linear)), start=1):
@@ -147,7 +156,9 @@ def by_autograd(net: MLP, example: Tensor, label: int) -> tuple[dict[str, float]
 
 
 def softmax_minus_label(network: Network) -> float:
-    """The largest difference of the logits' gradients from p − y, what the lecture's softmax with cross-entropy has."""
+    """The largest difference between the logits' gradients and p − y, which is the lecture's gradient of cross-entropy
+    after a softmax.
+    """
     return max(
         abs(node.gradient - (p - (k == network.label)))
         for k, (node, p) in enumerate(zip(network.outputs, network.probabilities, strict=True))

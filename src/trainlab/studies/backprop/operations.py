@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Operation:
-    """forward: of the arguments x, y, … derivatives: of the arguments and the result, one for each argument; the last
-    one serves all that follow. sign: in its circle. written, derivatives_written: with {0}, {1} for the arguments and
-    {z} for the result. needs: what the arguments have to be.
+    """What a gate computes, and how that is written.
+
+    forward: of the arguments x, y, … derivatives: one for each argument, of the arguments and the result; the last one
+    serves all that follow. sign: in the gate's circle. written, derivatives_written: with {0}, {1} for the arguments
+    and {z} for the result. needs: what the arguments have to be, for a sentence.
     """
 
     forward: Callable[..., float]
@@ -27,7 +29,7 @@ class Operation:
 
 
 def sigmoid(x: float) -> float:
-    """1/(1 + e⁻ˣ), from the side on which e does not overflow."""
+    """1/(1 + e⁻ˣ), written so that e to the power does not overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
@@ -37,12 +39,14 @@ def power_by_base(x: float, y: float, z: float) -> float:
 
 
 def power_by_exponent(x: float, y: float, z: float) -> float:
-    """z log x; 0 at x = 0, its limit for y > 0. Raises ValueError where xʸ is no smooth function of y."""
+    """∂(xʸ)/∂y = z log x, where z is xʸ; at x = 0 it is 0, the limit for y > 0. Raises ValueError where xʸ is no smooth
+    function of y.
+    """
     return 0.0 if x == 0 and y > 0 else z * math.log(x)
 
 
 def greater(x: float, y: float) -> float:
-    """Who wins a maximum gets the whole gradient; at a tie each gets half, as torch has it."""
+    """∂max(x, y)/∂x: the greater one gets the whole gradient, and at a tie each gets half, as in torch."""
     return 1.0 if x > y else 0.5 if x == y else 0.0
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from trainlab.errors import InputError
-from trainlab.studies.backprop.expression import Apply, Term, Variable, build
+from trainlab.studies.backprop.gates import build
 from trainlab.studies.backprop.graph import Graph
+from trainlab.studies.expression import Apply, Term, Variable
 
 BOUND = 1e-12
 STEP = 1e-30  # of the variable itself; so small that its square is nothing beside any number here
@@ -20,7 +21,7 @@ DRAWS = 8
 
 
 def by_autograd(term: Term, values: Mapping[str, float]) -> dict[str, float]:
-    """∂/∂name of each variable, by torch in float64."""
+    """∂f/∂name of each variable, by torch in float64."""
     leaves = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in values.items()}
     evaluate(term, leaves, TORCH, lambda c: torch.tensor(c, dtype=torch.float64)).backward()
     return {name: float(leaf.grad) if leaf.grad is not None else 0.0 for name, leaf in leaves.items()}
@@ -64,10 +65,10 @@ def rounding(term: Term, values: Mapping[str, float], gradients: Mapping[str, fl
 def disagreement(
     ours: Mapping[str, float], theirs: Mapping[str, float], spread: Mapping[str, float] | None = None
 ) -> float:
-    """The largest difference, in units of the larger of 1, the gradient, and what rounding explains over 1e-12.
+    """The largest difference, in units of the larger of 1, the gradient, and 8·spread/BOUND: what rounding explains.
 
     So it is more than BOUND if and only if a gradient differs by more than BOUND, absolute and relative, and by more
-    than a few times its `spread`.
+    than eight times its `spread`.
     """
     return max(
         abs(ours[name] - theirs[name]) / max(1.0, abs(theirs[name]), 8 * (spread[name] if spread else 0.0) / BOUND)
@@ -92,7 +93,9 @@ def worked_example(values: Mapping[str, float]) -> tuple[list[tuple[float, float
 
 
 def evaluate(term: Term, values: Mapping[str, Any], rules: Mapping[str, Callable], constant: Callable) -> Any:
-    """`term` by other rules than those of our gates."""
+    """The value of `term` by other rules than those of our gates. rules: by operation. constant: makes a number into
+    what they take.
+    """
     if isinstance(term, float):
         return constant(term)
     if isinstance(term, Variable):
@@ -114,14 +117,14 @@ TORCH: dict[str, Callable] = {
 
 
 def positive(z: complex) -> bool:
-    """Raises ArithmeticError at 0, where the branches meet."""
+    """Whether the real part is above 0. Raises ArithmeticError where it is 0 and the branches meet."""
     if complex(z).real == 0:
         raise ArithmeticError("on a kink")
     return complex(z).real > 0
 
 
 def complex_power(x: complex, y: complex) -> complex:
-    """Python's own loses a tiny imaginary part beside a negative real one."""
+    """xʸ of complex numbers; Python's own loses a tiny imaginary part beside a negative real one."""
     x, y = complex(x), complex(y)
     if x == 0:
         return 1 + 0j if y == 0 else 0j

@@ -29,7 +29,7 @@ def seen(found: Pass, say: Say) -> str:
 
 
 def repeated(found: Pass, say: Say) -> list[str]:
-    """Of the variables that are used more than once: their gradients are sums."""
+    """A sentence for each variable that is used more than once: its gradient is a sum."""
     texts = []
     for name, leaf in found.graph.leaves.items():
         parts = [edge.gradient for edge in found.edges if edge.node is leaf]
@@ -45,7 +45,7 @@ def repeated(found: Pass, say: Say) -> list[str]:
 
 
 def same_leaves(found: Pass, other: Pass, heading: str, say: Say) -> str:
-    """That another grouping of the same function into gates has the same gradients."""
+    """The sentence that another grouping of the same function into gates has the same gradients."""
     here, there = len(found.graph.gates), len(other.graph.gates)
     return say(
         f"{heading}: {there} gates instead of {here}, and the same gradients of the variables; what counts as a gate "
@@ -56,7 +56,7 @@ def same_leaves(found: Pass, other: Pass, heading: str, say: Say) -> str:
 
 
 def of_logits(found: Network, say: Say) -> list[str]:
-    """The probabilities, and the gradient by the logits, softmax − y."""
+    """The sentence with the probabilities, and with the gradient by the logits, softmax − y."""
     gradients = ", ".join(digits(node.gradient) for node in found.outputs)
     probabilities = ", ".join(digits(p) for p in found.probabilities)
     return [
@@ -70,7 +70,10 @@ def of_logits(found: Network, say: Say) -> list[str]:
 
 
 def remarks(found: Pass, spread: Mapping[str, float], by_steps: bool, say: Say) -> list[str]:
-    """What a reader would otherwise stumble over."""
+    """Sentences for what a reader would otherwise stumble over: gates that are not drawn, zeros, kinks, rounding.
+
+    spread: see `oracles.rounding`. by_steps: whether complex steps could be used as an oracle.
+    """
     texts = []
     count, drawn = len(found.graph.gates), len(found.drawn)
     if drawn < count:

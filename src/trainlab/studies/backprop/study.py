@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, speaker
 from trainlab.studies.backprop.display import Pass, derivative, digits, formula, typeset, vertices_of
-from trainlab.studies.backprop.expression import (
-    Term,
-    build,
-    check_values,
-    parse,
-    with_sigmoid_gates,
-    without_sigmoid_gates,
-    written,
-)
+from trainlab.studies.backprop.gates import GRAMMAR, build, check_values, with_sigmoid_gates, without_sigmoid_gates
 from trainlab.studies.backprop.graph import Graph
 from trainlab.studies.backprop.network import Network, small_network, softmax_minus_label
 from trainlab.studies.backprop.oracles import (
@@ -34,6 +26,7 @@ from trainlab.studies.backprop.oracles import (
     worked_example,
 )
 from trainlab.studies.backprop.sentences import caption, of_logits, remarks, repeated, same_leaves, seen
+from trainlab.studies.expression import Term, written
 from trainlab.studies.finding import Finding, Oracle
 
 if TYPE_CHECKING:
@@ -79,12 +72,14 @@ def study(
     for name, value in (("hidden", hidden), ("data", data), ("example", example)):
         if value is not None:
             raise InputError(f"{name}={value} is about a network; add model=mlp.")
-    return of_expression(parse(expr), values, say, steps)
+    return of_expression(GRAMMAR.read(expr), values, say, steps)
 
 
 def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool = False) -> Finding:
-    """Raises InputError."""
-    of_the_lecture = term == parse(LECTURE)
+    """The finding of an expression at these values of its variables. Raises InputError where they are not right, or the
+    expression is not defined there.
+    """
+    of_the_lecture = term == GRAMMAR.read(LECTURE)
     known = check_values(term, {**LECTURE_VALUES, **values} if of_the_lecture else values, taken=OPTIONS)
     found = measure(term, known)
     spread = rounding(term, known, found.gradients)
@@ -106,7 +101,9 @@ def of_expression(term: Term, values: Mapping[str, float], say: Say, steps: bool
 
 
 def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Finding:
-    """The loss of one example, J, by every weight, bias and input. name: of the network and the example."""
+    """The finding of a network: the loss of one example, J, by every weight, bias and input. name: of the network and
+    the example.
+    """
     way = Pass(found.graph, found.edges, "J")
     title = f"Backpropagation: {name}"
     gradients = "mayor diferencia de los gradientes de pesos, sesgos y entradas"
@@ -134,7 +131,9 @@ def of_network(found: Network, name: str, say: Say, steps: bool = False) -> Find
 
 
 def measure(term: Term, values: Mapping[str, float]) -> Pass:
-    """Forwards and backwards. values: of the variables, all of them. Raises InputError."""
+    """A graph with its values and gradients. values: of all variables. Raises InputError where something is not
+    defined.
+    """
     names = tuple(values)
     letter = next((one for one in LETTERS if not any(name.startswith(one) for name in names)), "gate")
     graph = build(term, values, Graph(letter))
@@ -143,7 +142,9 @@ def measure(term: Term, values: Mapping[str, float]) -> Pass:
 
 @dataclass(frozen=True)
 class Regrouped:
-    """The same function with other gates. form: how that is said, in English and in Spanish."""
+    """The same function with other gates. found: its values and gradients. form: how that is said, in English and in
+    Spanish.
+    """
 
     term: Term
     found: Pass
@@ -151,8 +152,9 @@ class Regrouped:
 
 
 def regrouped(term: Term, values: Mapping[str, float]) -> list[Regrouped]:
-    """With every sigmoid as one gate, or, where it is one already, in its parts. Empty where there is no sigmoid, and
-    where its parts overflow.
+    """The same function with every sigmoid as one gate, or, where it is one already, in its parts.
+
+    Empty where there is no sigmoid, and where its parts overflow.
     """
     other, form = with_sigmoid_gates(term), ("as one gate", "como una sola compuerta")
     if other == term:
@@ -168,7 +170,7 @@ def regrouped(term: Term, values: Mapping[str, float]) -> list[Regrouped]:
 def against_each_other(
     found: Pass, other: Regrouped, heading: str, spread: Mapping[str, float], others: Mapping[str, float], say: Say
 ) -> Oracle:
-    """spread, others: what rounding does to the gradients of either."""
+    """The two groupings checked against each other. spread, others: what rounding does to the gradients of either."""
     either = {name: max(spread[name], others[name]) for name in spread}
     difference = disagreement(found.gradients, other.found.gradients, either)
     against = say("largest difference of the variables' gradients", "mayor diferencia de los gradientes")
@@ -197,7 +199,7 @@ def against_other_means(
 
 
 def against_the_lecture(found: Pass, values: Mapping[str, float], say: Say) -> Oracle:
-    """Every node of "Another example", value and gradient, by hand."""
+    """Every node of "Another example" checked, value and gradient, against its closed form."""
     gates, leaves = worked_example(values)
     ours = [*((gate.value, gate.gradient) for gate in found.graph.gates), *((0.0, g) for g in found.gradients.values())]
     theirs = [*gates, *((0.0, leaves[name]) for name in found.gradients)]
@@ -226,7 +228,9 @@ def report(
     say: Say,
     steps: bool,
 ) -> Finding:
-    """Table, numbers and pictures of one graph."""
+    """The finding of one graph: table, numbers and pictures. held: its oracles. more: figures beside the graph. steps:
+    whether each step back gets a picture.
+    """
     rows = [
         [formula(gate), derivative(edge), digits(edge.upstream), digits(edge.gradient)]
         for gate, edges in found.edges_by_gate

@@ -39,6 +39,7 @@ class LossAt:
     theta: Tensor
 
     def __call__(self, theta: Tensor) -> Tensor:
+        """J, a scalar, at `theta` (P,)."""
         outputs = functional_call(self.net, like(theta, weights_of(self.net)), (self.inputs,))
         return self.loss(outputs, self.labels)
 
@@ -60,13 +61,16 @@ def loss_at(net: nn.Module, loss: LossOf, inputs: Tensor, labels: Tensor) -> Los
 
 
 class ResponseNorm(nn.Module):
-    """As the project's LocalResponseNorm, whose gradient is written out by hand and cannot be derived again."""
+    """The project's LocalResponseNorm by torch's own operations: its gradient, which is written out by hand there, can
+    here be derived again.
+    """
 
     def __init__(self, of: LocalResponseNorm) -> None:
         super().__init__()
         self.of = of
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
         norm = self.of
         parts = [F.local_response_norm(t, norm.size, norm.alpha, norm.beta, norm.k) for t in x.chunk(norm.towers, 1)]
         return torch.cat(parts, dim=1)
@@ -109,7 +113,7 @@ def lanczos(
     tolerance: float = 1e-7,
     on_progress: Progress = no_progress,
 ) -> Spectrum:
-    """The `top` largest and `bottom` smallest eigenvalues, by at most `most` products.
+    """The `top` largest and `bottom` smallest eigenvalues of a symmetric matrix, by at most `most` products with it.
 
     start: float (P,). Every new vector is made orthogonal to all others, twice, so that no eigenvalue is found again.
     It ends when the residuals of what was asked for are below `tolerance` times the largest |λ|.
@@ -156,8 +160,9 @@ def second_difference(function: Callable[[Tensor], Tensor], theta: Tensor, direc
 
 @dataclass(frozen=True)
 class Edge:
-    """A run of full-batch gradient descent. loss: (steps + 1,). at: the steps at which `sharpness` (S,), the largest
-    eigenvalue of the Hessian, was measured.
+    """A run of full-batch gradient descent.
+
+    loss: (steps + 1,). at: the steps at which `sharpness` (S,), the largest eigenvalue of the Hessian, was measured.
     """
 
     eta: float
@@ -167,7 +172,7 @@ class Edge:
 
     @property
     def bound(self) -> float:
-        """2/η: a quadratic with a larger eigenvalue diverges."""
+        """2/η, the curvature from which on gradient descent on a quadratic diverges."""
         return 2 / self.eta
 
 

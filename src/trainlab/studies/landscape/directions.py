@@ -23,7 +23,7 @@ def weights_of(net: nn.Module) -> dict[str, Tensor]:
 
 
 def flat(weights: Weights) -> Tensor:
-    """All in one row, (P,)."""
+    """All weights in one row, (P,), in the order of their names' appearance."""
     return torch.cat([weight.reshape(-1) for weight in weights.values()])
 
 
@@ -66,7 +66,7 @@ def filter_normalised(direction: Weights, weights: Weights) -> dict[str, Tensor]
 
 
 def of_length(direction: Weights, wanted: float) -> dict[str, Tensor]:
-    """The direction as a whole made so long: no filter is treated by itself."""
+    """The direction scaled as a whole to this length over kernels and matrices: no filter is treated by itself."""
     factor = wanted / float(flat(direction).double().norm())
     return {name: part * factor for name, part in direction.items()}
 
@@ -101,8 +101,9 @@ class PrincipalPlane:
 
 
 def principal_plane(path: Tensor, end: Tensor) -> PrincipalPlane:
-    """path: (T, P) with at least two points that are not `end` (P,). Nothing is centred: the plane goes through `end`.
+    """The plane that holds most of the squared distances of a path from its end.
 
+    path: (T, P) with at least two points that are not `end` (P,). Nothing is centred: the plane goes through `end`.
     Source: Li et al. 2018, §7.2, the matrix [θ_0 − θ_n; …; θ_{n−1} − θ_n].
     """
     offsets = path.double() - end.double()
@@ -116,11 +117,11 @@ def principal_plane(path: Tensor, end: Tensor) -> PrincipalPlane:
 
 
 def of_a_random_walk(steps: int) -> float:
-    """What two principal directions explain of a walk of so many steps, all of one length and at right angles, as
-    random ones in many dimensions nearly are: 1 for two steps, and 8/π² (1 + 1/9) = 90 % for many.
+    """The share of a random walk's squared distances from its end that two principal directions explain.
 
-    Its squared distances from the end have the matrix min(i, j); Antognini and Sohl-Dickstein 2018 say it of centred
-    walks.
+    Its steps are all of one length and at right angles, as random ones in many dimensions nearly are: 1 for two steps,
+    and 8/π² (1 + 1/9) = 90 % for many. The distances have the matrix min(i, j); Antognini and Sohl-Dickstein 2018 say
+    it of centred walks.
     """
     count = np.arange(1, steps + 1)
     sizes = np.linalg.eigvalsh(np.minimum.outer(count, count).astype(float))

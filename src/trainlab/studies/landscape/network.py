@@ -14,8 +14,8 @@ from trainlab.data.batches import GlobalBatchSampler
 from trainlab.data.image_set import ImageSet, spread
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
-from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
+from trainlab.models.summary import summarize
 from trainlab.objective import L2, CrossEntropy, Loss
 from trainlab.optim import Momentum, make_optimizer, train_step
 from trainlab.recording.run_directory import CHECKPOINTS, read_results
@@ -78,9 +78,12 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Subject:
-    """net: in evaluation mode, float32. inputs, labels: of the training set, as many as are looked at, without random
-    views; `there` is how many the set has. curved: the first so many are those of the Hessian. kept: the weights while
-    it was trained, in their order. test_error, recorded: None where they are not known.
+    """The network around which the loss is looked at, and what is known of its training.
+
+    net: in evaluation mode, float32. inputs (N, …), labels int64 (N,): of the training set, as many as are looked at,
+    without random views; `there` is how many the set has. curved: how many of them, from the first on, the Hessian is
+    of. kept: the weights while it was trained, in their order. eta, gamma: of the last epoch. test_error, recorded:
+    None where they are not known. trained_here: whether the study has trained it, and not a run.
     """
 
     name: str
@@ -104,7 +107,7 @@ class Subject:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example."""
+        """The shape of one example."""
         return tuple(self.inputs.shape[1:])
 
     @property
@@ -114,9 +117,10 @@ class Subject:
 
 
 def subject_of(name: str, examples: int | None, points: int, seed: int, on_progress: Progress = no_progress) -> Subject:
-    """name: of `TRAINED_HERE`, or a run directory or checkpoint. examples: None for as many as the time allows.
+    """The network of this name, with its data. Raises InputError.
 
-    Raises InputError.
+    name: of `TRAINED_HERE`, or a run directory or checkpoint. examples: None for as many as the time allows. points:
+    along each side of the surface.
     """
     if name in TRAINED_HERE:
         return train_here(name, examples, points, seed, on_progress)
@@ -152,7 +156,7 @@ def train_here(name: str, examples: int | None, points: int, seed: int, on_progr
 
 
 def small_net(activation: str, init: str, seed: int) -> MLP:
-    """64-64-64-10; torch's global generator is left as it was."""
+    """A new MLP 64-64-64-10 with weights by `seed`; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MLP((1, SIDE, SIDE), 10, hidden=HIDDEN, activation=activation, init=init)
@@ -195,7 +199,7 @@ def read_run(name: str, examples: int | None, points: int) -> Subject:
 
 
 def trained_of(name: str) -> Trained:
-    """Raises InputError in terms of `run`."""
+    """The network of a run or checkpoint. Raises InputError that names the option `run`."""
     try:
         return read_trained(name)
     except InputError as error:
@@ -205,7 +209,7 @@ def trained_of(name: str) -> Trained:
 
 
 def results_of(trained: Trained) -> dict:
-    """What the run wrote down, where the checkpoint still lies in its directory."""
+    """What the run wrote into results.json, where the checkpoint still lies in its directory; else nothing."""
     path = trained.saved.path
     return (read_results(path.parent.parent) or {}) if path.parent.name == CHECKPOINTS.name else {}
 
@@ -255,12 +259,16 @@ def kept_by(name: str, trained: Trained) -> Iterator[Kept]:
 
 
 def epoch_of(progress: checkpoint.Progress) -> float:
-    """Within an epoch, some half: a checkpoint does not say of how many batches."""
+    """The epoch of a checkpoint; within an epoch it counts as half done, since a checkpoint does not say of how many
+    batches.
+    """
     return progress.epochs + 0.5 * (progress.batches > 0)
 
 
 def how_many(net: nn.Module, shape: tuple[int, ...], there: int, asked: int | None, points: int) -> int:
-    """Examples of the surface. Raises InputError for more than there are."""
+    """How many examples the surface is a mean over. asked: None for as many as the time allows. Raises InputError for
+    more than there are.
+    """
     if asked is None:
         dense = dense_layers(net) is not None
         most = (PLANE if dense else PLANE_ONE_BY_ONE) / multiplications(net, shape, stacked=dense)
@@ -271,15 +279,20 @@ def how_many(net: nn.Module, shape: tuple[int, ...], there: int, asked: int | No
 
 
 def multiplications(net: nn.Module, shape: tuple[int, ...], stacked: bool = False) -> int:
-    """Of one example; stacked: without the first layer, which is computed once for all settings of the weights."""
+    """How many multiplications the network takes for one example. stacked: without the first layer, which is computed
+    once for all settings of the weights.
+    """
     first, *rest = [layer.connections for layer in summarize(net, shape)]
     return sum(rest) + (0 if stacked else first) + 1
 
 
 def clamp(value: float, least: int, most: int) -> int:
+    """The whole number next to `value`, rounded down, between `least` and `most`."""
     return int(min(max(value, least), most))
 
 
 def threads_for(net: nn.Module, shape: tuple[int, ...]) -> AbstractContextManager[None]:
-    """Inside, as many as a training run takes: one where dealing out the work costs more than the work."""
+    """A context manager in which torch has as many threads as a training run would take: one where dealing out the work
+    costs more than the work.
+    """
     return torch_threads(choose_threads("auto", BATCH * multiplications(net, shape), 1))

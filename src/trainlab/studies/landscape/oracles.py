@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, hessian
 
 from trainlab.data.sources import points
-from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
-from trainlab.objective import CrossEntropy
+from trainlab.models.summary import summarize
+from trainlab.objective import CrossEntropy, half_mean_square
 from trainlab.recording.section import Say
 from trainlab.studies.digits import digits_as_seen
 from trainlab.studies.finding import Oracle
@@ -42,7 +42,7 @@ VISIBLE = 0.01  # by how much, as a share, the plain surface has to change for t
 
 
 def oracles_of(views: list[View], say: Say) -> tuple[Oracle, ...]:
-    """Those of this run's networks, of which the worst counts, then those of networks with a known answer."""
+    """The oracles of these networks, of which the worst counts, then those of networks with a known answer."""
     path = [path_gap(view) for view in views if view.path is not None]
     steps = [curvature_gap(view.subject) for view in views if view.spectrum is not None]
     found = [centre(views, say)]
@@ -64,7 +64,7 @@ def oracles_of(views: list[View], say: Say) -> tuple[Oracle, ...]:
 
 
 def centre(views: list[View], say: Say) -> Oracle:
-    """The loss in the middle of the picture: as the run recorded it, else as the network itself gives it."""
+    """The oracle of the loss in the middle: as the run recorded it, else as the network itself gives it."""
     worst = Oracle("centre", 0.0, 1e-5, "")
     for view in views:
         subject, recorded = view.subject, view.subject.recorded
@@ -89,8 +89,8 @@ def centre(views: list[View], say: Say) -> Oracle:
 
 
 def curvature_gap(subject: Subject) -> float:
-    """Along a filter-normalised direction, by function values alone and by the product with the Hessian: the relative
-    difference, of several directions for the one whose second difference is the surest.
+    """The relative difference between the curvature along a filter-normalised direction by function values alone and by
+    the product with the Hessian; of several directions, for the one whose second difference is the surest.
 
     On the worst of the examples, and few: the more neurons times examples, the nearer is the next kink of a ReLU, and
     between kinks a step has to fit in.
@@ -114,7 +114,9 @@ def curvature_gap(subject: Subject) -> float:
 
 
 def path_gap(view: View) -> float:
-    """The distances to the plane again, by least squares on its directions, relative to the longest way."""
+    """The largest difference of the path's distances to the plane from those by least squares on its directions,
+    relative to the longest distance from the end.
+    """
     assert view.path is not None
     principal, own = view.path.principal, flat(weights_of(view.subject.net)).double()
     offsets = torch.stack([kept.weights.double() - own for kept in view.subject.kept]).numpy()
@@ -130,11 +132,6 @@ class Quadratic:
     surface: float
     eigenvalues: float
     axes: float
-
-
-def half_mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
-    """J = 1/(2n) Σ (f − y)² (lecture: "una posible función de pérdida")."""
-    return (outputs[..., 0] - targets).square().mean() / 2
 
 
 def quadratic() -> Quadratic:
@@ -175,9 +172,9 @@ def quadratic() -> Quadratic:
 
 
 def ellipse(drawn: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From a surface on GRID × GRID alone, its curvatures, the larger first, and the directions (2, P) of its axes.
+    """The curvatures of a surface on GRID × GRID points, the larger first, and the directions (2, P) of its axes.
 
-    rows: (2, P), the plane's directions, at right angles.
+    rows: (2, P), the plane's directions, at right angles. Nothing but the surface is looked at.
     """
     a, b = (part.ravel() for part in np.meshgrid(GRID, GRID))
     terms = np.stack([np.ones_like(a), a, b, a**2 / 2, a * b, b**2 / 2], axis=1)
@@ -208,7 +205,9 @@ def quadratic_oracles(say: Say) -> tuple[Oracle, ...]:
 
 
 def rescaled(net: MLP, factor: float) -> MLP:
-    """The same function, if the activation is ReLU: the first layer times `factor`, the next one's weights divided."""
+    """The same function, if the activation is ReLU: the first layer times `factor`, and the next one's weights divided
+    by it.
+    """
     other = copy.deepcopy(net)
     first, second = [layer for layer in other.modules() if isinstance(layer, nn.Linear)][:2]
     with torch.no_grad():
@@ -219,7 +218,7 @@ def rescaled(net: MLP, factor: float) -> MLP:
 
 
 def plain(direction: Weights, weights: Weights) -> dict[str, Tensor]:
-    """As long as the weights, as a whole."""
+    """The direction scaled as a whole to the length of the weights."""
     return of_length(direction, length(weights))
 
 
@@ -258,7 +257,9 @@ def rescaling_oracles(say: Say) -> tuple[Oracle, ...]:
 
 
 def lanczos_gap() -> float:
-    """Four eigenvalues of a tanh MLP 2-12-11-2 of 203 weights on moons: Lanczos against the dense Hessian."""
+    """The largest difference of four eigenvalues by Lanczos from those of the dense Hessian, relative to the largest
+    |λ|: of a tanh MLP 2-12-11-2 of 203 weights on moons.
+    """
     moons = points.moons(n_samples=100, noise=0.3, test_fraction=0.2, val_fraction=0.0, split_seed=0).train
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

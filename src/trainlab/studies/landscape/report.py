@@ -25,13 +25,15 @@ NAMES = {"relu": "ReLU", "tanh": "tanh", "l2": "ReLU + L2"}
 
 
 def name_of(view: View) -> str:
-    """As a figure says it."""
+    """What a network is called in a figure."""
     name = NAMES.get(view.subject.name, "") or str(Path(view.subject.name))
     return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 
 def table(views: Sequence[View], say: Say) -> tuple[list[str], list[list[str]]]:
-    """The checkpoints of the path, or where there is none, or there are two networks, a row for each network."""
+    """Head and rows of the section's table: a row for each checkpoint of the path, or for each network where there is
+    no path or there are two networks.
+    """
     path = views[0].path
     if len(views) == 1 and path is not None:
         head = [
@@ -71,6 +73,7 @@ def table(views: Sequence[View], say: Say) -> tuple[list[str], list[list[str]]]:
 
 
 def row_of(view: View) -> list[str]:
+    """A row of the table of networks."""
     mean, deviation = view.rays.rise(view.middle)
     ends = ["–", "–"] if view.spectrum is None else [f"{view.spectrum.values[-1]:.3g}", signed(view.spectrum.values[0])]
     error = view.subject.test_error
@@ -86,7 +89,7 @@ def row_of(view: View) -> list[str]:
 
 
 def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
-    """Flat; of two networks each has its place before the name: "1/loss"."""
+    """What was measured, flat, for results.json; of two networks each has its number before the name: "1/loss"."""
     found: dict[str, float | None] = {}
     for place, view in enumerate(views, 1):
         before = f"{place}/" if len(views) > 1 else ""
@@ -124,6 +127,7 @@ def numbers(views: Sequence[View], edges: Sequence[Edge]) -> dict[str, float]:
 
 
 def numbers_of_path(view: View) -> dict[str, float | None]:
+    """Loss and distances of each kept setting of the weights, by epoch, and what the plane explains."""
     assert view.path is not None
     path = view.path
     own: dict[str, float | None] = {
@@ -193,7 +197,7 @@ def of_plane(view: View, directions: str, say: Say) -> str:
 
 
 def of_convexity(views: Sequence[View], say: Say) -> str:
-    """What the lecture claims. views: with a known start."""
+    """What the lecture claims of convexity, beside what was seen. views: those of which the start is known."""
     starts = say(" and ", " y ").join(signed(view.smallest_at_start or 0.0) for view in views)
     ends = say(" and ", " y ").join(signed(view.spectrum.values[0]) for view in views if view.spectrum is not None)
     losses = say(" and ", " y ").join(f"{view.middle:.3g}" for view in views)
@@ -208,7 +212,7 @@ def of_convexity(views: Sequence[View], say: Say) -> str:
 
 
 def of_smoothness(views: Sequence[View], say: Say) -> str:
-    """What is left of the bend where the Hessian is asked, which knows nothing of kinks."""
+    """The bend that the Hessian sees beside the bend of the loss itself, of which it misses the kinks."""
     each = "; ".join(
         say(
             f"{view.bend[0]:.3g} and {view.bend[1]:.3g} ({name_of(view)})",
@@ -228,7 +232,7 @@ def of_smoothness(views: Sequence[View], say: Say) -> str:
 
 
 def of_barrier(view: View, say: Say) -> str:
-    """Between two networks: the highest loss on the straight line, as far as the plane has points on it."""
+    """The highest loss on the line between two networks, as far as the plane has points on it, in a sentence."""
     row = view.surface.loss[np.argmin(np.abs(view.surface.y))]
     between = row[(view.surface.x >= 0) & (view.surface.x <= 1)]
     height = float(np.nanmax(between)) if len(between) else float("nan")
@@ -274,6 +278,7 @@ def signed(value: float) -> str:
 
 
 def share(value: float) -> str:
+    """A share in percent as text, with two digits below 1 %."""
     return f"{100 * value:.1f} %" if value > 0.01 else f"{100 * value:.2g} %"
 
 
@@ -376,6 +381,7 @@ def figures(
 
 
 def axes_of(directions: str, say: Say) -> tuple[str, str]:
+    """What the two axes of the plane are, in the study's language."""
     if directions == "pca":
         return say("1st principal direction", "1.ª dirección principal"), say(
             "2nd principal direction", "2.ª dirección principal"
@@ -395,6 +401,7 @@ def axes_of(directions: str, say: Say) -> tuple[str, str]:
 
 
 def plane_of(view: View, directions: str, title: str, say: Say) -> Plane:
+    """The plane of a view as the figures take it. title: of the panel."""
     from trainlab.figures.studies.landscape import Plane
 
     across, up = axes_of(directions, say)

@@ -71,13 +71,15 @@ def study(
 
 
 def names_of(run: str) -> list[str]:
-    """One name, or two with a comma between; a folder may have one in its name."""
+    """The networks that the option `run` names: one, or two with a comma between; a folder may have a comma in its
+    name.
+    """
     text = run.strip().removeprefix("[").removesuffix("]")
     return [run] if Path(run).expanduser().exists() else [name.strip() for name in text.split(",")]
 
 
 def check(names: Sequence[str], directions: str, points: int, span: float) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     if not 1 <= len(names) <= 2 or not all(names):
         raise InputError(
             f"run={','.join(names)} has to be one network or two with a comma between, each of "

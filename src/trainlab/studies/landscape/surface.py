@@ -40,7 +40,9 @@ IN_PLACE: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Surface:
-    """loss: float64 (len(y), len(x)), of the weights base + x·d₁ + y·d₂; what is no finite number stays so."""
+    """The loss on a plane. loss: float64 (len(y), len(x)), of the weights base + x·d₁ + y·d₂; what is no finite number
+    stays so.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -48,8 +50,11 @@ class Surface:
 
     @property
     def downward_share(self) -> float:
-        """The share of the inner points at which the surface bends downwards in some direction: where the smaller
-        eigenvalue of the 2×2 matrix of second differences is negative by more than a hundredth of the larger one."""
+        """The share of the inner points at which the surface bends downwards in some direction.
+
+        That is, where the smaller eigenvalue of the 2×2 matrix of second differences is negative by more than a
+        hundredth of the larger one.
+        """
         dx, dy, z = self.x[1] - self.x[0], self.y[1] - self.y[0], self.loss
         with np.errstate(invalid="ignore"):
             xx = (z[1:-1, 2:] - 2 * z[1:-1, 1:-1] + z[1:-1, :-2]) / dx**2
@@ -67,7 +72,9 @@ def surface(
     axes: tuple[np.ndarray, np.ndarray],
     on_progress: Progress = no_progress,
 ) -> Surface:
-    """The loss on the plane of two `directions` around the weights of `net`. axes: the places along each, float64."""
+    """The loss on the plane of two `directions` around the weights of `net`. axes: the places along each, float64.
+    examples: inputs and labels.
+    """
     x, y = axes
     places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     values = losses(net, loss, examples, directions, places, on_progress)
@@ -82,11 +89,12 @@ def losses(
     places: np.ndarray,
     on_progress: Progress = no_progress,
 ) -> np.ndarray:
-    """float64 (M,): the mean loss of the examples for each setting of the weights, `net`'s plus places (M, R) times
-    the R `directions`. examples: inputs (N, …) in the precision of the weights, and labels (N,). Evaluation mode.
+    """The mean loss of the examples at M settings of the weights, float64 (M,), in evaluation mode.
 
-    A job is some examples at some settings. Of dense networks every core takes jobs of its own: with few classes and
-    narrow layers, cores that share one operation mostly wait for each other.
+    places: (M, R), multiples of the R `directions` that are added to `net`'s weights. examples: inputs (N, …) in the
+    precision of the weights, and labels (N,). A job is some examples at some settings. Of dense networks every core
+    takes jobs of its own: with few classes and narrow layers, cores that share one operation mostly wait for each
+    other.
     """
     inputs, labels = examples
     parts = zip(inputs.split(EXAMPLES_AT_ONCE), labels.split(EXAMPLES_AT_ONCE), strict=True)
@@ -119,7 +127,7 @@ def each_core_its_own(work: Callable[[Job], np.ndarray], jobs: Sequence[Job]) ->
 
 
 def dense_layers(net: nn.Module) -> list[nn.Linear | Callable[[Tensor], Tensor]] | None:
-    """The layers and activations in their order, where the network is nothing else; else None."""
+    """The layers and activations of a network in their order, where it is dense layers and nothing else; else None."""
     if not isinstance(net, MLP | Perceptron):
         return None
     found: list[nn.Linear | Callable[[Tensor], Tensor]] = []
@@ -137,7 +145,7 @@ def dense_layers(net: nn.Module) -> list[nn.Linear | Callable[[Tensor], Tensor]]
 def stacked(
     net: nn.Module, loss: LossOf, inputs: Tensor, labels: Tensor, directions: Sequence[Weights], places: np.ndarray
 ) -> np.ndarray:
-    """The losses, of as many settings at once as one layer's outputs have room for."""
+    """The losses, float64 (M,), of a dense network: as many settings at once as one layer's outputs have room for."""
     layers = dense_layers(net)
     assert layers is not None
     first, *rest = layers

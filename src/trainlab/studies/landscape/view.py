@@ -45,8 +45,10 @@ SHARE_OF_MEMORY = 0.15  # for the vectors of Lanczos
 
 @dataclass(frozen=True)
 class Rays:
-    """places: (PLACES,), as shares of ‖W‖. random: (RAYS, PLACES), the loss along filter-normalised directions.
-    sharpest: (PLACES,), along the eigenvector of the largest eigenvalue, made as long; None where it is not known.
+    """The loss along straight lines through the network.
+
+    places: (PLACES,), as shares of ‖W‖. random: (RAYS, PLACES), along filter-normalised directions. sharpest:
+    (PLACES,), along the eigenvector of the largest eigenvalue, made as long; None where it is not known.
     """
 
     places: np.ndarray
@@ -62,8 +64,10 @@ class Rays:
 
 @dataclass(frozen=True)
 class Path:
-    """principal: its plane. surface: the loss on it. epochs, loss: (T,), of the kept weights. shown: (T,), the loss
-    of the points of the plane that stand for them, which is what a drawing of them on the contours shows.
+    """The training path beside its principal plane.
+
+    surface: the loss on the plane. epochs, loss: (T,), of the kept weights. shown: (T,), the loss of the points of the
+    plane that stand for them, which is what a drawing of them on the contours shows.
     """
 
     principal: PrincipalPlane
@@ -75,11 +79,14 @@ class Path:
 
 @dataclass(frozen=True)
 class View:
-    """middle: the loss at the network. surface: on the plane that was asked for. other: where on it the other network
-    is, of `between`. spectrum: of the Hessian, None where the network is too large. in_plane: the share of the squared
-    length of the eigenvector of λ_max, and of the way from the first kept weights, that lies in the plane. bend: the
-    curvature along a random direction as long as the weights: from the loss KINK_SCALE away, and dᵀHd of the Hessian,
-    which does not see the kinks of ReLUs; None where that is not known.
+    """All that is known of the loss around one network.
+
+    middle: the loss at the network. surface: on the plane that was asked for. other: where on it the other network is,
+    of `between`. spectrum: of the Hessian, None where the network is too large. smallest_at_start: its smallest
+    eigenvalue before training. in_plane: the share of the squared length of the eigenvector of λ_max, and of the way
+    from the first kept weights, that lies in the plane. bend: the curvature along a random direction as long as the
+    weights: from the loss KINK_SCALE away, and dᵀHd of the Hessian, which does not see the kinks of ReLUs; None where
+    that is not known.
     """
 
     subject: Subject
@@ -95,25 +102,27 @@ class View:
 
 
 class Stages:
-    """The progress of parts that follow each other, told as one."""
+    """The progress of parts that follow each other, told to one `on_progress`. total: of all parts."""
 
     def __init__(self, on_progress: Progress = no_progress, total: int = 1) -> None:
         self.on_progress, self.total, self.begun = on_progress, total, 0
 
     def next(self, size: int) -> Progress:
-        """What the next part, of this size, is to call."""
+        """The `Progress` of the next part, which has this size."""
         before, self.begun = self.begun, self.begun + size
         return lambda done, of: self.on_progress(min(before + size * done // max(of, 1), self.total), self.total)
 
 
 def cost_of_view(points: int) -> int:
-    """In settings of the weights, as `Stages` counts: two planes, and the rays."""
+    """How many settings of the weights a view takes, for `Stages`: two planes, and the rays."""
     return 2 * points**2 + (RAYS + 1) * PLACES
 
 
 def view_of(subject: Subject, kind: str, points: int, span: float, seed: int, stages: Stages | None = None) -> View:
-    """kind: of KINDS, or BETWEEN and a checkpoint. points: along each side. span: the plane reaches from −span to span
-    lengths of the weights, or `span` times the extent of the path. Raises InputError.
+    """Look at the loss around one network. Raises InputError.
+
+    kind: of KINDS, or BETWEEN and a checkpoint. points: along each side. span: the plane reaches from −span to span
+    lengths of the weights, or `span` times the extent of the path. seed: of the random directions.
     """
     stages = stages or Stages()
     net, started = subject.net, subject.kept[0].epoch == 0 and len(subject.kept) > 1
@@ -156,7 +165,7 @@ def spectrum_of(subject: Subject, weights: torch.Tensor) -> Spectrum | None:
 
 
 def bend_of(subject: Subject, seed: int) -> tuple[float, float]:
-    """Means over BENDS directions, of the examples of the Hessian."""
+    """The two curvatures of `View.bend`: means over BENDS random directions, of the examples of the Hessian."""
     function = loss_at(subject.net, subject.loss, subject.inputs[: subject.curved], subject.labels[: subject.curved])
     base = weights_of(function.net)
     product = function.hessian_at(function.theta)
@@ -171,7 +180,9 @@ def bend_of(subject: Subject, seed: int) -> tuple[float, float]:
 
 
 def way_of(subject: Subject, kind: str) -> PrincipalPlane | None:
-    """None where too few weights were kept. Raises InputError where the path was asked for."""
+    """The principal plane of the training path; None where too few weights were kept. Raises InputError where it was
+    asked for and cannot be had.
+    """
     own = flat(weights_of(subject.net))
     others = [kept for kept in subject.kept if not torch.equal(kept.weights, own)]
     if len(others) >= (2 if kind == "pca" else FEW):
@@ -202,7 +213,7 @@ def path_of(
 
 
 def around(places: np.ndarray, points: int, span: float) -> list[np.ndarray]:
-    """Axes with the places (T, 2) and some room around them."""
+    """The axes, float64 (points,) each, of a grid with the places (T, 2) and some room around them."""
     axes = []
     least = NARROWEST * np.ptp(places, axis=0).max()
     for column in places.T:
@@ -263,7 +274,9 @@ def to_other(subject: Subject, name: str) -> Weights:
 def rays_of(
     subject: Subject, spectrum: Spectrum | None, span: float, seed: int, on_progress: Progress = no_progress
 ) -> Rays:
-    """Of their own random draws, so that they do not depend on the plane's."""
+    """The loss along random lines and along the sharpest direction. The lines have random draws of their own, so that
+    they do not depend on the plane's.
+    """
     base = weights_of(subject.net)
     steps = np.linspace(-1, 1, PLACES - 2)
     places = np.sort(np.r_[-HALF, HALF, max(span, HALF) * steps * np.abs(steps)])  # closer where it is sharp

@@ -55,10 +55,12 @@ MOST_BYTES = 2**31  # of the gradients of all examples
 
 @dataclass(frozen=True)
 class Noise:
-    """Of the gradients before training. examples: N. exact: from the gradients of all examples; estimated: from pairs
-    of batches. spreads: sampled, by size, without replacement and with. enumerated: the largest relative difference
-    from the formula over every batch of few examples, without replacement and with. epoch_gap: of the mean over an
-    epoch's batches, relative. uphill: by batch size, the share of batches with g_B·g < 0. clouds: by batch size.
+    """How far the gradients of batches stray, for a network before training.
+
+    examples: N. exact: from the gradients of all examples; estimated: from pairs of batches. spreads: sampled, by size,
+    without replacement and with. enumerated: the largest relative difference from the formula over every batch of few
+    examples, without replacement and with. epoch_gap: relative difference between the mean over an epoch's batches and
+    the gradient. uphill: by batch size, the share of batches with g_B·g < 0. clouds: by batch size, gradients (K, 2).
     """
 
     examples: int
@@ -71,18 +73,23 @@ class Noise:
     clouds: dict[int, np.ndarray]
 
     def expected(self, spread: Spread) -> float:
+        """E‖g_B − g‖² by the formula, for the batches of a sampled spread."""
         return expected_spread(self.exact.trace, self.examples, spread.batch_size, replacement=spread.replacement)
 
     @property
     def away(self) -> float:
-        """The largest difference of a sampled spread from the formula, in standard errors; of all examples it is 0."""
+        """The largest difference between a sampled spread and the formula, in standard errors; where a batch is all
+        examples there is none.
+        """
         some = [spread for spread in self.spreads if self.expected(spread) > 0]
         return max(abs(spread.mean - self.expected(spread)) / spread.error for spread in some)
 
 
 @dataclass(frozen=True)
 class Found:
-    """noise, costs, balls: the three parts. at_target: the noise scale at the end of a descent with `typical`."""
+    """The three parts of the study. typical: a batch size. at_target: the noise scale at the end of a descent with
+    batches of that size.
+    """
 
     noise: Noise
     costs: list[Cost]
@@ -92,7 +99,7 @@ class Found:
 
     @property
     def critical(self) -> float:
-        """E_min/S_min, the batch size from which on more examples a step save few steps."""
+        """E_min/S_min, the batch size from which on larger batches save few steps."""
         steps, examples = least_steps_and_examples(self.costs)
         return examples / steps if steps else float("inf")
 
@@ -148,7 +155,7 @@ def study(
 
 
 def check(task: Task, sizes: Sequence[int], runs: int, particles: int, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range, or for a network that would take too much memory."""
     if sizes[0] < 1 or sizes[-1] > len(task.labels) or len(sizes) < 2:
         raise InputError(
             f"batch_sizes={[s for s in sizes if s != len(task.labels)]} have to be whole numbers from 1 to "
@@ -176,7 +183,9 @@ def check(task: Task, sizes: Sequence[int], runs: int, particles: int, seed: int
 def measure(
     task: Task, sizes: Sequence[int], runs: int, particles: int, seed: int, on_progress: Progress = no_progress
 ) -> Found:
-    """All three parts. sizes: ascending, the last one N."""
+    """Measure all three parts. sizes: of the batches, ascending, the last one N. particles: for the stationary
+    variance.
+    """
     parts = len(sizes) + 4
     on_progress(0, parts)
     noise = measure_noise(task, sizes, seed)
@@ -197,7 +206,7 @@ def measure(
 
 
 def measure_noise(task: Task, sizes: Sequence[int], seed: int) -> Noise:
-    """Of a network before training, in float64."""
+    """The gradients of a network before training, in float64. sizes: of the batches."""
     net, inputs, labels = task.network(seed).double(), task.inputs.double(), task.labels
     generator = torch.Generator().manual_seed(seed)
     each = per_example_gradients(net, inputs, labels)
@@ -256,10 +265,12 @@ def numbers_of(found: Found) -> dict[str, float]:
 
 
 def spread_over_runs(values: np.ndarray) -> float:
+    """The sample standard deviation; 0 for a single run."""
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def row(found: Found, cost: Cost) -> list[str]:
+    """A row of the section's table: one batch size."""
     noise, size = found.noise, cost.batch_size
     strays = (expected_spread(noise.exact.trace, noise.examples, size, replacement=False) / noise.exact.square) ** 0.5
     return [
@@ -333,7 +344,7 @@ def oracles(found: Found, say: Say) -> tuple[Oracle, ...]:
 
 
 def seen_by(cost: Cost) -> float:
-    """Examples, repeats counted."""
+    """How many examples the runs with this batch size see until the target, on average, repeats counted."""
     return float(cost.steps.mean() * cost.batch_size)
 
 
@@ -384,6 +395,7 @@ def seen(say: Say, found: Found, target: float) -> list[str]:
 
 
 def draw_noise(found: Found, say: Say) -> Figure:
+    """Clouds of gradients, and the measured spread beside the formula."""
     from trainlab.figures.studies.minibatch import gradient_noise
 
     noise = found.noise
@@ -396,6 +408,7 @@ def draw_noise(found: Found, say: Say) -> Figure:
 
 
 def draw_loss(found: Found, target: float, say: Say) -> Figure:
+    """The loss against examples seen and against seconds, for each batch size."""
     from trainlab.figures.studies.minibatch import loss_against_cost
 
     curves = [(cost.batch_size, cost.eta, cost.descents[0].curve) for cost in found.costs]
@@ -403,6 +416,7 @@ def draw_loss(found: Found, target: float, say: Say) -> Figure:
 
 
 def draw_cost(found: Found, target: float, say: Say) -> Figure:
+    """Steps and seconds to the target against the batch size."""
     from trainlab.figures.studies.minibatch import batch_size_cost
 
     sizes = [cost.batch_size for cost in found.costs]
@@ -411,6 +425,7 @@ def draw_cost(found: Found, target: float, say: Say) -> Figure:
 
 
 def draw_ball(found: Found, say: Say) -> Figure:
+    """A descent on a bowl that ends in a ball, and the variance beside the formula."""
     from trainlab.figures.studies.minibatch import noise_ball
     from trainlab.studies.minibatch.ball import PATH_CURVATURES
 
@@ -421,7 +436,7 @@ def draw_ball(found: Found, say: Say) -> Figure:
 
 
 def sweep(found: Found, target: float, say: Say) -> Series:
-    """The gradients of each batch size, and the descent that it makes."""
+    """The gradients of each batch size, and the descent that it makes: the pictures of a slider."""
 
     def draw_each() -> Iterator[Figure]:
         from trainlab.figures.studies.minibatch import one_size_each

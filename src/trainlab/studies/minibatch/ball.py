@@ -23,7 +23,7 @@ PATH_STEPS, PATH_ETAS, PATH_CURVATURES, PATH_START = 120, (0.5, 0.05), (1.0, 0.5
 
 @dataclass(frozen=True)
 class Kind:
-    """How it descends. epochs: batches are dealt out by shuffled epochs and not drawn independently."""
+    """A way to descend. epochs: batches are dealt out by shuffled epochs, and not drawn independently."""
 
     momentum: float
     batch_size: int
@@ -35,9 +35,11 @@ KINDS = (Kind(0.0, 1), Kind(0.0, 4), Kind(0.0, 16), Kind(0.5, 1), Kind(0.9, 1), 
 
 @dataclass(frozen=True)
 class Balls:
-    """variance, error: float64 (kinds, ETAS): of θ over the particles at the end, and its standard error; with epochs
-    the mean over the last epoch. expected: the formula. paths: by η, float64 (T, 2), on a bowl. radii: by η, float64
-    (2,), two standard deviations along each axis of the bowl.
+    """How large the balls are in which SGD ends, with λ = S = 1.
+
+    variance, error: float64 (kinds, ETAS), of θ over the particles at the end, and its standard error; with epochs the
+    mean over the last epoch. expected: by the formula, the same shape. paths: by η, float64 (T, 2), on a bowl. radii:
+    by η, float64 (2,), two standard deviations along each axis of the bowl.
     """
 
     kinds: tuple[Kind, ...]
@@ -55,7 +57,10 @@ class Balls:
 
 
 def stationary_variance(eta: float, momentum: float, curvature: float, noise: float) -> float:
-    """Of θ, for gradients λθ + noise of variance `noise`; infinite from η = 2(1 + γ)/λ on, where nothing ends."""
+    """The variance in which θ ends, ηS(1 + γ)/(λ(1 − γ)(2(1 + γ) − ηλ)), for gradients λθ + noise.
+
+    noise: the variance S of the gradient. Infinite from η = 2(1 + γ)/λ on, where nothing ends.
+    """
     room = 2 * (1 + momentum) - eta * curvature
     return (1 + momentum) * eta * noise / ((1 - momentum) * curvature * room) if room > 0 else np.inf
 
@@ -73,14 +78,16 @@ def measure_balls(particles: int, seed: int) -> Balls:
 
 
 def standardised(x: Tensor) -> Tensor:
-    """Of mean 0 and variance 1, divided by N: then S = 1."""
+    """x with mean 0 and variance 1 (divided by N): then S = 1."""
     return (x - x.mean(0)) / x.std(0, unbiased=False)
 
 
 def particles_at_the_end(
     kind: Kind, x: Tensor, particles: int, generator: torch.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The variance for each η and its standard error, float64 (ETAS,) each. All η see the same batches."""
+    """The variance over the particles for each η, and its standard error, float64 (ETAS,) each. All η see the same
+    batches.
+    """
     weights = [torch.zeros(particles, dtype=torch.float64) for _ in ETAS]
     groups = [{"params": [w], "lr": eta} for w, eta in zip(weights, ETAS, strict=True)]
     optimizer = Momentum(groups, lr=ETAS[0], momentum=kind.momentum)

@@ -12,20 +12,23 @@ from itertools import combinations, product
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from trainlab.data.batches import GlobalBatchSampler
+from trainlab.objective import CrossEntropy
 
 DRAWS = 200  # batches of each size
 SMALL, LARGE, PAIRS = 16, 256, 1000  # of the two-batch estimate of the noise scale
+LOSS = CrossEntropy()
 TOGETHER = 128  # per-example gradients at once
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of batches of one size: the mean of ‖g_B − g‖², and its standard error, 0 where every batch was looked at."""
+    """How far batches of one size stray: the mean of ‖g_B − g‖², and its standard error, which is 0 where every batch
+    was looked at.
+    """
 
     batch_size: int
     replacement: bool
@@ -35,7 +38,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """trace: S. square: ‖g‖². *_error: their standard errors, 0 for those of all examples."""
+    """S and ‖g‖². trace: S, the trace of the covariance of single examples' gradients. square: ‖g‖². *_error: their
+    standard errors, 0 where all examples were looked at.
+    """
 
     trace: float
     square: float
@@ -48,36 +53,33 @@ class NoiseScale:
         return self.trace / self.square
 
 
-def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """`objective.CrossEntropy` as it is, but for float64: that one computes in float32."""
-    return F.cross_entropy(outputs, labels)
-
-
 def gradient(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    """float64 (P,): of the mean loss of these examples, by backpropagation. net: in float64."""
+    """The gradient of the mean loss of these examples, float64 (P,), by backpropagation. net: in float64."""
     parameters = list(net.parameters())
-    return torch.cat([g.flatten() for g in torch.autograd.grad(cross_entropy(net(inputs), labels), parameters)])
+    return torch.cat([g.flatten() for g in torch.autograd.grad(LOSS(net(inputs), labels), parameters)])
 
 
 def per_example_gradients(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    """float64 (N, P), a row for each example; the order along P is that of `gradient`. net, inputs: in float64."""
+    """The gradient of each example's loss, float64 (N, P); the order along P is that of `gradient`. net, inputs: in
+    float64.
+    """
     weights = {name: p.detach() for name, p in net.named_parameters()}
 
     def loss_of_one(parameters: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
-        return cross_entropy(functional_call(net, parameters, (one[None],)), label[None])
+        return LOSS(functional_call(net, parameters, (one[None],)), label[None])
 
     rows = vmap(grad(loss_of_one), in_dims=(None, 0, 0), chunk_size=TOGETHER)(weights, inputs, labels)
     return torch.cat([part.flatten(1) for part in rows.values()], dim=1)
 
 
 def exact_noise_scale(each: Tensor) -> NoiseScale:
-    """From the gradients of all examples, (N, P)."""
+    """S and ‖g‖² from the gradients of all examples, (N, P)."""
     mean = each.mean(0)
     return NoiseScale(float((each - mean).square().sum(1).mean()), float(mean.square().sum()))
 
 
 def expected_spread(trace: float, examples: int, batch_size: int, *, replacement: bool) -> float:
-    """E‖g_B − g‖². trace: S, the spread of single examples."""
+    """E‖g_B − g‖²: S/B with replacement, S/B·(N − B)/(N − 1) without. trace: S, the spread of single examples."""
     left = 1.0 if replacement else (examples - batch_size) / max(1, examples - 1)
     return trace / batch_size * left
 
@@ -96,14 +98,16 @@ def enumerated_spread(
 
 
 def sampled_spread(products: Tensor, batch_size: int, *, replacement: bool, generator: torch.Generator) -> Spread:
-    """Of DRAWS batches. products: (N, N), the inner products of all g_i − g, which give the length of every mean."""
+    """The spread of DRAWS random batches. products: (N, N), the inner products of all g_i − g, which give the length of
+    every mean.
+    """
     shares = draw(len(products), batch_size, DRAWS, replacement=replacement, generator=generator)
     strayed = ((shares @ products) * shares).sum(1)
     return Spread(batch_size, replacement, float(strayed.mean()), float(strayed.std() / DRAWS**0.5))
 
 
 def draw(examples: int, batch_size: int, draws: int, *, replacement: bool, generator: torch.Generator) -> Tensor:
-    """float64 (draws, examples): how much of each batch each example is; a row sums to 1."""
+    """Random batches, float64 (draws, examples): the share of each example in each batch; a row sums to 1."""
     if replacement:
         chosen = torch.randint(examples, (draws, batch_size), generator=generator)
     else:
@@ -130,7 +134,9 @@ def two_batch_noise_scale(products: Tensor, generator: torch.Generator) -> Noise
 
 
 def epoch_mean_gap(net: nn.Module, inputs: Tensor, labels: Tensor, batch_size: int, seed: int) -> float:
-    """‖mean over an epoch's batches − g‖/‖g‖; the batches are those of a training run, the last one smaller."""
+    """‖mean over an epoch's batches − g‖/‖g‖, each batch weighted by its size; the batches are those of a training run,
+    the last one smaller.
+    """
     whole = gradient(net, inputs, labels)
     total = torch.zeros_like(whole)
     for part in GlobalBatchSampler(len(labels), batch_size, seed=seed, shuffle=True):
@@ -146,8 +152,9 @@ def uphill_share(each: Tensor, batch_size: int, generator: torch.Generator) -> f
 
 
 def clouds(each: Tensor, sizes: Iterable[int], generator: torch.Generator) -> dict[int, np.ndarray]:
-    """By batch size, DRAWS gradients (DRAWS, 2): along g, and along the direction across g in which examples differ
-    most."""
+    """By batch size, DRAWS gradients as (DRAWS, 2): along g, and along the direction across g in which examples differ
+    most.
+    """
     mean = each.mean(0)
     along = mean / mean.norm()
     across = each - (each @ along)[:, None] * along
@@ -162,7 +169,7 @@ def clouds(each: Tensor, sizes: Iterable[int], generator: torch.Generator) -> di
 
 
 def sizes_up_to(examples: int) -> list[int]:
-    """1, 2, 4, … and towards N closer and closer, N included."""
+    """Batch sizes 1, 2, 4, …, and towards N closer and closer, N included."""
     doubled = [2**k for k in range(examples.bit_length()) if 2**k < examples]
     nearer = [examples - examples // 2**k for k in range(2, examples.bit_length())]
     return sorted({*doubled, *nearer, examples})

@@ -24,7 +24,9 @@ LOOK_AFTER = 64  # examples; the loss of all is looked at after so many, or afte
 
 @dataclass(frozen=True)
 class Task:
-    """inputs: float32 (N, …); labels: int64 (N,). hidden: widths of the MLP. target: a loss of all N examples."""
+    """What is trained. inputs: float32 (N, …); labels: int64 (N,). hidden: widths of the MLP. target: the mean loss of
+    all N examples to come down to, in nats.
+    """
 
     inputs: Tensor
     labels: Tensor
@@ -33,7 +35,7 @@ class Task:
     target: float
 
     def network(self, seed: int) -> MLP:
-        """The streams of random numbers are afterwards as they were."""
+        """A new MLP with weights by `seed`. torch's streams of random numbers are afterwards as they were."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return MLP(tuple(self.inputs.shape[1:]), self.classes, hidden=self.hidden)
@@ -41,8 +43,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Descent:
-    """curve: float64 (T, 3): examples seen, seconds of processor time, loss of all examples. steps: until the target;
-    None where it was not reached. weights: at the end.
+    """One run of SGD.
+
+    curve: float64 (T, 3): examples seen, seconds of processor time, loss of all examples in nats. steps: until the
+    target, or None where it was not reached. weights: at the end.
     """
 
     curve: np.ndarray
@@ -52,7 +56,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one batch size with its best η: `descents`, one for each seed, all of which reached the target."""
+    """What one batch size costs with its best η. descents: one for each seed, all of which reached the target."""
 
     batch_size: int
     eta: float
@@ -70,9 +74,9 @@ class Cost:
 
 
 def cost_of(task: Task, batch_size: int, first_eta: float, seeds: Sequence[int]) -> Cost:
-    """With the η, of first_eta · 2^k, that takes the fewest steps on average: from first_eta on, uphill or down.
+    """The cost of a batch size with the η of first_eta · 2^k that takes the fewest steps on average.
 
-    Raises InputError where none reaches the target.
+    It is looked for from first_eta on, upwards or downwards. Raises InputError where none reaches the target.
     """
     tried: dict[float, list[Descent]] = {}
 
@@ -101,6 +105,7 @@ def cost_of(task: Task, batch_size: int, first_eta: float, seeds: Sequence[int])
 
 
 def mean_steps(runs: Sequence[Descent]) -> float:
+    """The mean number of steps to the target; infinite where a run did not reach it."""
     return float(np.mean([np.inf if run.steps is None else run.steps for run in runs]))
 
 
@@ -132,7 +137,7 @@ def descend(task: Task, batch_size: int, eta: float, seed: int, most_steps: int)
 
 @torch.no_grad()
 def loss_of_all(net: MLP, task: Task) -> float:
-    """The mean loss of all examples."""
+    """The mean loss of all examples, in nats."""
     return float(CrossEntropy()(net(task.inputs), task.labels))
 
 

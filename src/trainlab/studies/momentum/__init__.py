@@ -15,7 +15,7 @@ import numpy as np
 from trainlab.errors import InputError
 from trainlab.recording.section import Say, Section, speaker
 from trainlab.studies.finding import Finding, Oracle, Progress, no_progress
-from trainlab.studies.momentum import telling
+from trainlab.studies.momentum import report
 from trainlab.studies.momentum.network import Curves, measure_network
 from trainlab.studies.momentum.ravine import Stability, Tuned, stability, steps_to, tune
 from trainlab.studies.momentum.relief import SHIPPED, load
@@ -48,7 +48,7 @@ def study(
     lang: str = "en",
     on_progress: Progress = no_progress,
 ) -> Finding:
-    """Measure all three parts.
+    """Measure momentum in ravines, on relief and in a network.
 
     kappas: of the ravines, how many times as strongly they are curved across as along. gammas: of the balls and of the
     stability. relief: topobathy or jacksboro, which matplotlib ships, or a FILE.npz (see `relief.load`). starts: balls.
@@ -61,26 +61,26 @@ def study(
         say(
             "Momentum in a ravine, on real relief and on an MLP", "Momentum en un barranco, en relieve real y en un MLP"
         ),
-        head=telling.head(found.journeys, say),
-        rows=telling.rows(found.journeys, say),
+        head=report.head(found.journeys, say),
+        rows=report.rows(found.journeys, say),
         sentences=[
-            telling.of_ravines(found.tuned, found.stable, say),
-            telling.of_relief(found.journeys, say),
-            telling.of_networks(found.curves, say),
+            report.of_ravines(found.tuned, found.stable, say),
+            report.of_relief(found.journeys, say),
+            report.of_networks(found.curves, say),
         ],
         figures={
-            "ravine": partial(telling.draw_ravine, found.tuned, say),
-            "stability": partial(telling.draw_stability, found.stable, say),
-            "relief": partial(telling.draw_relief, found.journeys, say),
-            "relief_ends": partial(telling.draw_ends, found.journeys, say),
-            "mlp": partial(telling.draw_networks, found.curves, say),
+            "ravine": partial(report.draw_ravine, found.tuned, say),
+            "stability": partial(report.draw_stability, found.stable, say),
+            "relief": partial(report.draw_relief, found.journeys, say),
+            "relief_ends": partial(report.draw_ends, found.journeys, say),
+            "mlp": partial(report.draw_networks, found.curves, say),
         },
     )
     return Finding(section, numbers(found), oracles(found, say))
 
 
 def check(kappas: Sequence[float], gammas: Sequence[float], starts: int, eta: float, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     if not kappas or len(kappas) > MOST_CURVES:
         raise InputError(f"kappas has {len(kappas)} numbers; give one to {MOST_CURVES}.")
     for kappa in kappas:
@@ -110,7 +110,7 @@ def measure(
     seed: int,
     on_progress: Progress = no_progress,
 ) -> Measured:
-    """gammas: ascending. Raises InputError for a relief that cannot be read."""
+    """Measure all three parts. gammas: ascending. Raises InputError for a relief that cannot be read."""
     ground = load(relief)
     tuned = []
     for done, kappa in enumerate(kappas):
@@ -143,7 +143,7 @@ def numbers(found: Measured) -> dict[str, float]:
     told = found.journeys
     for rolled, name in [(r, f"gamma={r.gamma:g}") for r in told.rolled] + [(told.control, "control")]:
         values |= {f"{fate}/{name}": rolled.share(which) for fate, which in FATES.items()}
-        km, climbed, most = telling.typical(rolled, told)
+        km, climbed, most = report.typical(rolled, told)
         values |= {f"km/{name}": km, f"metres_climbed/{name}": climbed, f"metres_climbed_top_tenth/{name}": most}
         values[f"longest_step_m/{name}"] = rolled.longest
     values |= {

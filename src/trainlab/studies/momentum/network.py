@@ -23,7 +23,7 @@ SAME_STEPS = 100  # over which torch's own momentum has to give the same weights
 
 @dataclass(frozen=True)
 class Setup:
-    """batch: examples per step; None: all of them."""
+    """How a network is trained. batch: examples in a step; None: all of them."""
 
     batch: int | None
     eta: float
@@ -36,8 +36,9 @@ BATCHES = Setup(32, 0.01, 12)
 
 @dataclass(frozen=True)
 class Curves:
-    """losses: float64 (SEEDS, epochs + 1), the mean cross-entropy of the training set before each epoch and at the
-    end."""
+    """The training with one γ and η, from several seeds. losses: float64 (SEEDS, epochs + 1), the mean cross-entropy of
+    the training set before each epoch and at the end, in nats.
+    """
 
     setup: Setup
     gamma: float
@@ -62,7 +63,9 @@ def measure_network(seed: int, on_run: Callable[[], None] = lambda: None) -> tup
 
 
 def train(images: Tensor, labels: Tensor, setup: Setup, gamma: float, eta: float, seed: int) -> list[float]:
-    """One network; its weights and the order of its examples follow from `seed`, whatever γ and η."""
+    """The losses of one network, before each epoch and at the end; its weights and the order of its examples follow
+    from `seed`, whatever γ and η.
+    """
     net, loss = mlp(seed), CrossEntropy()
     kind, options = (Momentum, {"momentum": gamma}) if gamma else (GradientDescent, {})
     optimizer = make_optimizer(net, kind, lr=eta, **options)
@@ -86,7 +89,9 @@ def mlp(seed: int) -> MLP:
 
 
 def apart_from_torch(images: Tensor, labels: Tensor, seed: int) -> float:
-    """Largest difference of a weight, in float64 and with one η: torch keeps v/η, which is then the same."""
+    """The largest difference of a weight after training with torch.optim.SGD instead, in float64 and with a constant η:
+    torch keeps v/η, which is then the same.
+    """
     ends = []
     for kind in (Momentum, torch.optim.SGD):
         net, loss = mlp(seed).double(), torch.nn.functional.cross_entropy

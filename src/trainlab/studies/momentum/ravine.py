@@ -26,10 +26,12 @@ MARGIN = 0.01  # of ηλ: how near to the ends of the complex range the spectral
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best η and γ for one κ. errors: float64 (steps + 1,), the largest |θ_i|, which starts at 1.
+    """Descents with the best η, and with the best η and γ, for one κ = λ_max/λ_min; those without momentum begin with
+    gd_.
 
-    late_slope: of log(error) of momentum against steps, far beyond PRECISION. off: largest relative difference between
-    momentum's error and (1 + (1 + ρ)k) ρᵏ.
+    errors: float64 (steps + 1,), the largest |θ_i|, which starts at 1. path: float64 (T, 2). rate: ρ. late_slope: of
+    log(error) of momentum against steps, far beyond PRECISION. off: largest relative difference between momentum's
+    error and (1 + (1 + ρ)k) ρᵏ.
     """
 
     kappa: float
@@ -47,12 +49,12 @@ class Tuned:
 
     @property
     def gd_predicted(self) -> int:
-        """Steps to PRECISION: the least k with ρᵏ ≤ 1e-6."""
+        """Steps to PRECISION of gradient descent: the least k with ρᵏ ≤ 1e-6."""
         return math.ceil(math.log(PRECISION) / math.log(self.gd_rate))
 
     @property
     def predicted(self) -> int:
-        """Steps to PRECISION with the factor k of the double root."""
+        """Steps to PRECISION of momentum, by (1 + (1 + ρ)k) ρᵏ, which counts the double root."""
         k = 0
         while double_root(np.array([k]), self.rate)[0] > PRECISION:
             k += 1
@@ -60,14 +62,16 @@ class Tuned:
 
     @property
     def by_rate_alone(self) -> int:
-        """Steps that ρᵏ alone would promise."""
+        """Steps to PRECISION that ρᵏ alone would promise of momentum."""
         return math.ceil(math.log(PRECISION) / math.log(self.rate))
 
 
 @dataclass(frozen=True)
 class Stability:
-    """etas: float64 (E,), of ηλ. radius: float64 (E,), the spectral radius of one step, for each γ of `gammas`.
-    bounds: the ηλ from which on each diverges, by bisection. off: largest | radius − √γ | where the roots are complex.
+    """Where momentum is stable, against ηλ.
+
+    etas: float64 (E,), of ηλ. radius: float64 (E,), the spectral radius of one step, for each γ of `gammas`. bounds:
+    the ηλ from which on each γ diverges, by bisection. off: largest |radius − √γ| where the roots are complex.
     """
 
     gammas: tuple[float, ...]
@@ -106,13 +110,13 @@ def double_root(k: np.ndarray, rate: float) -> np.ndarray:
 
 
 def steps_to(errors: np.ndarray, precision: float = PRECISION) -> int:
-    """The first step with an error of at most `precision`."""
+    """The first step with an error of at most `precision`. errors: (steps + 1,)."""
     there = np.flatnonzero(errors <= precision)
     return int(there[0]) if len(there) else len(errors)
 
 
 def walk(make: Callable[[list[Tensor]], GradientDescent], curvatures: Tensor, steps: int) -> np.ndarray:
-    """The repository's own steps on ½ Σ λθ² from (1, …, 1): float64 (steps + 1, n)."""
+    """The places that our optimizer walks through on ½ Σ λθ² from (1, …, 1): float64 (steps + 1, n)."""
     place = nn.Parameter(torch.ones_like(curvatures))
     optimizer = make([place])
     path = torch.ones(steps + 1, len(curvatures), dtype=torch.float64)
@@ -141,16 +145,19 @@ def one_step(gamma: float, etas: np.ndarray) -> np.ndarray:
 
 
 def spectral_radius(gamma: float, etas: np.ndarray) -> np.ndarray:
-    """float64 (E,): how a step shrinks or grows what it is repeated on."""
+    """The largest |eigenvalue| of one step for each ηλ, float64 (E,): the factor by which a step, repeated, shrinks or
+    grows.
+    """
     return np.abs(np.linalg.eigvals(one_step(gamma, etas))).max(axis=-1)
 
 
 def complex_range(gamma: float) -> tuple[float, float]:
-    """Of ηλ, where the roots are complex: (1 + γ − ηλ)² < 4γ."""
+    """The least and the greatest ηλ between which the roots are complex: (1 + γ − ηλ)² < 4γ."""
     return (1 - math.sqrt(gamma)) ** 2, (1 + math.sqrt(gamma)) ** 2
 
 
 def stability(gammas: Sequence[float]) -> Stability:
+    """The spectral radius of a step for ηλ from 0.005 to 4.2, and the bounds by bisection. gammas: ascending."""
     etas = np.linspace(0.005, 4.2, 840)
     radius = [spectral_radius(gamma, etas) for gamma in gammas]
     off = 0.0
@@ -162,7 +169,9 @@ def stability(gammas: Sequence[float]) -> Stability:
 
 
 def measured_bounds(gammas: Sequence[float]) -> list[float]:
-    """By bisection, all γ side by side in one optimizer: the ηλ from which on the walk grows instead of shrinking."""
+    """For each γ the ηλ from which on the walk grows instead of shrinking, by bisection, all side by side in one
+    optimizer.
+    """
     low, high = np.full(len(gammas), 0.1), np.full(len(gammas), 4.5)
     for _ in range(HALVINGS):
         middle = (low + high) / 2

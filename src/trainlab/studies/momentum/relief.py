@@ -27,8 +27,11 @@ UNDISPUTED = 4  # steps of that lattice: whose neighbours so far away drain into
 
 @dataclass(frozen=True)
 class Relief:
-    """heights: float64 (H, W), metres, the southernmost row first. longitude (W,), latitude (H,): float64, degrees,
-    ascending. Places are float64 (N, 2): longitude and latitude.
+    """A map of heights, bilinear between its points. Places on it are float64 (N, 2): longitude and latitude in
+    degrees.
+
+    heights: float64 (H, W), metres, the southernmost row first. longitude (W,), latitude (H,): float64, degrees,
+    ascending.
     """
 
     name: str
@@ -80,10 +83,12 @@ class Relief:
 
     @cached_property
     def widths(self) -> Tensor:
+        """The widths of the columns of cells, in degrees of longitude: float64 (W − 1,)."""
         return self.longitude.diff()
 
     @cached_property
     def tall(self) -> Tensor:
+        """The heights of the rows of cells, in degrees of latitude: float64 (H − 1,)."""
         return self.latitude.diff()
 
     @cached_property
@@ -242,7 +247,7 @@ def drains_to(relief: Relief, starts: Tensor, most: int = 100_000) -> tuple[Tens
 
 
 def place_of(relief: Relief, nodes: Tensor) -> Tensor:
-    """int64 (N, 2), column and row of the lattice → float64 (N, 2)."""
+    """Points of the lattice, int64 (N, 2) of column and row, as places, float64 (N, 2) of longitude and latitude."""
     axes_of = ((relief.longitude, relief.widths), (relief.latitude, relief.tall))
     parts = []
     for (degrees, steps), node in zip(axes_of, nodes.unbind(1), strict=True):

@@ -26,9 +26,11 @@ SLOW_STEPS, SLOW_STARTS = 6000, 300  # of the descent that is compared with runn
 
 @dataclass(frozen=True)
 class Rolled:
-    """What became of N balls. fate: int64 (N,): SEA, PIT, LEFT (the map) or UNDER_WAY, which came LOWER in the last
-    quarter of its steps. length, climbed: float64 (N,), metres walked, and metres upwards. longest: metres, the longest
-    single step of all. ends: float64 (N, 2). paths: float64 (steps + 1, N, 2) where they were followed, else empty.
+    """What became of N balls with one γ and η.
+
+    fate: int64 (N,): SEA, PIT, LEFT (the map) or UNDER_WAY, for those that came LOWER in the last quarter of their
+    steps. length, climbed: float64 (N,), metres walked, and metres upwards. longest: metres, the longest single step of
+    all. ends: float64 (N, 2). paths: float64 (steps + 1, N, 2) where they were followed, else empty.
     """
 
     gamma: float
@@ -41,16 +43,19 @@ class Rolled:
     paths: np.ndarray
 
     def share(self, fate: int) -> float:
+        """The share of the balls that met this fate."""
         return float((self.fate == fate).mean())
 
 
 @dataclass(frozen=True)
 class Journeys:
-    """rolled: one for each γ with the same η. control: γ = 0 with the η/(1 − γ) of the largest γ. starts: (N, 2).
-    story: paths of one ball for each γ. gradient_off: slope against finite differences, metres per metre. elsewhere:
-    share of the slow descents that end elsewhere than running water does, off the divides (compared: how many) and
-    in all. times: how many times as much a slope counts at the heights of the lowest tenth of starts as at the highest
-    where heights are divided.
+    """All that was let roll over a relief, and what it is checked against.
+
+    rolled: one for each γ, with the same η. control: γ = 0 with the η/(1 − γ) of the largest γ. starts: (N, 2). story:
+    the path of one ball for each γ. gradient_off: slope against finite differences, metres per metre. elsewhere: share
+    of the slow descents that end elsewhere than running water does, off the divides (compared: how many) and in all.
+    times: how many times as much a slope counts at the heights of the lowest tenth of starts as at the highest where
+    heights are divided.
     """
 
     relief: Relief
@@ -66,15 +71,16 @@ class Journeys:
 
     @property
     def by_sea(self) -> bool:
-        """Whether the map has any."""
+        """Whether the map has any sea, heights of 0 m or less."""
         return bool(self.relief.heights.min() <= 0)
 
 
 def journeys(
     relief: Relief, gammas: Sequence[float], eta: float, starts: int, seed: int, on_progress: Progress = no_progress
 ) -> Journeys:
-    """Let balls roll over a relief for each γ, with all that the study compares them with. gammas: ascending. eta:
-    metres that a ball at rest walks in a step on a slope of 1 m/m.
+    """Let balls roll over a relief for each γ, with all that the study compares them with.
+
+    gammas: ascending. eta: metres that a ball at rest walks in a step on a slope of 1 m/m.
     """
     begun = relief.starts(starts, seed)
     settings = [(gamma, eta) for gamma in gammas] + [(0.0, eta / (1 - gammas[-1]))]

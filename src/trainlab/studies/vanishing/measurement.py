@@ -25,7 +25,9 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Data:
-    """Pixels in [0, 1] less the mean of the training set, float32 (N, 64), and labels int64 (N,)."""
+    """The handwritten digits. inputs, test_inputs: pixels in [0, 1] less the mean of the training set, float32 (N, 64);
+    labels, test_labels: int64 (N,).
+    """
 
     inputs: Tensor
     labels: Tensor
@@ -67,6 +69,7 @@ def measure(
 
 
 def load_digits() -> Data:
+    """The digits, with no validation part: see `Data`."""
     sets = digits.load(val_fraction=0)
     inputs = sets.train.all_images.flatten(1).float() / 255
     mean = inputs.mean(dim=0)
@@ -92,7 +95,7 @@ def one_network(
 
 
 def train_an_epoch(net: MLP, data: Data, order: Tensor, lr: float) -> None:
-    """Mini-batch gradient descent, each example once."""
+    """One epoch of mini-batch gradient descent. order: int64, the examples as they come."""
     optimizer = make_optimizer(net, GradientDescent, lr=lr)
     for batch in order.split(BATCH):
         train_step(net, CrossEntropy(), optimizer, data.inputs[batch], data.labels[batch])

@@ -31,8 +31,9 @@ PASSES = {"tanh": 1.0, "relu": 0.5}  # a
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean squares per unit, from the first layer to the last: of the values x_1 … x_L, of the gradients by
-    x_0 … x_{L−1}, and of the gradients by the weights W_1 … W_L. Of a recursion (L,), or of many networks (S, L).
+    """Mean squares per unit, from the first layer to the last: (L,) of a recursion, (S, L) of many networks.
+
+    values: of x_1 … x_L. gradients: by x_0 … x_{L−1}. weights: of the gradients by W_1 … W_L.
     """
 
     values: np.ndarray
@@ -54,11 +55,11 @@ class Sample:
     variance: Moments
 
     def ratios(self, name: str) -> np.ndarray:
-        """(S, L): of `values`, `gradients` or `weights`, what was drawn over what was predicted."""
+        """What was drawn over what was predicted, (S, L). name: "values", "gradients" or "weights"."""
         return getattr(self.drawn, name) / getattr(self.predicted, name)
 
     def standard_error(self, name: str) -> np.ndarray:
-        """(L,): of the mean of the ratios over S independent networks, √(variance/S).
+        """The standard error of the mean ratio over S independent networks, √(variance/S): (L,).
 
         The variance is that of the networks or, if it is larger, that of Gaussian weights: the ratios are skewed, and
         when a sample happens to have no network from the long tail, its mean and its variance are both too small.
@@ -67,7 +68,7 @@ class Sample:
         return np.sqrt(np.maximum(ratios.var(axis=0, ddof=1), getattr(self.variance, name)) / len(ratios))
 
     def deviations(self, name: str) -> np.ndarray:
-        """(L,): by how many standard errors the mean over the networks differs from the recursion.
+        """By how many standard errors the mean over the networks differs from the recursion, (L,).
 
         0 where so few networks cannot tell: in many narrow layers the mean hangs on one in thousands.
         """
@@ -159,7 +160,7 @@ def moments_of(net: MLP, x: Tensor, at_top: Tensor, size: float) -> tuple[np.nda
 
 
 def layer_by_layer(net: MLP, inputs: Tensor) -> tuple[list[Tensor], list[nn.Linear]]:
-    """x_0 … x_L, the last without its activation if that is the identity, and the dense layers."""
+    """The values x_0 … x_L, the last without its activation if that is the identity, and the dense layers."""
     layers = [layer for layer in net.layers if isinstance(layer, nn.Linear)]
     values = [inputs.detach().flatten(1).requires_grad_()]
     for layer in net.layers[1:]:

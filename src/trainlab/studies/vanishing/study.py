@@ -87,7 +87,7 @@ def study(
 
 
 def check(depths: Sequence[int], width: int, init: str, networks: int, lr: float, seed: int) -> None:
-    """Raises InputError."""
+    """Raises InputError for an option that is out of its range."""
     check_seed(seed)
     if not depths:
         raise InputError("depths=[] has no network; give at least one number of layers, such as [2,12].")
@@ -110,12 +110,14 @@ def check(depths: Sequence[int], width: int, init: str, networks: int, lr: float
 
 
 def after(on_progress: Progress, before: int, done: int, total: int) -> None:
-    """Progress of the second part of the work."""
+    """Tell `on_progress` of the second part of the work. before: how much the first part was. done, total: of the
+    second.
+    """
     on_progress(before + done, before + total)
 
 
 def draw_samples(depth: int, width: int, seed: int, on_progress: Progress = no_progress) -> list[Sample]:
-    """Of each activation and initialisation that the recursions know, as deep as the deepest network."""
+    """Random networks of each activation and initialisation that the recursions know. depth: layers."""
     inputs, widths = load_digits().inputs, [64, *[width] * (depth - 1), CLASSES]
     kinds = [(activation, init) for activation in PASSES for init in RANDOM]
     samples = []
@@ -126,17 +128,22 @@ def draw_samples(depth: int, width: int, seed: int, on_progress: Progress = no_p
 
 
 def largest_linear_difference(depths: Sequence[int], width: int, seed: int) -> float:
-    """Autograd against the product of Jacobians, in linear networks of all these depths and initialisations."""
+    """The largest relative difference between autograd and the product of Jacobians, in linear networks of all these
+    depths and initialisations.
+    """
     inputs = load_digits().inputs[:50].double()
     return max(linear_difference(depth, width, init, inputs, seed) for depth in depths for init in INITS)
 
 
 def expected_factor(activation: str, init: str, width: int) -> float:
-    """By which the recursions let a hidden layer multiply the gradient: √(n Var[w] σ'²), with σ' as around 0."""
+    """The factor by which, as the recursions say, a hidden layer multiplies the gradient: √(n Var[w] σ'²), with σ' as
+    around 0.
+    """
     return math.sqrt(width * variance(init, width, width) * SLOPE2[activation])
 
 
 def head(depths: Sequence[int], say: Say) -> list[str]:
+    """The heads of the section's table."""
     deepest, ends = depths[-1], dict.fromkeys((depths[0], depths[-1]))
     return [
         say("activation", "activación"),
@@ -150,6 +157,7 @@ def head(depths: Sequence[int], say: Say) -> list[str]:
 
 
 def row(cells: Cells, activation: str, init: str, depths: Sequence[int], width: int, say: Say) -> list[str]:
+    """A row of the section's table: one activation and initialisation, medians over the networks."""
     deepest = cells[activation, init, depths[-1]]
     factor = np.median(deepest.per_layer)
     ends = dict.fromkeys((depths[0], depths[-1]))
@@ -165,7 +173,7 @@ def row(cells: Cells, activation: str, init: str, depths: Sequence[int], width: 
 
 
 def first_layer(norms: np.ndarray) -> float:
-    """The median of the networks; norms: (networks, depth)."""
+    """The median over the networks of the gradient's norm in the first layer. norms: (networks, depth)."""
     return float(np.median(norms[:, 0]))
 
 

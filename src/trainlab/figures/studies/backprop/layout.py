@@ -20,8 +20,10 @@ LEVEL = 8.0  # how much more it matters that an edge is level where it is long, 
 
 @dataclass
 class Place:
-    """A gate, a label or a bend of an edge. column: even for gates, odd for labels. before, after: the places in the
-    neighbouring columns that it is joined to. x, y: of its centre, in inches.
+    """A gate, a label or a bend of an edge.
+
+    column: even for gates, odd for labels. before, after: the places in the neighbouring columns that it is joined to.
+    x, y: of its centre; width, height: all in inches.
     """
 
     column: int
@@ -36,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Route:
-    """The places that an edge runs through, from left to right: source, label, bends, target."""
+    """An edge. through: the places that it runs through, from left to right: source, label, bends, target."""
 
     source: int
     target: int
@@ -44,12 +46,15 @@ class Route:
 
     @property
     def label(self) -> int:
+        """The number of the place where the edge's two numbers stand."""
         return self.through[1]
 
 
 @dataclass
 class Layout:
-    """places: the gates by their numbers, then labels and bends. routes: of each gate's inputs, in their order. width,
+    """Where everything in the picture is.
+
+    places: the gates by their numbers, then labels and bends. routes: of each gate's inputs, in their order. width,
     height: of everything, in inches; the lower left corner is (0, 0).
     """
 
@@ -59,7 +64,7 @@ class Layout:
     height: float = 0.0
 
     def scale(self, x: float, y: float) -> None:
-        """Move the places apart; they themselves stay as large as they are."""
+        """Move the places apart by these factors; they themselves stay as large as they are."""
         for place in self.places:
             place.x *= x
             place.y *= y
@@ -72,8 +77,10 @@ def arrange(
     sizes: Sequence[tuple[float, float]],
     labels: Sequence[Sequence[tuple[float, float]]],
 ) -> Layout:
-    """inputs: of each gate, the gates that it uses, all of smaller numbers; the last one is the output. sizes: width
-    and height of each gate, in inches. labels: those of what stands at each of its edges.
+    """Find a place for each gate, for the labels at the edges, and for their bends.
+
+    inputs: of each gate, the gates that it uses, all of smaller numbers; the last one is the output. sizes: width and
+    height of each gate, in inches. labels: those of what stands at each of its edges.
     """
     distance = [0] * len(inputs)
     for gate in reversed(range(len(inputs))):
@@ -143,6 +150,9 @@ def uncross(places: list[Place], columns: dict[int, list[int]]) -> None:
 
 
 def crossings(places: list[Place], columns: dict[int, list[int]]) -> int:
+    """How many pairs of edges cross each other, all columns together. columns: the numbers of the places in each, from
+    top to bottom.
+    """
     total = 0
     for column, ids in columns.items():
         rank = {i: r for r, i in enumerate(columns.get(column + 1, []))}
@@ -152,10 +162,10 @@ def crossings(places: list[Place], columns: dict[int, list[int]]) -> int:
 
 
 def spread(places: list[Place], columns: dict[int, list[int]]) -> None:
-    """Heights that keep all apart and make the edges as level as that allows: least squares, a column at a time.
+    """Give all places the heights that keep them apart and make the edges as level as that allows: least squares.
 
-    To and fro, each time by the neighbours that have just been placed, then some turns by all; to the right at last, so
-    that a chain of gates is level and a gate is in the middle of its inputs.
+    A column at a time, to and fro, each time by the neighbours that have just been placed, then some turns by all; to
+    the right at last, so that a chain of gates is level and a gate is in the middle of its inputs.
     """
     for ids in columns.values():
         for position, i in enumerate(ids):
@@ -177,7 +187,9 @@ def spread(places: list[Place], columns: dict[int, list[int]]) -> None:
 
 
 def stiffness(one: Place, other: Place) -> float:
-    """Of the piece of an edge between two places: long edges run level, and so does the only edge out of a gate."""
+    """How hard the piece of an edge between two places resists a slope: long edges run level, and so does the only edge
+    out of a gate.
+    """
     if not one.is_gate and not other.is_gate:
         return LEVEL
     gate, beside = (one, other) if one.is_gate else (other, one)
@@ -185,7 +197,7 @@ def stiffness(one: Place, other: Place) -> float:
 
 
 def level(places: list[Place], columns: dict[int, list[int]]) -> None:
-    """The last hundredths of an inch: the only label of a gate to its height, where nothing is in the way."""
+    """Bring the only label of a gate to the gate's height, some hundredths of an inch, where nothing is in the way."""
     for ids in columns.values():
         for rank, i in enumerate(ids):
             label, source = places[i], places[places[i].before[0]] if places[i].before else None
@@ -213,7 +225,7 @@ def apart(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
 
 
 def across(places: list[Place], columns: dict[int, list[int]]) -> float:
-    """x of each place; returns the whole width. Steep edges get more room between the columns."""
+    """Give each place its x; returns the whole width in inches. Steep edges get more room between the columns."""
     edge = 0.0
     for column in sorted(columns):
         width = max(places[i].width for i in columns[column])

@@ -43,8 +43,11 @@ HALO = [withStroke(linewidth=3, foreground="white")]
 
 @dataclass(frozen=True)
 class Vertex:
-    """kind: "gate" (a circle), "leaf" (a name), "cut" (the name of what is not drawn), or "output". inputs: the
-    numbers of other vertices; gradients: of the edges to them. step: in which it hands its gradient on; output: 0.
+    """A circle, or a text in its place, of a graph of gates.
+
+    kind: "gate" (a circle), "leaf" (a name), "cut" (the name of what is not drawn), or "output". sign: in the circle,
+    or the name. tag: what the gate's result is called. inputs: the numbers of other vertices; gradients: of the edges
+    to them. step: in which it hands its gradient on; that of the output is 0.
     """
 
     kind: str
@@ -67,10 +70,11 @@ class Words:
 
 @styled()
 def graph_of_gates(vertices: Sequence[Vertex], words: Words, say: Say, step: int | None = None) -> Figure:
-    """vertices: the last one is the output. step: how far backwards; gradients of later steps are left out, and the
-    vertex of this one is marked. None: all, and none is marked.
+    """The graph of an expression with the value above and the gradient below each edge, as a slide.
 
-    A graph that has no room at 14 points gets a slide of more pixels.
+    vertices: arguments before what uses them, the output last. step: how far backwards; gradients of later steps are
+    left out, and the vertex of this one is marked. None: all are there, and none is marked. A graph that has no room at
+    14 points gets a slide of more pixels.
     """
     left, right, above, below = ROOM
     room = SLIDE[0] - left - right, SLIDE[1] - above - below
@@ -104,7 +108,7 @@ def graph_of_gates(vertices: Sequence[Vertex], words: Words, say: Say, step: int
 
 
 def uses(vertices: Sequence[Vertex]) -> list[int]:
-    """How many edges go out of each."""
+    """How many edges go out of each vertex."""
     counts = [0] * len(vertices)
     for vertex in vertices:
         for source in vertex.inputs:
@@ -114,7 +118,9 @@ def uses(vertices: Sequence[Vertex]) -> list[int]:
 
 @lru_cache(maxsize=4)  # all steps of the way back have one layout
 def fitting(vertices: tuple[Vertex, ...], width: float) -> tuple[int, Layout]:
-    """With four significant digits where they fit into so many inches, else with three."""
+    """The number of significant digits, four where the graph then fits into `width` inches and else three, and the
+    layout with it.
+    """
     for significant in (4, 3):
         labels = [
             [(label_width(vertices[s].value, g, significant), 0.56) for s, g in zip(v.inputs, v.gradients, strict=True)]
@@ -133,7 +139,7 @@ def label_width(value: float, gradient: float, significant: int) -> float:
 
 
 def size_of(vertex: Vertex, used: int, significant: int) -> tuple[float, float]:
-    """Width and height in inches. Under what is used more than once stands the sum of its gradients."""
+    """Width and height of a vertex in inches. Below one that is used more than once stands the sum of its gradients."""
     sum_below = 0.4 if used > 1 else 0.0  # counted on both sides, since the centre is the middle
     if vertex.kind == "gate":
         return pill_width(vertex.sign), 0.95 + sum_below
@@ -142,26 +148,33 @@ def size_of(vertex: Vertex, used: int, significant: int) -> tuple[float, float]:
 
 
 def summed(vertex: Vertex, significant: int) -> str:
+    """The sum of the gradients of a vertex, such as "Σ −0.1966"."""
     return f"Σ {digits(vertex.gradient, significant)}"
 
 
 def pill_width(sign: str) -> float:
+    """The width of a gate with this sign in it, in inches."""
     return max(DIAMETER, text_width(sign, SIZE) + 0.24)
 
 
 def text_width(text: str, size: float) -> float:
-    """Inches."""
+    """The width of a text in inches. size: of its letters, in points."""
     return sum(letter_width(letter) for letter in text) * size / 72
 
 
 @cache
 def letter_width(letter: str) -> float:
-    """From one letter to the next, in units of the font's size. A whole text at a time would take much longer."""
+    """The distance from a letter to the next, as a share of the font's size. A whole text at a time would take much
+    longer.
+    """
     with_it, without = (TextPath((0, 0), text, size=100).vertices[:, 0] for text in (f"|{letter}|", "||"))
     return float(np.ptp(with_it) - np.ptp(without)) / 100
 
 
 def legend(figure: Figure, width: float, height: float, sums: bool, say: Say) -> None:
+    """Say above the graph which number is which. width, height: of the figure, in inches. sums: whether a Σ stands in
+    it.
+    """
     entries = [
         (say("above: value, forwards →", "arriba: valor, hacia adelante →"), BLUE),
         (say("below: gradient, backwards ←", "abajo: gradiente, hacia atrás ←"), VERMILLION),
@@ -176,7 +189,7 @@ def legend(figure: Figure, width: float, height: float, sums: bool, say: Say) ->
 
 
 def digits(value: float, significant: int = 4) -> str:
-    """−0.5344, 1.2·10⁻⁷; of a whole number no digit is lost."""
+    """A number with so many significant digits, −0.5344 or 1.2·10⁻⁷; of a whole number below 10⁶ none is lost."""
     if abs(value) >= 10**significant and abs(value) < 1e6:
         return number(round(value))
     return number(float(f"{value:.{significant}g}") + 0.0)  # + 0: no −0
@@ -194,9 +207,11 @@ class Pen:
     letters: float
 
     def active(self, vertex: Vertex) -> bool:
+        """Whether the vertex is the one that hands its gradient on in this step."""
         return self.step is not None and vertex.step == self.step
 
     def done(self, vertex: Vertex) -> bool:
+        """Whether the vertex has handed its gradient on in this step or before."""
         return self.step is None or vertex.step <= self.step
 
     def edge(self, route: Route, gradient: float) -> None:
@@ -217,6 +232,7 @@ class Pen:
             self.text(label.x, label.y - 0.05, digits(gradient, self.significant), VERMILLION, va="top", weight=weight)
 
     def arrow(self, before: np.ndarray, tip: np.ndarray, colour: str) -> None:
+        """The head of an arrow. before, tip: points (2,) in the units of the axes."""
         along = (tip - before) / max(float(np.linalg.norm(tip - before)), 1e-9)
         side = np.array([-along[1], along[0]])
         corners_of_head = [tip, tip - 0.13 * along + 0.05 * side, tip - 0.13 * along - 0.05 * side]
@@ -244,11 +260,15 @@ class Pen:
             self.text(right, y - below, summed(vertex, self.significant), VERMILLION, **how)
 
     def text(self, x: float, y: float, text: str, colour: str, **how: Any) -> None:
+        """A text at a place in the units of the axes. how: what matplotlib's `text` takes; a font size is that of a
+        picture at its usual size.
+        """
         how = {"fontsize": SIZE, "ha": "center", "path_effects": HALO, "zorder": 4, **how}
         self.axes.text(x, y, text, color=colour, **{**how, "fontsize": how["fontsize"] * self.letters})
 
 
 def shown(vertex: Vertex) -> str:
+    """The sign of a leaf or an output, of 12 letters at most."""
     return shorten(vertex.sign, 12)
 
 
@@ -265,7 +285,7 @@ def corners(places: Sequence[Place]) -> list[tuple[float, float]]:
 
 
 def pill(x: float, y: float, half_width: float, radius: float) -> Path:
-    """A circle, or a wider shape with two half circles for its ends."""
+    """The outline of a gate round (x, y): a circle, or a wider shape with two half circles for its ends. Inches."""
     out = np.array([half_width - radius, 0.0])
     right, left = (radius * np.asarray(Path.arc(*angles).vertices) for angles in ((-90, 90), (90, 270)))
     outline = np.array([x, y]) + np.concatenate([right + out, left - out, [[out[0], -radius]]])
@@ -274,7 +294,7 @@ def pill(x: float, y: float, half_width: float, radius: float) -> Path:
 
 
 def curve(points: Sequence[tuple[float, float]]) -> Path:
-    """Level along the label, straight into the target, smooth in between."""
+    """The line of an edge through these points: level along the label, straight into the target, smooth in between."""
     at = np.array(points)
     slopes = np.zeros(len(at))
     for i in range(3, len(at) - 1):  # at a bend, as from its one neighbour to the other

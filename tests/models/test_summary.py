@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from trainlab.models.convnet import ConvNet
-from trainlab.models.layers import summarize
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
+from trainlab.models.summary import summarize
 
 NETS = [
     (Perceptron((1, 8, 8), 10), (1, 8, 8)),

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 
 def percent(share: float) -> str:
-    """A share in percent."""
+    """A share as text, in percent."""
     return f"{100 * share:.1f} %"
 
 
 def typical(rolled: Rolled, told: Journeys) -> tuple[float, float, float]:
-    """Of the balls that reached the sea: km walked and metres climbed, medians, and what the tenth that climbed most
-    climbed at least. Of all balls where the map has no sea; NaN where none reached it."""
+    """The way of a typical ball that reached the sea: km walked and metres climbed, medians, and what the tenth that
+    climbed most climbed at least, in metres.
+
+    On a map without sea, of all balls; NaN where none reached it.
+    """
     arrived = rolled.fate == SEA
     if not told.by_sea:
         arrived = np.ones_like(arrived)
@@ -34,6 +37,7 @@ def typical(rolled: Rolled, told: Journeys) -> tuple[float, float, float]:
 
 
 def head(told: Journeys, say: Say) -> list[str]:
+    """The heads of the section's table."""
     return [
         "γ",
         "η, m",
@@ -48,6 +52,7 @@ def head(told: Journeys, say: Say) -> list[str]:
 
 
 def rows(told: Journeys, say: Say) -> list[list[str]]:
+    """The rows of the section's table: one for each γ, and the control without momentum."""
     lines = []
     for rolled in [*told.rolled, told.control]:
         km, climbed, most = typical(rolled, told)
@@ -155,6 +160,7 @@ def of_networks(curves: Sequence[Curves], say: Say) -> str:
 
 
 def draw_ravine(tuned: Sequence[Tuned], say: Say) -> Figure:
+    """The paths in a ravine, with and without momentum, and the errors against the steps."""
     from trainlab.figures.studies.momentum import ravine
 
     first = tuned[0]
@@ -163,16 +169,19 @@ def draw_ravine(tuned: Sequence[Tuned], say: Say) -> Figure:
 
 
 def draw_stability(stable: Stability, say: Say) -> Figure:
+    """The spectral radius of a step against ηλ."""
     from trainlab.figures.studies.momentum import stability
 
     return stability(stable.etas, stable.gammas, stable.radius, stable.bounds, say)
 
 
 def land_of(told: Journeys) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The map as arrays: heights (H, W), longitudes (W,) and latitudes (H,)."""
     return told.relief.heights.numpy(), told.relief.longitude.numpy(), told.relief.latitude.numpy()
 
 
 def draw_relief(told: Journeys, say: Say) -> Figure:
+    """One ball's way for each γ on the map, and what became of all balls."""
     from trainlab.figures.studies.momentum import relief_paths
 
     paths = [(one.gamma, one.paths[:, 0]) for one in told.story]
@@ -182,6 +191,7 @@ def draw_relief(told: Journeys, say: Say) -> Figure:
 
 
 def draw_ends(told: Journeys, say: Say) -> Figure:
+    """Where all balls end, with the smallest and with the largest γ."""
     from trainlab.figures.studies.momentum import relief_ends
 
     shown = told.rolled if len(told.rolled) == 1 else [told.rolled[0], told.rolled[-1]]
@@ -189,6 +199,7 @@ def draw_ends(told: Journeys, say: Say) -> Figure:
 
 
 def draw_networks(curves: Sequence[Curves], say: Say) -> Figure:
+    """The losses of the networks, with and without momentum, in one batch and in batches."""
     from trainlab.figures.studies.momentum import network_curves
 
     titles = {

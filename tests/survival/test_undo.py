@@ -10,7 +10,7 @@ from whole_runs import command
 from trainlab.command.main import make_run_directory, report_user_errors
 from trainlab.errors import InputError, RunError, TakenError
 from trainlab.survival import footprint
-from trainlab.survival.footprint import Footprint, undone_on_a_mistake
+from trainlab.survival.undo import Footprint, undone_on_a_mistake
 
 
 def everything(root: Path) -> dict[str, bytes | None]:
