@@ -25,7 +25,8 @@ class Timed:
     """What was measured of one side.
 
     start_up: seconds from the start of its process to its first step done, or None where that was not timed. rates,
-    step_ms, cpu_ms: images/s, ms/step and milliseconds of CPU time/step, one for each block. memory_mb: the most that a block saw, in 10⁶ bytes.
+    step_ms, cpu_ms: images/s, ms/step and milliseconds of CPU time/step, one for each block. memory_mb: the most that a
+    block saw, in 10⁶ bytes.
     """
 
     side: str

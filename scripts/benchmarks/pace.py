@@ -69,6 +69,7 @@ class Pace:
         self.paused = None
 
     def start_clocks(self) -> None:
+        """Let both clocks begin now, the wall's and that of the CPU time."""
         self.began, self.cpu_began = time.perf_counter(), time.process_time()
 
     def step(self, images: int, steps: int = 1) -> None:

@@ -143,11 +143,11 @@ def facts(switch: str, words: list[str], folder: Path) -> dict:
     paths = os.pathsep.join([str(REPOSITORY / "scripts"), str(REPOSITORY / "src"), str(REPOSITORY)])
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "WANDB_"))}
     environment |= {"PYTHONPATH": paths, "OMP_DISPLAY_ENV": "VERBOSE", "NETRC": os.devnull}
+    folders = [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep"]
     told, theirs = os.pipe()
     with os.fdopen(told) as reports:
         done = subprocess.run(
-            [sys.executable, "-c", PROBE, str(theirs), switch, *words, "trainer.max_epochs=1"]
-            + [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/sweep"],
+            [sys.executable, "-c", PROBE, str(theirs), switch, *words, "trainer.max_epochs=1", *folders],
             pass_fds=[theirs],
             env=environment,
             cwd=REPOSITORY,

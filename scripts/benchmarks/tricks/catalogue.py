@@ -68,9 +68,7 @@ COMMAND_TRICKS = (
     CommandTrick("slow_exit", "exit without freeing every object", START + "logger=none"),
     CommandTrick("whole_lightning", "Lightning without what a run never uses", START + "logger=none"),
     CommandTrick("whole_wandb", "W&B without its launcher of jobs", START + "logger=wandb logger.mode=offline"),
-    CommandTrick(
-        "torchs_wrapper", "GradientDescent.step without torch's wrapper", START + "optim=sgd logger=none"
-    ),
+    CommandTrick("torchs_wrapper", "GradientDescent.step without torch's wrapper", START + "optim=sgd logger=none"),
     CommandTrick(
         "long_spin",
         "OpenMP threads spin briefly",

@@ -209,11 +209,14 @@ def cpu_of_children() -> float:
     for task in Path("/proc/self/task").glob("*/children"):
         for child in task.read_text().split():
             fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # its own time in user and system mode, and that of its ended children
+            ticks += sum(
+                map(int, fields[11:15])
+            )  # its own time in user and system mode, and that of its ended children
     return ended.ru_utime + ended.ru_stime + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def tricks_table(gains: Sequence[Gain]) -> Table:
+    """A row for each quantity of each trick: medians with it and without it, and of their ratios."""
     table = Table(title="Each trick alone", title_justify="left")
     for heading in ("trick", "switch", "work", "quantity", "with", "without", "ratio", "95 % of it"):
         table.add_column(heading, justify="left" if heading in ("trick", "switch", "work", "quantity") else "right")

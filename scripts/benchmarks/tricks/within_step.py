@@ -16,6 +16,7 @@ from benchmarks.pace import Pace
 
 
 def run(overrides: list[str], pace: Pace, folder: Path, trick: str) -> None:
+    """Train with this project after one of its tricks was taken away. trick: a key of SWITCHES."""
     SWITCHES[trick]()
     this_project.run(overrides, pace, folder)
 
