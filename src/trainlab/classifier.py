@@ -94,13 +94,6 @@ class Classifier(L.LightningModule):
         self.test_parts: list[tuple[Tensor, ...]] = []
         self.predictions: Predictions | None = None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of every hook it calls, and torch would look each time whether it is a parameter.
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer of the recipe, with its learning rate's schedule where it has one."""
         optimizer = self.recipe.optimizer(self.net)

@@ -34,10 +34,8 @@ AWAY = {  # a small run, and what is called in it with the trick and never witho
     "torchs_memory": (ALEXNET, np.empty),
     "plain_float": (ALEXNET, augment._to_float),
     "stream_of_draws": (CROPPED, augment.uniform),
-    "plain_crop": (CROPPED, augment.CropFlip._crop_in_cache),
     "one_batch_at_a_time": (MLP, hardware.choose_steps_per_execution),
     "automatic_optimization": (MLP, optim.train_step),
-    "no_shortcut": (MLP, Classifier.__setattr__),
     "lightnings_profiler": (MLP, NoProfiler.profile),
 }
 MORE = {  # … and what is called more often without it

@@ -56,11 +56,9 @@ STEP_TRICKS = (
     StepTrick("torchs_memory", "crops are allocated by numpy, in huge pages", ("alexnet",)),
     StepTrick("plain_float", "bytes become float in the cache", ("perceptron", "alexnet")),
     StepTrick("stream_of_draws", "counter-based random draws", ("convnet",)),
-    StepTrick("plain_crop", "small images are cropped in the cache", ("convnet",)),
     StepTrick("one_batch_at_a_time", "several steps per iteration of the loop", SMALL),
     StepTrick("each_batch_counted", "errors of several steps are counted together", SMALL),
     StepTrick("automatic_optimization", "the training step is written out", SMALL, beside="one_batch_at_a_time"),
-    StepTrick("no_shortcut", "__setattr__ short-cut", SMALL[:1]),
     StepTrick("lightnings_profiler", "a profiler that does nothing", SMALL[:1]),
 )
 COMMAND_TRICKS = (

@@ -59,13 +59,6 @@ def automatic_optimization() -> None:
     swap(Classifier, "training_step", training_step)
 
 
-def no_shortcut() -> None:
-    """torch looks at each attribute that Lightning sets on the module."""
-    from trainlab.classifier import Classifier
-
-    swap(Classifier, "__setattr__", torch.nn.Module.__setattr__)
-
-
 def lightnings_profiler() -> None:
     """Lightning's own idle profiler."""
     from lightning.pytorch.profilers import PassThroughProfiler
@@ -80,16 +73,6 @@ def each_batch_counted() -> None:
     from trainlab import metrics
 
     swap(metrics, "MAX_PENDING", 0)
-
-
-def plain_crop() -> None:
-    """crop_flip: the whole batch becomes float and gets its border, then each crop is copied."""
-    from trainlab.augment import CropFlip, crop
-
-    def whole_batch(self: Any, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
-        return crop(F.pad(self.normalize(images), [self.padding] * 4), top, left, mirrored, self.size)
-
-    swap(CropFlip, "_crop_in_cache", whole_batch)
 
 
 def plain_float() -> None:
@@ -138,11 +121,9 @@ SWITCHES: dict[str, Callable[[], None]] = {
         torchs_memory,
         plain_float,
         stream_of_draws,
-        plain_crop,
         one_batch_at_a_time,
         each_batch_counted,
         automatic_optimization,
-        no_shortcut,
         lightnings_profiler,
     )
 }
