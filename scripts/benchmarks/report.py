@@ -187,22 +187,23 @@ def make_sets(folder: Path, count: int) -> Path:
 
 def data_for(workload: Workload, pictures: Path, cifar10: str | None) -> tuple[list[str], str]:
     """Overrides that name the data, and what they are: the real set where it is at hand, else noise."""
-    if workload.name == "alexnet":
+    if "data=imagenet" in workload.overrides:
         return [f"data.root={pictures / 'raw'}"], "pictures made for this"
-    real = [f"data.root={cifar10}"] if workload.name == "convnet" and cifar10 else []
+    on_cifar10 = "data=cifar10" in workload.overrides
+    real = [f"data.root={cifar10}"] if on_cifar10 and cifar10 else []
     try:
         source(compose_run([*workload.overrides, *real, "data.download=false"]), may_fetch=False)()
     except InputError:
         if real:
             raise
-        stand_in = "cifar10_like" if workload.name == "convnet" else "fashion_mnist_like"
+        stand_in = "cifar10_like" if on_cifar10 else "fashion_mnist_like"
         return [f"data._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
     return [*real, "data.download=false"], "the published set"
 
 
 def data_of_trick(workload: Workload, folder: Path, cifar10: str | None) -> list[str]:
     """As `data_for`, of the fewest pictures, which are made here where they are needed."""
-    pictures = make_sets(folder, PICTURES[0]) if workload.name == "alexnet" else folder
+    pictures = make_sets(folder, PICTURES[0]) if "data=imagenet" in workload.overrides else folder
     return data_for(workload, pictures, cifar10)[0]
 
 

@@ -67,10 +67,15 @@ WORKLOADS = (
         rounds=(2, 5),
     ),
 )
-SMALLEST = Workload(
-    "perceptron",
-    "perceptron on Fashion-MNIST, batch 128",
-    ("model=perceptron", "data=fashion_mnist"),
-    (OURS, LIMIT),
-    (500, 1000),
+# For single tricks: steps so small that what is done around them shows most, and AlexNet's in batches that take less time
+OF_TRICKS = (
+    Workload("perceptron", "perceptron on Fashion-MNIST", ("model=perceptron", "data=fashion_mnist"), (OURS,), (1, 1)),
+    Workload("perceptron_cifar10", "perceptron on CIFAR-10", ("model=perceptron", "data=cifar10"), (OURS,), (1, 1)),
+    Workload(
+        "alexnet_32",
+        "AlexNet at 224 pixels from a packed set, aug=alexnet, batch 32",
+        ("model=alexnet", "data=imagenet", "aug=alexnet", "data.batch_size=32"),
+        (OURS,),
+        (1, 1),
+    ),
 )

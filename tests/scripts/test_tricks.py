@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from benchmarks import report
 from benchmarks.tricks import measurement, whole_command, within_step
-from benchmarks.tricks.catalogue import COMMAND_TRICKS, NAMES, ROUNDS, STEP_TRICKS, STEPS, TEST_PARENT
+from benchmarks.tricks.catalogue import BLOCKS, COMMAND_TRICKS, NAMES, STEP_TRICKS, TEST_PARENT
 from benchmarks.tricks.measurement import TIMED, Gain
 from benchmarks.tricks.whole_command import LIBGOMP_SPINS
 
@@ -69,7 +69,7 @@ def test_every_trick_has_a_switch_and_every_switch_a_test():
     assert {*AWAY, *MORE} == set(within_step.SWITCHES)
     assert {*CHANGED} == set(whole_command.SWITCHES) - {"as_it_is"}
     for trick in STEP_TRICKS:
-        assert all(work in TIMED and work in STEPS and work in ROUNDS for work in trick.works)
+        assert all(work in TIMED and work in BLOCKS for work in trick.works)
 
 
 @pytest.mark.run
@@ -190,8 +190,7 @@ def test_cpu_time_of_children_is_what_they_say_of_themselves():
 @pytest.mark.process
 def test_one_command_measures_the_tricks_that_are_named(tmp_path, monkeypatch, capsys):
     for work in ("perceptron", "mlp"):
-        monkeypatch.setitem(STEPS, work, (2, 2))
-        monkeypatch.setitem(ROUNDS, work, (2, 2))
+        monkeypatch.setitem(BLOCKS, work, ((2, 2), (2, 2)))
     monkeypatch.setattr(measurement, "TEST_ROUNDS", (1, 1))
     report.benchmark(["--quick", "--tricks", "each_batch_counted", TEST_PARENT, "--out", str(tmp_path)])
     found = json.loads((tmp_path / "benchmark.json").read_text())["tricks"]

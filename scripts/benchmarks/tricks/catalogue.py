@@ -20,10 +20,16 @@ class StepTrick:
     beside: str = OURS
 
 
-# Of a block, and blocks: by the workload, in the quick benchmark and in the whole one. Many short ones, since what
-# disturbs a shared machine lasts for seconds.
-STEPS = {"perceptron": (160, 160), "mlp": (48, 48), "convnet": (8, 8), "alexnet": (1, 2)}
-ROUNDS = {"perceptron": (3, 60), "mlp": (3, 40), "convnet": (3, 25), "alexnet": (2, 8)}
+# Steps of a block, and blocks, in the quick benchmark and in the whole one. Many short ones, since what disturbs a shared
+# machine lasts for seconds.
+BLOCKS = {
+    "perceptron": ((160, 3), (160, 60)),
+    "perceptron_cifar10": ((80, 3), (80, 60)),
+    "mlp": ((48, 3), (48, 40)),
+    "convnet": ((8, 3), (8, 25)),
+    "alexnet": ((1, 2), (2, 8)),
+    "alexnet_32": ((2, 2), (2, 12)),
+}
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,9 @@ PACKED = (
 SMALL = ("perceptron", "mlp")
 STEP_TRICKS = (
     StepTrick("default_allocator", "freed memory is kept", ("alexnet",)),
-    StepTrick("torchs_response_norm", "own local response normalisation", ("alexnet",)),
-    StepTrick("torchs_memory", "crops are allocated by numpy, in huge pages", ("alexnet",)),
-    StepTrick("plain_float", "bytes become float in the cache", ("perceptron", "alexnet")),
+    StepTrick("torchs_response_norm", "own local response normalisation", ("alexnet_32",)),
+    StepTrick("torchs_memory", "crops are allocated by numpy, in huge pages", ("alexnet_32",)),
+    StepTrick("plain_float", "bytes become float in the cache", ("perceptron", "perceptron_cifar10", "alexnet_32")),
     StepTrick("stream_of_draws", "counter-based random draws", ("convnet",)),
     StepTrick("one_batch_at_a_time", "several steps per iteration of the loop", SMALL),
     StepTrick("each_batch_counted", "errors of several steps are counted together", SMALL),

@@ -21,23 +21,22 @@ from rich.table import Table
 from benchmarks.growth import write_sparse_set
 from benchmarks.interleaved import time_interleaved
 from benchmarks.tricks.catalogue import (
+    BLOCKS,
     CLOCK,
     COMMAND_TRICKS,
     CPU,
     MEMORY,
-    ROUNDS,
     STEP_TRICKS,
-    STEPS,
     TEST_PARENT,
     TRAINING,
     CommandTrick,
     StepTrick,
 )
-from benchmarks.workloads import SMALLEST, WORKLOADS, Workload
+from benchmarks.workloads import OF_TRICKS, WORKLOADS, Workload
 from trainlab.errors import RunError
 from trainlab.recording.commit import REPOSITORY
 
-TIMED = {work.name: work for work in (*WORKLOADS, SMALLEST)}
+TIMED = {work.name: work for work in (*WORKLOADS, *OF_TRICKS)}
 PICTURES = 16_000  # of the packed set whose pages are counted: 0.8 GB
 TEST_COMMAND = ("train.py", "model=perceptron", "data=digits", "trainer.max_epochs=1", "logger=none")
 TEST_ROUNDS = (2, 6)
@@ -97,11 +96,12 @@ def of_a_step(
     trick: StepTrick, work: Workload, whole: bool, folder: Path, data_for: Callable[[Workload], list[str]]
 ) -> list[Gain]:
     """CPU time and time of a step."""
+    steps, rounds = BLOCKS[work.name][whole]
     having, lacking = time_interleaved(
         replace(work, name=f"{work.name}_{trick.name}", sides=(trick.beside, trick.name)),
         [*work.overrides, *data_for(work)],
-        steps=STEPS[work.name][whole],
-        rounds=ROUNDS[work.name][whole],
+        steps=steps,
+        rounds=rounds,
         folder=folder,
         on_progress=lambda _: None,
         cold=False,

@@ -76,12 +76,12 @@ def each_batch_counted() -> None:
 
 
 def plain_float() -> None:
-    """The mean is subtracted from the whole batch of bytes, as it reads."""
+    """The whole batch becomes float, and then the mean is subtracted from all of it, as on a GPU."""
     from trainlab import augment
 
     def whole_batch(images: Tensor, mean: Tensor, colours: Tensor | None) -> Tensor:
-        seen = (images - mean[:, None, None]) / 255
-        return seen if colours is None else seen + colours[:, :, None, None]
+        seen = augment._centre_values(images.to(torch.float32, copy=True), mean[:, None, None])
+        return seen if colours is None else seen.add_(colours[:, :, None, None])
 
     swap(augment, "_to_float", whole_batch)
 
