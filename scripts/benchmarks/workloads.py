@@ -67,7 +67,7 @@ WORKLOADS = (
         rounds=(2, 5),
     ),
 )
-# For single tricks: steps so small that what is done around them shows most, and AlexNet's in batches that take less time
+# For single tricks: steps so small that what is done around them shows most, and AlexNet's in small batches
 OF_TRICKS = (
     Workload("perceptron", "perceptron on Fashion-MNIST", ("model=perceptron", "data=fashion_mnist"), (OURS,), (1, 1)),
     Workload("perceptron_cifar10", "perceptron on CIFAR-10", ("model=perceptron", "data=cifar10"), (OURS,), (1, 1)),

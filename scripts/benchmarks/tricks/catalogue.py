@@ -20,8 +20,8 @@ class StepTrick:
     beside: str = OURS
 
 
-# Steps of a block, and blocks, in the quick benchmark and in the whole one. Many short ones, since what disturbs a shared
-# machine lasts for seconds.
+# Steps of a block, and blocks, in the quick benchmark and in the whole one. Many short ones, since what disturbs a
+# shared machine lasts for seconds.
 BLOCKS = {
     "perceptron": ((160, 3), (160, 60)),
     "perceptron_cifar10": ((80, 3), (80, 60)),
