@@ -76,11 +76,11 @@ COMMAND_TRICKS = (
     CommandTrick(
         "long_spin",
         "OpenMP threads spin briefly",
-        "model=mlp data=digits trainer.max_epochs=40 trainer.threads=2 logger=none hydra.run.dir={folder}/run",
+        "model=mlp data=digits trainer.max_epochs=2 trainer.threads=2 logger=none hydra.run.dir={folder}/run",
         (TRAINING, CPU),
         busy=True,
     ),
-    CommandTrick("cold_points", "points of a sweep fork from a warm parent", SWEEP, (CLOCK,), rounds=(1, 4)),
+    CommandTrick("cold_points", "points of a sweep fork from a warm parent", SWEEP, (CLOCK,), rounds=(1, 3)),
     CommandTrick("mapped_pages_kept", "mapped pages are released", PACKED, (MEMORY,), rounds=(1, 2)),
 )
 TEST_PARENT = "cold_tests"  # measured by what the tests themselves call
