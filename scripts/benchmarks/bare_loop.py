@@ -55,7 +55,7 @@ Step = Callable[[Tensor, Tensor], None]
 
 
 def captured(step: Step, images: Tensor, labels: Tensor) -> Step:
-    """The same step as one CUDA graph, after torch's "CUDA semantics", Whole-network capture."""
+    """The step as one CUDA graph, by the recipe of torch's "CUDA semantics", whole-network capture."""
     held_images, held_labels = images.clone(), labels.clone()
     beside = torch.cuda.Stream()
     beside.wait_stream(torch.cuda.current_stream())

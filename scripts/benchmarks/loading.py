@@ -21,7 +21,7 @@ SIZE, CROP = 256, 224
 
 
 def loading(raw: Path, jpeg: Path, rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
-    """raw, jpeg: two packed sets of the same pictures, 256×256."""
+    """How fast pictures are read by one thread. raw, jpeg: two packed sets of the same pictures, 256×256."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -17,7 +17,9 @@ IMAGENET_IMAGES, EPOCHS = 1_281_167, 90  # Krizhevsky et al. 2012, §5
 
 
 def against_the_device(overrides: Sequence[str], timed: Sequence[Timed]) -> list[Measure]:
-    """What part of the device the limit uses, and how long the paper's training would take at this project's rate."""
+    """Which share of the device's rate in a large matrix product the bare loop reaches, and how many days the paper's
+    training would take at this project's rate.
+    """
     this = job(list(overrides))
     operations = training_operations(summarize(this.net, this.data.input_shape))
     rate = matrix_rate(this.hardware, seconds=SECONDS, sides=MATRIX_SIDES)

@@ -11,9 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Measure:
-    """what: in words. values: one for each repetition, in `unit`; a ratio has none ("×").
+    """One measured thing.
 
-    bound: what the median is to reach, "≥ 3600" or "≤ 1.05"; None where nothing is.
+    what: in words. values: one for each repetition, in `unit`; that of a ratio is "×". bound: what the median is to
+    reach, ("≥", 3600) or ("≤", 1.05); None where nothing is.
     """
 
     what: str

@@ -28,7 +28,7 @@ from trainlab.data.image_set import ImageSet
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """As torchvision's data sets: an array in memory, each item made a PIL picture and transformed."""
+    """A data set such as torchvision's: an array in memory, whose items become PIL pictures and are transformed."""
 
     def __init__(self, images: ImageSet, transform: Any) -> None:
         pixels = images.all_images.permute(0, 2, 3, 1)

@@ -9,7 +9,7 @@ from whole_runs import command
 
 from trainlab.command.main import make_run_directory, report_user_errors
 from trainlab.errors import InputError, RunError, TakenError
-from trainlab.survival import footprint
+from trainlab.survival import undo
 from trainlab.survival.undo import Footprint, undone_on_a_mistake
 
 
@@ -85,7 +85,7 @@ def test_only_a_mistake_is_undone_and_by_the_first_process(tmp_path, monkeypatch
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr(footprint, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(undo, "WAIT_SECONDS", 0)
 
     @report_user_errors
     def mistaken() -> None:

@@ -92,7 +92,9 @@ def needs(name: str) -> None:
 
 
 class Exported(nn.Module):
-    """From what is stored to probabilities, in operations that ONNX has: uint8 (N, C, S, S), or float32 (N, F)."""
+    """A network with its preprocessing, in operations that ONNX has: from uint8 (N, C, S, S), or float32 (N, F), to
+    probabilities.
+    """
 
     mean: Tensor
 

@@ -60,7 +60,7 @@ class Network(Trained):
         return [self.classes[k] for k in self.predict(images_or_paths).argmax(1).tolist()]
 
     def preprocess(self, images_or_paths: Pictures) -> Tensor:
-        """What `net` is given of each picture: float32 (N, C, size, size), the centre view; of points (N, F).
+        """What `net` is given: of pictures float32 (N, C, size, size), the centre view; of points float32 (N, F).
 
         For those who go on with torch: `network.net(network.preprocess("cat.jpg"))` are the network's outputs.
         """
@@ -70,7 +70,7 @@ class Network(Trained):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are; `network.net.to("cuda")` moves them."""
+        """Where the network's weights are; `network.net.to("cuda")` moves them."""
         return next(self.net.parameters()).device
 
 

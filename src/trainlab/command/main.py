@@ -567,7 +567,7 @@ def find_misspelt(overrides: list[str]) -> None:
 
 
 def nearest(word: str, words: list[str], prefix: str = "") -> str:
-    """What to write instead, as the end of a sentence."""
+    """The nearest of some words, and which there are, as the end of a sentence about a wrong one."""
     close = get_close_matches(word, words, n=1)
     if close and len(words) < 20:
         return f"did you mean {prefix}{close[0]}? There are {', '.join(words)}"
@@ -610,7 +610,7 @@ def make_run_directory(path: Path, option: str = "hydra.run.dir") -> None:
 
 
 def footprint_of(path: Path, option: str) -> Footprint:
-    """What is in the folder now. Raises InputError, naming the option that names the folder."""
+    """The footprint of a folder: what is in it now. Raises InputError that names the option which names the folder."""
     try:
         return Footprint(path)
     except OSError as error:

@@ -17,20 +17,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from trainlab.configuration import renamed
 from trainlab.configuration.folder import CONF
 from trainlab.configuration.schema import wrong_value
 from trainlab.errors import InputError
 
 OFFERED: dict[str, set[str]] = {}  # names beside those of conf/, by a program such as the benchmark
-
-# Names of before a module moved, in the files of older runs
-RENAMED = {
-    f"trainlab.data.{name}": f"trainlab.data.sources.{name}"
-    for name in (
-        *("cifar10.load", "digits.load", "elpv.load", "fashion_mnist.load", "image_folder.load", "imagenet.load"),
-        *("points.moons", "points.circles", "points.linear"),
-    )
-}
 
 
 @cache
@@ -52,7 +44,7 @@ def targets(group: str) -> frozenset[str]:
 def target(group: str, node: DictConfig) -> Any:
     """The class or function that `node._target_` names, one of the group's. Raises InputError."""
     name = str(node.get("_target_")) if isinstance(node, DictConfig) else "none"
-    name = RENAMED.get(name, name)
+    name = renamed.TARGETS.get(name, name)
     if name not in targets(group) and name not in OFFERED.get(group, ()):
         raise InputError(
             f"_target_={name} is not what a file of conf/{group} names",

@@ -149,19 +149,21 @@ def number(row: Mapping[str, Any]) -> Number:
 
 
 def spec_of(row: Mapping[str, Any]) -> str:
-    """Errors in percent are written with two digits, and others as short as they are, unless it says how."""
+    """The format of a number: errors in percent have two digits, others are as short as they are, unless the row says
+    how.
+    """
     return row.get("digits", ".2f" if row.get("percent") else ",.4g") + ("%" if row.get("percent") else "")
 
 
 def command_of_experiment(name: str) -> str:
-    """As its header has it, without what is left to choose."""
+    """The command in the header of an experiment's file, without what is left to choose."""
     text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     line = next(iter(re.findall(r"^# Command: (.*)$", text, re.MULTILINE)))
     return re.split(r" \[| #", line)[0].strip()
 
 
 def load(file: Path) -> Any:
-    """With libyaml, where PyYAML has it: several times as fast."""
+    """The content of a YAML file, read with libyaml where PyYAML has it, which is several times as fast."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
 

@@ -1,5 +1,5 @@
-"""Options and values that had another name until 2026-12: typed, they are still taken, with a remark; in the files of
-older runs they are read by today's names."""
+"""Options, values and targets that had another name until 2026-12: typed, they are still taken, with a remark; in the
+files of older runs they are read by today's names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ OPTIONS = {
 VALUES = {
     "model.width": {"all": "full"},
     "model.pool": {"plain": "non_overlapping"},
+}
+TARGETS = {  # of modules that have moved
+    f"trainlab.data.{name}": f"trainlab.data.sources.{name}"
+    for name in (
+        *("cifar10.load", "digits.load", "elpv.load", "fashion_mnist.load", "image_folder.load", "imagenet.load"),
+        *("points.moons", "points.circles", "points.linear"),
+    )
 }
 
 

@@ -64,7 +64,7 @@ def reference(config: DictConfig, data: ImageData) -> Any | None:
 
 
 def reference_error(run: Run) -> float | None:
-    """Its test error, a fraction; None where there is no such network."""
+    """The test error of scikit-learn's network beside a run, a fraction; None where there is no such network."""
     if not has_regions(run):
         return None
     try:
@@ -86,7 +86,7 @@ def data_of(config: DictConfig) -> ImageData:
 
 
 def config_of(run: Run) -> DictConfig:
-    """Out of the checkpoint. Raises InputError, also for layers that are not those of its weights."""
+    """The configuration in a run's checkpoint. Raises InputError, also for layers that are not those of its weights."""
     saved = checkpoint.read(str(run.folder), prefer="best")
     network_of(saved, str(run.folder))
     check(OmegaConf.to_container(saved.config, resolve=True))  # type: ignore[arg-type]
@@ -95,7 +95,11 @@ def config_of(run: Run) -> DictConfig:
 
 @dataclass(frozen=True)
 class Grid:
-    """panels: a row for each of `rows`, a column for each of `columns`; what both are called; seed: of the runs."""
+    """Panels of decision regions, all of one seed.
+
+    panels: a row for each of `rows`, a column for each of `columns`, which are the values as they are written; None
+    where there is no such run.
+    """
 
     panels: list[list[Panel | None]]
     rows: list[str]
@@ -130,12 +134,12 @@ def section(runs: Sequence[Run], rows: str, columns: str) -> Section:
 
 
 def whole(grid: Grid | None) -> Figure | None:
-    """None where no run has a panel, or where there would be more than anybody can look at."""
+    """The figure of all panels; None where no run has one, or where there would be more than anybody can look at."""
     return None if grid is None else grid_of_regions(grid.panels, grid.rows, grid.columns, note=grid.note)
 
 
 def column_each(grid: Grid | None) -> Iterator[Figure]:
-    """For each column a figure of its panels beside each other."""
+    """A figure for each column, its panels beside each other."""
     for place, name in enumerate(grid.columns if grid else []):
         assert grid is not None
         yield grid_of_regions([[row[place] for row in grid.panels]], [""], grid.rows, title=name, note=grid.note)
@@ -147,12 +151,12 @@ def chosen(run: Run, key: str) -> Any:
 
 
 def values_of(runs: Sequence[Run], key: str) -> list[Any]:
-    """Of an option, each once, in their order."""
+    """The values that the runs have for an option, each once, in ascending order."""
     return sorted({alike(chosen(run, key)): chosen(run, key) for run in runs}.values(), key=place_of)
 
 
 def grid_of(runs: Sequence[Run], rows: str, columns: str) -> Grid | None:
-    """Of the runs with the lowest seed; None as for `whole`."""
+    """The panels of the runs with the lowest seed; None as for `whole`. rows, columns: options."""
     names = [list({alike(chosen(run, rows)): chosen(run, rows) for run in runs}.values()), values_of(runs, columns)]
     if max(map(len, names)) > MOST_PANELS:
         return None

@@ -12,7 +12,7 @@ from trainlab.sweeps.table import Group, show
 
 
 def section(groups: Sequence[Group]) -> Section | None:
-    """None for runs that do not stop at a target."""
+    """How soon each choice reached the target, in sentences; None for runs that do not stop at one."""
     timed = times_to_target(groups)
     return Section("time to the target", sentences=sentences(*timed)) if timed else None
 
@@ -33,11 +33,11 @@ class TimeToTarget:
 
 
 def times_to_target(groups: Sequence[Group]) -> tuple[str, list[TimeToTarget]] | None:
-    """For runs that stop at a target: for each value of what is compared, the group that got there first.
+    """The option that runs up to a target compare, and for each of its values the group that got there first.
 
-    Compared is the one choice that is not the learning rate, which is chosen for each value by itself. A group in
-    which every seed got there comes before one in which not every seed did. Returns the option that is compared and
-    its values, the first to arrive first; None where there is no such comparison.
+    Compared is the one choice that is not the learning rate, which is chosen for each value by itself. A group in which
+    every seed got there comes before one in which not every seed did. The first to arrive comes first. None where there
+    is no such comparison.
     """
     keys = [key for key in groups[0].choices if key != "optim.lr"]
     racing = [g for g in groups if g.finished and all("target" in run.results for run in g.finished)]

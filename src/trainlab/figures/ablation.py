@@ -19,8 +19,10 @@ def worth(
     title: str = "",
     runs: int = 1,
 ) -> Figure:
-    """changes: what was done to the recipe; mean, deviation, published: points of top-1 error above the
-    whole recipe, NaN for unknown.
+    """What each trick is worth beside what is published.
+
+    changes: what was done to the recipe. mean, deviation, published: points of top-1 error above the whole recipe, NaN
+    for unknown.
     """
     figure = new_figure(10, 1.6 + 0.6 * len(changes), title)
     axes = figure.subplots()

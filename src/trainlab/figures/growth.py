@@ -13,8 +13,10 @@ from trainlab.figures.style import BLUE, GREY, new_figure, styled, tick
 def growth(
     images: Sequence[int], memory_mb: Sequence[float], rest: Sequence[float], epoch: Sequence[float], title: str = ""
 ) -> Figure:
-    """images: of the training set; memory_mb: at the peak, 10⁶ bytes; epoch, rest: seconds of the epoch and of the rest
-    of the command. A dashed line is what growth in proportion would be.
+    """Memory and time against the size of a packed set.
+
+    images: of the training set. memory_mb: at the peak, 10⁶ bytes. epoch, rest: seconds of the epoch and of the rest of
+    the command. A dashed line is what growth in proportion would be.
     """
     figure = new_figure(13, 4.8, title)
     panels = figure.subplots(1, 3)

@@ -40,7 +40,7 @@ class Numbers:
         self.places: dict[bytes, int] = {}
 
     def place(self, column: Sequence[float]) -> int:
-        """Where it starts. What is not finite, or not there, is not a number."""
+        """Store a column; returns where it starts. What is not finite, or not there, is NaN."""
         floats = array("f", (value if abs(value) < 3e38 else math.nan for value in column))
         name = floats.tobytes()
         if name not in self.places:
@@ -50,7 +50,7 @@ class Numbers:
 
     @property
     def encoded(self) -> str:
-        """Little-endian, as base64."""
+        """All columns as base64 of little-endian float32."""
         values = array("f", self.values)
         if sys.byteorder == "big":
             values.byteswap()
@@ -135,7 +135,7 @@ def description(run: Run, common: Mapping[str, Any], default: Mapping[str, Any])
 
 
 def commonest(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of each option the value that most have; without those that say where code lies."""
+    """For each option the value that most configurations have; without options that say where code lies."""
     found: dict[str, Counter[str]] = {}
     values: dict[tuple[str, str], Any] = {}
     for config in configs:
@@ -147,7 +147,7 @@ def commonest(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def default_config() -> dict[str, Any]:
-    """What `python train.py` does where nothing is typed; {} where conf/ cannot be composed."""
+    """The flat configuration of `python train.py` where nothing is typed; {} where conf/ cannot be composed."""
     with suppress(InputError):
         return flat(OmegaConf.to_container(without_hydra(compose_run([], checked=False)), resolve=True))  # type: ignore[arg-type]
     return {}
@@ -211,7 +211,7 @@ def figures_of(groups: Sequence[Group]) -> dict[Path, dict[str, str]]:
 
 
 def plain(value: Any) -> Any:
-    """For JSON: numbers that are not finite as text, and no half of a character."""
+    """A value for JSON: numbers that are not finite as text, and no half of a character."""
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -38,7 +38,7 @@ def runs_page(
 
 
 def heading(groups: Sequence[Group]) -> str:
-    """What varies; where nothing does, what was trained on what."""
+    """The page's heading: what varies; where nothing does, what was trained on what."""
     keys = varying(groups)
     if keys:
         more = f" and {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
@@ -64,7 +64,7 @@ def summary(groups: Sequence[Group]) -> str:
 
 
 def plain_table(groups: Sequence[Group], headline: Sequence[str], again: Sequence[Run]) -> str:
-    """What is there without a script: the table, and what went wrong."""
+    """The page for browsers without a script, as HTML: the table, and what went wrong."""
     head, rows = cells(groups, headline)
     first = len(groups[0].choices)
     lines = ["<tr>" + "".join(f'<th scope="col">{html(name)}</th>' for name in head) + "</tr>"]

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """throughput, progress, history: callbacks, which count, show how the run gets on, and collect each epoch's row.
+    """What is said and written of a run: on the terminal, into its directory and at W&B.
 
+    throughput, progress, history: its callbacks, which count, show how the run gets on, and collect each epoch's row.
     Only rank 0 says and writes anything; on the others the methods do nothing.
     """
 

@@ -56,7 +56,7 @@ def load_overrides(run_dir: Path) -> list[str] | None:
 
 
 def read_overrides(run_dir: Path) -> list[str] | None:
-    """The same, with None also where the file is damaged."""
+    """What `load_overrides` says, with None also where the file is damaged."""
     with suppress(InputError):
         return load_overrides(run_dir)
     return None
@@ -130,7 +130,7 @@ def load_results(run_dir: Path) -> dict[str, Any] | None:
 
 
 def read_results(run_dir: Path) -> dict[str, Any] | None:
-    """The same, with None also where it is damaged: such a run can be finished again."""
+    """What `load_results` says, with None also where the file is damaged: such a run can be finished again."""
     with suppress(InputError):
         return load_results(run_dir)
     return None
@@ -170,7 +170,7 @@ def load_rows(run_dir: Path) -> list[dict[str, float]]:
 
 
 def read_rows(run_dir: Path) -> list[dict[str, float]]:
-    """The same, up to where it is damaged."""
+    """The rows of metrics.csv, as `load_rows`, up to where it is damaged."""
     rows: list[dict[str, float]] = []
     with suppress(InputError):
         rows.extend(_rows(run_dir))

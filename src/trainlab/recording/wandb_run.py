@@ -197,8 +197,10 @@ def log_figures(run: Run, figures: Mapping[str, Path]) -> None:
 
 @_never_in_the_way
 def log_point(run: Run, swept: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-    """Of a sweep's point: its numbers and its test, in the last row. So W&B can draw an error against a number, with a
-    band over the points that share it."""
+    """Log the numbers of a sweep's point and its test in one last row.
+
+    So W&B can draw an error against a number, with a band over the points that share it. swept: value by option.
+    """
     numbers = {
         f"swept/{key.replace('.', '_')}": value  # W&B reads a dot as a part of what is before it
         for key, value in swept.items()

@@ -27,7 +27,7 @@ class Hardware:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What results.json says of the hardware."""
+        """The hardware in the fields of results.json."""
         return {
             "device": self.device,
             "precision": "bfloat16" if self.precision == "bf16-mixed" else "float32",

@@ -51,7 +51,9 @@ def import_lightning() -> None:
 
 @contextmanager
 def wandb_without_launch() -> Iterator[None]:
-    """For wandb.init, which hands over what was staged for the launcher of jobs: nothing, where nobody loaded that."""
+    """A context manager for wandb.init, which asks whether a job was staged for W&B's launcher and would load that for
+    it.
+    """
     if "wandb.sdk.launch" in sys.modules:
         yield
         return

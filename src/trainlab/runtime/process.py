@@ -31,9 +31,10 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """For imports: the collector would look again and again through all that torch brings along, for 1.5 s.
+    """A context manager for imports, in which the garbage collector rests.
 
-    What is there at the end stays, and is not looked through again.
+    It would look again and again through all that torch brings along, for 1.5 s. What is there at the end stays, and is
+    not looked through again.
     """
     gc.disable()
     try:

@@ -53,7 +53,7 @@ class RunMetadata:
     stored: PositiveInt | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As plain containers, to be saved in a checkpoint."""
+        """These facts as plain containers, to be saved in a checkpoint."""
         return asdict(self)
 
 
@@ -71,7 +71,7 @@ class Progress:
     ended: bool = False
 
     def plain(self) -> dict[str, Any]:
-        """As plain containers, to be saved in a checkpoint."""
+        """The progress as plain containers, to be saved in a checkpoint."""
         return asdict(self)
 
 
@@ -230,7 +230,7 @@ def load_weights(net: nn.Module, saved: Saved, name: str) -> None:
 
 
 def name_of(saved: Saved, group: str) -> str:
-    """Which choice of a group, such as `model`, the run had, for people to read."""
+    """Which choice of a group, such as `model`, a run had, for people to read."""
     node = saved.facts.config.get(group)
     return str(node.get("name")) if isinstance(node, dict) else "none"
 

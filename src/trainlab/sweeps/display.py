@@ -79,7 +79,7 @@ class Display:
         return sum(job.status.state in (FINISHED, FAILED, INTERRUPTED) for job in self.jobs)
 
     def table(self) -> Table:
-        """As many rows as the terminal has room for: what runs first, then what went wrong."""
+        """The table on the terminal, with as many rows as there is room for: what runs first, then what went wrong."""
         room = max(3, self.out.height - 7)
         kept = sorted(self.jobs, key=lambda job: ORDER.index(job.status.state))[:room]
         table = Table(title=f"{self.done()} of {len(self.jobs)} points are done", title_justify="left")

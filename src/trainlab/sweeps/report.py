@@ -281,7 +281,7 @@ def label(g: Group, without: str = "") -> str:
 
 
 def drawable(text: str) -> str:
-    """For a figure, where what stands between two dollars would be a formula."""
+    """A text for a figure, in which what stands between two dollars is no formula."""
     return text.replace("$", r"\$")
 
 

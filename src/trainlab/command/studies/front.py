@@ -123,7 +123,7 @@ def run_all(asked: Asked) -> None:
 
 
 def finished(asked: Asked, folder: Path) -> dict[str, Any] | None:
-    """Its results; None where it is still to be run. Raises InputError where the folder holds another study."""
+    """The results of a study; None where it is not finished. Raises InputError where the folder holds another one."""
     results = read_results_of(folder)
     if results is None:
         return None
@@ -137,7 +137,7 @@ def finished(asked: Asked, folder: Path) -> dict[str, Any] | None:
 
 
 def state_of_experiment(name: str) -> str:
-    """Its figures, where it has been run and reported; else the command that is next."""
+    """The figures of an experiment, where it has been run and reported; else the command that is next."""
     runs = sorted(Path("runs/sweeps").glob(f"{name}_{'[0-9a-f]' * 6}/sweep.json"))
     if not runs:
         return command_of_experiment(name)

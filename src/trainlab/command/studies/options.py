@@ -50,13 +50,13 @@ class Asked:
 
 
 def studies() -> list[str]:
-    """All that conf/study has, in the lecture's order."""
+    """The names of all studies in conf/study, in the lecture's order."""
     there = {file.stem for file in (CONF / "study").glob("*.yaml")}
     return [name for name in order() if name in there] + sorted(there.difference(order()))
 
 
 def known(name: str) -> str:
-    """Raises InputError, with the nearest right word."""
+    """The name itself, if it is that of a study. Raises InputError with the nearest right word."""
     there = studies()
     if name in there:
         return name
@@ -78,12 +78,14 @@ def function_of(name: str) -> Any:
 
 
 def options_of(name: str) -> dict[str, Any]:
-    """With their defaults."""
+    """A study's own options with their defaults."""
     return {key: value for key, value in read_study(name).items() if key not in ("evidence", "_target_")}
 
 
 def parse(arguments: Sequence[str]) -> Asked:
-    """Raises InputError for a study, an option or a value that is not one."""
+    """The words of a command as what is asked for. Raises InputError for a study, an option or a value that there is
+    not.
+    """
     first, *words = arguments
     name = first if first == ALL else known(first)
     given: dict[str, str] = {}
@@ -107,7 +109,7 @@ def parse(arguments: Sequence[str]) -> Asked:
 
 
 def read_values(name: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """What was typed, as what the study's function takes. Raises InputError."""
+    """The typed values in the types of the study's function. Raises InputError."""
     function, options = function_of(name), options_of(name)
     hints, parameters = get_type_hints(function), inspect.signature(function).parameters
     free = next((p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)  # variables of an expression

@@ -35,7 +35,9 @@ FLAT = TypeAdapter(dict[str, float | str | bool | None])
 
 
 def run(asked: Asked, folder: Path) -> tuple[Finding, dict[str, Any]]:
-    """What was found, and what results.json holds. Raises InputError, which leaves nothing behind, and RunError."""
+    """Run a study and write all of it into `folder`; returns what was found, and what results.json holds. Raises
+    InputError, which leaves nothing behind, and RunError.
+    """
     refuse_occupied(folder)
     footprint = footprint_of(folder, "run_dir")
     try:
@@ -115,7 +117,9 @@ def as_plain(value: Any) -> Any:
 def as_section(
     asked: Asked, finding: Finding, drawn: Mapping[str, Path], series: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What a page needs, without running anything: claim, table, sentences, oracles, and the files of the figures."""
+    """The content of section.json, all that a page needs: claim, table, sentences, oracles, and the files of the
+    figures.
+    """
     evidence, section = read_study(asked.name)["evidence"], finding.section
     return {
         "study": asked.name,
@@ -190,7 +194,9 @@ def small_print(asked: Asked, finding: Finding) -> str:
 
 
 def record(asked: Asked, folder: Path, results: Mapping[str, Any], drawn: Mapping[str, Path]) -> str | None:
-    """In W&B; returns a sentence with the command that uploads what is not there yet."""
+    """Record a study at W&B; returns a sentence with the command that uploads what is not there yet, if anything is
+    not.
+    """
     if asked.logger != "wandb":
         return None
     from trainlab.recording import wandb_run
@@ -210,7 +216,7 @@ def record(asked: Asked, folder: Path, results: Mapping[str, Any], drawn: Mappin
 
 
 def tell(finding: Finding, drawn: Mapping[str, Path], say: Say) -> None:
-    """On the terminal: the table, what was seen, the oracles, and where the figures are."""
+    """Print the table, what was seen, the oracles, and where the figures are."""
     out, section = console(), finding.section
     if section.rows:
         table = Table(title=section.title, title_justify="left")

@@ -108,7 +108,7 @@ def built_and_trained(
 def error_against_width(
     widths: np.ndarray, lines: Sequence[tuple[str, np.ndarray, np.ndarray | None]], say: Say
 ) -> Figure:
-    """The largest error of each kind of network against its hidden units, dashed its bound.
+    """The largest error of each kind of network against its hidden units, and its bound as a dashed line.
 
     widths: (K,). lines: the name, the largest errors (K,), and the bound (K,) or None.
     """

@@ -34,8 +34,11 @@ def same_names(title: str) -> Iterator[None]:
 def curve(
     y: str, title: str, *, x: str = "epoch", by: str | None = None, band: bool = False, log_x: bool | None = None
 ) -> wr.LinePlot:
-    """by: the option whose values are the groups, each a mean with a band. band: the same of groups as the runs are
-    grouped already. Without either, a line for each run."""
+    """A panel with curves: a line for each run, or with `by` or `band` for each group.
+
+    by: the option whose values are the groups, each a mean with a band of one deviation. band: the same of groups as
+    the runs are grouped already.
+    """
     return wr.LinePlot(
         title=title,
         x=x,
@@ -64,7 +67,7 @@ def command(line: str) -> wr.CodeBlock:
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
-    """What every run of the project came to."""
+    """The workspace of a project: what every run of it came to."""
     with same_names(WORKSPACE):
         return ws.Workspace(
             entity=entity,

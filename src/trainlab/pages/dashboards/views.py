@@ -42,7 +42,7 @@ def as_sent(dashboard: ws.Workspace | wr.Report) -> AbstractContextManager[None]
 
 
 def sent(dashboard: ws.Workspace | wr.Report) -> dict[str, Any]:
-    """What `save` sends of it, the contents as plain containers."""
+    """What `save` sends of a dashboard, the contents as plain containers."""
     with as_sent(dashboard):
         spec = dashboard._to_model().spec.model_dump_json(by_alias=True, exclude_none=True)
     place = {"entityName": dashboard.entity, "projectName": dashboard.project}

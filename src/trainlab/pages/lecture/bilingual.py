@@ -8,7 +8,7 @@ from trainlab.configuration.lecture import Text
 
 
 def block(*texts: str) -> str:
-    """What comes out of a file, as text: never markup. Of two that are the same, one."""
+    """Texts out of a file as HTML in which nothing is markup; of two that are the same, one."""
     return " ".join(escape(text) for text in dict.fromkeys(texts))
 
 
@@ -25,5 +25,5 @@ def tell(english: str, spanish: str) -> str:
 
 
 def in_one(lang: str, html: str, tag: str = "span") -> str:
-    """Shown in one language only."""
+    """HTML that is shown in one language only."""
     return f'<{tag} class="{lang}" lang="{lang}">{html}</{tag}>'

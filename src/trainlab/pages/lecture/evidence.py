@@ -21,7 +21,9 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Evidence:
-    """html: all of it. is_run: whether there are figures or numbers of it. can_be_shown: whether there could be."""
+    """What shows an idea, on the page. html: all of it. is_run: whether there are figures or numbers of it.
+    can_be_shown: whether there could be.
+    """
 
     html: str
     is_run: bool
@@ -29,7 +31,7 @@ class Evidence:
 
 
 def evidence_of(shown: Shown, records: Sequence[Record], others: Sequence[Shown]) -> Evidence:
-    """Of what lies in `records`; `others`: all that the lecture shows, this one among them."""
+    """What `records` have of what is to be shown. others: all that the lecture shows, this one among them."""
     found = those_of(shown, records, others)
     sound = [record for record in found if not record.problem and not record.unreported]
     can_be_shown = not shown.command.startswith("python scripts/describe.py")
@@ -39,7 +41,9 @@ def evidence_of(shown: Shown, records: Sequence[Record], others: Sequence[Shown]
 
 
 def run(shown: Shown, records: Sequence[Record]) -> str:
-    """What a record of each language holds; where there is one language only, that is shown in both."""
+    """What is to be shown as HTML, from a record of each language; where there is one language only, that is shown in
+    both.
+    """
     by_language = {record.lang: record for record in records}
     some = next(iter(by_language.values()))
     if len(by_language) == 1:
@@ -91,13 +95,13 @@ def not_run(shown: Shown, found: Sequence[Record], can_be_shown: bool) -> str:
 
 
 def claim(shown: Shown) -> str:
-    """What is to be seen; a study's is what the lecture says."""
+    """What is to be seen, as HTML; of a study it is what the lecture says."""
     who = f'<span class="who">{tell("The lecture: ", "La clase: ")}</span>' if shown.kind == "study" else ""
     return f'<p class="claim">{who}{inline(shown.claim)}</p>'
 
 
 def identifier(shown: Shown) -> str:
-    """For the address of a place on the page: "show-l2_sweep"."""
+    """The address of its place on the page, such as "show-l2_sweep"."""
     return "show-" + (shown.name or "-".join("".join(c if c.isalnum() else " " for c in shown.command).split()))
 
 
@@ -208,13 +212,15 @@ def published(number: Number, record: Record | None) -> str:
 
 
 def deviation_of(name: str, values: dict[str, float]) -> float:
-    """Of "a/b" under "a/b_sd", or of "a/b/c=1" under "a/b_sd/c=1"."""
+    """The deviation beside a number: of "a/b" under "a/b_sd", or of "a/b/c=1" under "a/b_sd/c=1"; NaN where there is
+    none.
+    """
     whole, _, last = name.rpartition("/")
     return values.get(f"{name}_sd", values.get(f"{whole}_sd/{last}", math.nan))
 
 
 def written(value: float, deviation: float, spec: str) -> str:
-    """As people write it: 7.6·10⁻¹⁰, −0.2, 2.89 ± 0.34 %."""
+    """A number with its deviation as people write it, as HTML: 7.6·10⁻¹⁰, −0.2, 2.89 ± 0.34 %."""
     if math.isnan(value):
         return "–"
     unit = " %" if spec.endswith("%") else ""
@@ -229,7 +235,7 @@ def written(value: float, deviation: float, spec: str) -> str:
 
 
 def command(text: str, shown: Shown, *, done: bool) -> str:
-    """With a button that copies it, and its cost."""
+    """A command as HTML, with a button that copies it, and its cost."""
     cost = (
         ""
         if not done and text != shown.command

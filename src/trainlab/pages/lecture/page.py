@@ -31,7 +31,7 @@ def write_lecture(file: Path, folders: Sequence[Path]) -> list[str]:
 
 
 def page(lecture: Lecture, records: Sequence[Record]) -> str:
-    """The same lecture and records give the same text."""
+    """The whole page as HTML; the same lecture and records give the same text."""
     everything = [shown for heading in lecture.headings for shown in heading.shown_by]
     found = {
         heading.id: [evidence_of(shown, records, everything) for shown in heading.shown_by]
@@ -57,7 +57,7 @@ def page(lecture: Lecture, records: Sequence[Record]) -> str:
 
 
 def top(lecture: Lecture, every: Sequence[Evidence]) -> str:
-    """Title and switches. The languages are radio buttons, so that a page without a script switches, too."""
+    """Title and switches, as HTML. The languages are radio buttons, so that a page without a script switches, too."""
     can = [evidence for evidence in every if evidence.can_be_shown]
     done = sum(evidence.is_run for evidence in can)
     counted = tell(
@@ -105,7 +105,7 @@ def contents(headings: Sequence[Heading], found: dict[str, list[Evidence]]) -> s
 
 
 def section(number: int, heading: Heading, found: Sequence[Evidence]) -> str:
-    """In English the lecture's own words stand above."""
+    """One heading with what shows it, as HTML. In English the lecture's own words stand above."""
     same = heading.heading["en"] == heading.heading["es"]
     original = "" if same else f'<p class="original en" lang="es">{block(heading.heading["es"])}</p>\n'
     return f"""<section class="heading" id="{heading.id}" aria-labelledby="{heading.id}-title">

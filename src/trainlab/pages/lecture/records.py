@@ -102,14 +102,14 @@ class Record:
 
     @property
     def command(self) -> str:
-        """As it is typed: a study or an experiment first, then the options in the order of their names."""
+        """The command of the record as it is typed: a study or an experiment first, then the options by their names."""
         first = sorted(word for word in self.words if "=" not in word or word.startswith("experiment="))
         sweep = ["-m"] if self.is_sweep else []
         return shlex.join(["python", self.script, *sweep, *first, *sorted(self.words.difference(first))])
 
 
 def find_records(folders: Iterable[Path]) -> list[Record]:
-    """All in these folders, in the order of their paths. Raises InputError for one that is no folder."""
+    """All records in these folders, in the order of their paths. Raises InputError for a folder that is none."""
     found: dict[Path, Record] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -130,7 +130,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, set[str]]]:
 
 
 def read_record(folder: Path, files: set[str]) -> Record | None:
-    """None for a folder that holds nothing that is finished."""
+    """The record in a folder with these files; None where nothing in it is finished."""
     if SWEEP in files:
         return read_sweep(folder)
     if RESULTS not in files:
@@ -212,14 +212,14 @@ def own_picture(folder: Path, name: str) -> Path:
 
 
 def numbers_among(values: Mapping[str, object]) -> dict[str, float]:
-    """Those that are finite numbers."""
+    """The finite numbers among some values, by their names."""
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     finite = {name: value for name, value in numbers.items() if abs(value) < LARGEST}
     return {name: float(value) for name, value in finite.items() if not isinstance(value, bool)}
 
 
 def words_of(words: Iterable[str]) -> frozenset[str]:
-    """Without those that do not change what comes out."""
+    """The words of a command without those that do not change what comes out."""
     return frozenset(word for word in words if not word.startswith(OF_NO_CONSEQUENCE))
 
 

@@ -82,8 +82,8 @@ class Subject:
 
     net: in evaluation mode, float32. inputs (N, …), labels int64 (N,): of the training set, as many as are looked at,
     without random views; `there` is how many the set has. curved: how many of them, from the first on, the Hessian is
-    of. kept: the weights while it was trained, in their order. eta, gamma: of the last epoch. test_error, recorded:
-    None where they are not known. trained_here: whether the study has trained it, and not a run.
+    of. kept: the weights while it was trained, in their order. eta, gamma: of its training, η at its start.
+    test_error, recorded: None where they are not known. trained_here: whether the study has trained it, and not a run.
     """
 
     name: str
