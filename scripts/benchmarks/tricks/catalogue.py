@@ -59,7 +59,6 @@ SMALL = ("perceptron", "mlp")
 STEP_TRICKS = (
     StepTrick("default_allocator", "freed memory is kept", ("alexnet",)),
     StepTrick("torchs_response_norm", "own local response normalisation", ("alexnet_32",)),
-    StepTrick("torchs_memory", "crops are allocated by numpy, in huge pages", ("alexnet_32",)),
     StepTrick("plain_float", "bytes become float in the cache", ("perceptron", "perceptron_cifar10", "alexnet_32")),
     StepTrick("stream_of_draws", "counter-based random draws", ("convnet",)),
     StepTrick("one_batch_at_a_time", "several steps per iteration of the loop", SMALL),

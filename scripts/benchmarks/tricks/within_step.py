@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -86,14 +85,6 @@ def plain_float() -> None:
     swap(augment, "_to_float", whole_batch)
 
 
-def torchs_memory() -> None:
-    """Crops are allocated by torch, which does not ask for huge pages."""
-    from trainlab import augment
-
-    kinds = {torch.empty(0, dtype=kind).numpy().dtype: kind for kind in (torch.uint8, torch.float32)}
-    swap(augment, "np", SimpleNamespace(empty=lambda shape, kind: torch.empty(shape, dtype=kinds[kind]).numpy()))
-
-
 def torchs_response_norm() -> None:
     """torch's own local response normalisation, in float32, since it knows no bfloat16 on a CPU."""
     from trainlab.models.response_normalisation import LocalResponseNorm
@@ -118,7 +109,6 @@ SWITCHES: dict[str, Callable[[], None]] = {
     for function in (
         default_allocator,
         torchs_response_norm,
-        torchs_memory,
         plain_float,
         stream_of_draws,
         one_batch_at_a_time,
