@@ -77,9 +77,7 @@ class Classifier(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = (
-            False  # the step is written out below; Lightning's own takes 0.3 ms of CPU time more
-        )
+        self.automatic_optimization = False  # the step is written out; Lightning's own takes 0.3 ms of CPU time more
         self.net, self.loss, self._recipe = net, loss, recipe
         self.views, self.seed = views, seed
         self.metrics = nn.ModuleDict(

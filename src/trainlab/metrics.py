@@ -9,8 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 TOP_K = 5  # ILSVRC's second error: the truth is not among the five most probable classes
-# Values that are counted in one call; batch by batch the perceptron's step takes 1.2 times the CPU time. More would start
-# threads.
+# Values that are counted in one call; batch by batch the perceptron's step takes 1.2 times the CPU time. More would
+# start threads.
 MAX_PENDING = 30_000
 
 
