@@ -129,8 +129,7 @@ def test_shapes(kind, data):
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("reflections", [True, False])
 @pytest.mark.parametrize(("channels", "side", "padding"), [(1, 8, 4), (3, 9, 2), (3, 12, 0)])
-def test_crop_flip_is_a_loop_over_images(monkeypatch, channels, side, padding, reflections, order):
-    monkeypatch.setattr("trainlab.augment.FRAMES", 4 * 13 * 13 * 3)  # a few images at a time, and a rest
+def test_crop_flip_is_a_loop_over_images(channels, side, padding, reflections, order):
     images, ids = pictures(30, channels, side).contiguous(memory_format=order), torch.randperm(1000)[:30]
     statistics = MeasuredStatistics(images)
     augmentation = CropFlip(side, statistics=statistics, padding=padding, reflections=reflections)

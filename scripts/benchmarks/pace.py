@@ -21,11 +21,14 @@ class Enough(SystemExit):
 
 @dataclass(frozen=True)
 class Block:
-    """So many timed steps that trained on so many images in so many seconds; memory_mb: see `Pace`."""
+    """So many timed steps that trained on so many images in so many seconds; cpu_seconds: of all cores together, in
+    this process; memory_mb: see `Pace`.
+    """
 
     steps: int
     images: int
     seconds: float
+    cpu_seconds: float
     memory_mb: float
 
 
@@ -51,7 +54,8 @@ class Pace:
         self.connection, self.synchronise = connection, synchronise
         self.memory = memory or resident_memory_mb
         self.lead = self.left = self.steps = self.images = 0
-        self.began = self.paused = 0.0
+        self.began = self.cpu_began = 0.0
+        self.paused: tuple[float, float] | None = None
 
     def wait(self) -> None:
         """Wait for the next block, which the other process asks for. Raises Enough when there is none."""
@@ -61,7 +65,12 @@ class Pace:
             raise Enough
         self.lead, self.left = steps // LEAD_IN, steps
         self.steps = self.images = 0
-        self.began, self.paused = time.perf_counter(), 0.0
+        self.start_clocks()
+        self.paused = None
+
+    def start_clocks(self) -> None:
+        """Let both clocks begin now, the wall's and that of the CPU time."""
+        self.began, self.cpu_began = time.perf_counter(), time.process_time()
 
     def step(self, images: int, steps: int = 1) -> None:
         """Count `steps` steps on `images` images as done; at the end of a block, report it and wait for the next."""
@@ -69,14 +78,14 @@ class Pace:
         if self.lead > 0:
             self.lead -= steps
             self.synchronise()
-            self.began = time.perf_counter()
+            self.start_clocks()
             return
         self.steps += steps
         self.images += images
         if self.left <= 0:
             self.synchronise()
-            seconds = time.perf_counter() - self.began
-            self.connection.send(Block(self.steps, self.images, seconds, self.memory()))
+            seconds, cpu_seconds = time.perf_counter() - self.began, time.process_time() - self.cpu_began
+            self.connection.send(Block(self.steps, self.images, seconds, cpu_seconds, self.memory()))
             self.wait()
 
     @property
@@ -87,13 +96,15 @@ class Pace:
     def pause(self) -> None:
         """Stop the clock: what follows is not a training step."""
         self.synchronise()
-        self.paused = time.perf_counter()
+        self.paused = time.perf_counter(), time.process_time()
 
     def go_on(self) -> None:
         """Let the clock go on after a pause; without one nothing happens."""
         if self.paused:
-            self.began += time.perf_counter() - self.paused
-            self.paused = 0.0
+            at, cpu_at = self.paused
+            self.began += time.perf_counter() - at
+            self.cpu_began += time.process_time() - cpu_at
+            self.paused = None
 
 
 class Paced(Callback):

@@ -23,7 +23,9 @@ from benchmarks.measure import Measure
 from benchmarks.stacked import stacked
 from benchmarks.stand_in import write_pictures
 from benchmarks.start_up import start_up
-from benchmarks.workloads import IMPLEMENTATIONS, OURS, TRICKS, WORKLOADS, Workload
+from benchmarks.tricks.catalogue import NAMES, OURS
+from benchmarks.tricks.measurement import Gain, measure_tricks, tricks_table
+from benchmarks.workloads import IMPLEMENTATIONS, WORKLOADS, Workload
 from trainlab.command.arguments import Arguments
 from trainlab.command.main import RUN_STAMP, compose_run
 from trainlab.command.packer import in_sight
@@ -49,7 +51,8 @@ def benchmark(arguments: Sequence[str]) -> None:
     """Raises InputError and RunError."""
     options = parse(arguments)
     keep_freed_memory()
-    chosen = options.only or [part for part in PARTS if part != "tricks" and not (options.quick and part == "growth")]
+    most = [part for part in PARTS if part != "tricks" and not (options.quick and part == "growth")]
+    chosen = options.only or (["tricks"] if options.tricks else most)
     rounds = ROUNDS[not options.quick]
     out = Path(options.out or f"runs/benchmark/{RUN_STAMP}")
     try:
@@ -57,16 +60,15 @@ def benchmark(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder with --out.") from None
     terminal = console()
-    workloads = [workload for workload in WORKLOADS if workload.name in chosen] + list(
-        TRICKS if "tricks" in chosen else ()
-    )
+    workloads = [workload for workload in WORKLOADS if workload.name in chosen]
+    tricks = options.tricks or (NAMES if "tricks" in chosen else ())
     if options.quick:
         workloads = [
             replace(workload, sides=tuple(s for s in workload.sides if s not in workload.left_out))
             for workload in workloads
         ]
     pictures = Path(options.pictures)
-    if {"alexnet", "loading", "costs", "tricks"} & set(chosen):
+    if {"alexnet", "loading", "costs"} & set(chosen):
         pictures = make_sets(pictures, PICTURES[not options.quick])
 
     # Before anything is timed
@@ -75,8 +77,9 @@ def benchmark(arguments: Sequence[str]) -> None:
     timings: list[tuple[Workload, str, list[Timed]]] = []
     measures: list[Measure] = []
     points: list[Point] = []
+    gains: list[Gain] = []
     total = sum(len(workload.sides) * (workload.rounds[not options.quick] + 1) for workload in workloads)
-    total += sum(TICKS[part] for part in chosen if part in TICKS)
+    total += sum(TICKS[part] for part in chosen if part in TICKS) + len(tricks)
     began = time.perf_counter()
     with in_sight("timing", total) as bar:
         done = 0
@@ -100,7 +103,7 @@ def benchmark(arguments: Sequence[str]) -> None:
                 cold=not options.quick,
             )
             timings.append((workload, remark, timed))
-            if workload.name == "alexnet" and workload not in TRICKS:
+            if workload.name == "alexnet":
                 measures += against_the_device(overrides, timed)
         if "start-up" in chosen:
             measures += start_up(rounds, on_progress)
@@ -116,6 +119,14 @@ def benchmark(arguments: Sequence[str]) -> None:
             measures += stacked(rounds, options.quick, on_progress)
         if "growth" in chosen:
             points = grow(on_progress)
+        if tricks:
+            gains = measure_tricks(
+                tricks,
+                quick=options.quick,
+                folder=out,
+                data_for=lambda work: data_of_trick(work, Path(options.pictures), options.cifar10),
+                on_progress=on_progress,
+            )
 
     for workload, remark, timed in timings:
         terminal.print(timing_table(workload, remark, timed))
@@ -130,7 +141,9 @@ def benchmark(arguments: Sequence[str]) -> None:
             [p.epoch for p in points],
         )
         save(figure, out / "growth.png")
-    atomic_write(out / "benchmark.json", json.dumps(plain(timings, measures, points), indent=2) + "\n")
+    if gains:
+        terminal.print(tricks_table(gains))
+    atomic_write(out / "benchmark.json", json.dumps(plain(timings, measures, points, gains), indent=2) + "\n")
     minutes = (time.perf_counter() - began) / 60
     terminal.print(f"{machine()} · {minutes:.1f} minutes · {out / 'benchmark.json'}", soft_wrap=True)
 
@@ -144,6 +157,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="fewer steps and pictures, without growth")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts and no others")
+    parser.add_argument("--tricks", nargs="+", choices=NAMES, help="these tricks and no others, each by its switch")
     parser.add_argument("--out", help="folder for benchmark.json (runs/benchmark/…)")
     parser.add_argument("--cifar10", help="where CIFAR-10 lies; without it, noise of its shape")
     parser.add_argument("--pictures", default="data/benchmark", help="folder for the pictures made (data/benchmark)")
@@ -176,17 +190,24 @@ def make_sets(folder: Path, count: int) -> Path:
 
 def data_for(workload: Workload, pictures: Path, cifar10: str | None) -> tuple[list[str], str]:
     """Overrides that name the data, and what they are: the real set where it is at hand, else noise."""
-    if workload.name == "alexnet":
+    if "data=imagenet" in workload.overrides:
         return [f"data.root={pictures / 'raw'}"], "pictures made for this"
-    real = [f"data.root={cifar10}"] if workload.name == "convnet" and cifar10 else []
+    on_cifar10 = "data=cifar10" in workload.overrides
+    real = [f"data.root={cifar10}"] if on_cifar10 and cifar10 else []
     try:
         source(compose_run([*workload.overrides, *real, "data.download=false"]), may_fetch=False)()
     except InputError:
         if real:
             raise
-        stand_in = "cifar10_like" if workload.name == "convnet" else "fashion_mnist_like"
+        stand_in = "cifar10_like" if on_cifar10 else "fashion_mnist_like"
         return [f"data._target_=benchmarks.stand_in.{stand_in}"], "noise of its shape"
     return [*real, "data.download=false"], "the published set"
+
+
+def data_of_trick(workload: Workload, folder: Path, cifar10: str | None) -> list[str]:
+    """As `data_for`, of the fewest pictures, which are made here where they are needed."""
+    pictures = make_sets(folder, PICTURES[0]) if "data=imagenet" in workload.overrides else folder
+    return data_for(workload, pictures, cifar10)[0]
 
 
 def timing_table(workload: Workload, remark: str, timed: Sequence[Timed]) -> Table:
@@ -248,7 +269,10 @@ def machine() -> str:
 
 
 def plain(
-    timings: Sequence[tuple[Workload, str, list[Timed]]], measures: Sequence[Measure], points: Sequence[Point]
+    timings: Sequence[tuple[Workload, str, list[Timed]]],
+    measures: Sequence[Measure],
+    points: Sequence[Point],
+    gains: Sequence[Gain],
 ) -> dict[str, Any]:
     """All that was measured, for json.dumps."""
     return {
@@ -274,4 +298,5 @@ def plain(
             for m in measures
         ],
         "growth": [vars(point) for point in points],
+        "tricks": [vars(gain) for gain in gains],
     }

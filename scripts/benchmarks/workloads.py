@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-OURS, LIMIT = "trainlab", "limit"
+from benchmarks.tricks.catalogue import OURS, STEP_TRICKS
+
+LIMIT = "limit"
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,8 @@ IMPLEMENTATIONS = {
     "torchvision": ("benchmarks.torchvision_reference", "torchvision's reference recipe, JPEG files, float32"),
     "scikit-learn": ("benchmarks.scikit_learn", "scikit-learn's MLPClassifier"),
 }
-OF_THE_LOOP = ("one_batch_at_a_time", "no_shortcut", "lightnings_profiler", "each_batch_counted")
 IMPLEMENTATIONS |= {
-    trick: (f"benchmarks.without:{trick}", f"without: {trick.replace('_', ' ')}")
-    for trick in (*OF_THE_LOOP, "plain_crop", "default_allocator")
+    trick.name: (f"benchmarks.tricks.within_step:{trick.name}", f"without: {trick.what}") for trick in STEP_TRICKS
 }
 
 WORKLOADS = (
@@ -67,10 +67,15 @@ WORKLOADS = (
         rounds=(2, 5),
     ),
 )
-
-# Each trick against this project without it: `--only tricks`
-TRICKS = (
-    replace(WORKLOADS[0], sides=(OURS, *OF_THE_LOOP), targets={}, steps=(200, 400)),
-    replace(WORKLOADS[1], sides=(OURS, "plain_crop"), targets={}),
-    replace(WORKLOADS[2], sides=(OURS, "default_allocator"), targets={}, steps=(1, 2)),
+# For single tricks: steps so small that what is done around them shows most, and AlexNet's in small batches
+OF_TRICKS = (
+    Workload("perceptron", "perceptron on Fashion-MNIST", ("model=perceptron", "data=fashion_mnist"), (OURS,), (1, 1)),
+    Workload("perceptron_cifar10", "perceptron on CIFAR-10", ("model=perceptron", "data=cifar10"), (OURS,), (1, 1)),
+    Workload(
+        "alexnet_32",
+        "AlexNet at 224 pixels from a packed set, aug=alexnet, batch 32",
+        ("model=alexnet", "data=imagenet", "aug=alexnet", "data.batch_size=32"),
+        (OURS,),
+        (1, 1),
+    ),
 )

@@ -158,41 +158,8 @@ class CropFlip(Augmentation):
         draws = uniform(ids, 3, seed=seed, epoch=epoch)
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
-        images = self.resize(images)
-        if images.device.type == "cpu":
-            cut = self._crop_in_cache(images, top, left, mirrored)
-        else:
-            cut = crop(F.pad(self.normalize(images), [self.padding] * 4), top, left, mirrored, self.size)
-        return cut.contiguous(memory_format=self.memory_format)
-
-    def _crop_in_cache(self, images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
-        """The same on a CPU, the channels last: in frames that stay in the cache, of which whole rows are copied.
-
-        A reflected crop is the crop of the reflected image, so that bytes are reflected and not floats.
-        """
-        assert self.mean is not None, "the statistics of the training set were not given"
-        count, channels, height, width = images.shape
-        pad, size = self.padding, self.size
-        tall, wide = height + 2 * pad, width + 2 * pad
-        left = torch.where(mirrored, wide - size - left, left)
-        pixels = _reflect(images, mirrored).flatten(2)
-
-        some = max(1, FRAMES // (tall * wide * channels))
-        frames = torch.zeros(some, tall, wide * channels)
-        inside = frames[:, pad : pad + height, pad * channels : (pad + width) * channels]
-        mean = (255 * self.mean).repeat(width)
-        # Every run of `size` pixels, wherever it begins; a crop is `size` of them, one below the other.
-        runs = frames.view(-1).as_strided((some * tall * wide - size + 1, size * channels), (channels, 1))
-        first = (torch.arange(count) % some * tall + top) * wide + left
-        starts = first[:, None] + torch.arange(size) * wide
-        cut = torch.empty(count, size, size * channels)
-        for begin in range(0, count, some):
-            end = min(begin + some, count)
-            inside[: end - begin].copy_(pixels[begin:end])
-            _centre_values(inside[: end - begin], mean)
-            rows = cut[begin:end].view(-1, size * channels)
-            torch.index_select(runs, 0, starts[begin:end].view(-1), out=rows)
-        return cut.view(count, size, size, channels).permute(0, 3, 1, 2)
+        framed = F.pad(self.normalize(self.resize(images)), [self.padding] * 4)
+        return crop(framed, top, left, mirrored, self.size).contiguous(memory_format=self.memory_format)
 
 
 class TenCrop(Augmentation):
@@ -323,12 +290,14 @@ def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int)
 
 
 def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """The same on a CPU, the channels last, where copying rows is many times as fast as looking up each pixel's
-    place.
+    """The same on a CPU, in the memory order of `images`: copying rows is many times as fast as looking up each
+    pixel's place.
     """
     source, (count, channels) = images.numpy(), images.shape[:2]
-    # numpy asks the system for huge pages where an array is large, which torch does not: a tenth less time.
-    target = np.empty((count, size, size, channels), source.dtype).transpose(0, 3, 1, 2)
+    if images.stride(1) == 1:
+        target = np.empty((count, size, size, channels), source.dtype).transpose(0, 3, 1, 2)
+    else:
+        target = np.empty((count, channels, size, size), source.dtype)
     for k, (row, column, mirror) in enumerate(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True)):
         window = source[k, :, row : row + size, column : column + size]
         if mirror and images.dtype == torch.uint8:
@@ -338,16 +307,6 @@ def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor
     return torch.from_numpy(target)
 
 
-def _reflect(images: Tensor, mirrored: Tensor) -> Tensor:
-    """A copy in which those images that are `mirrored` are reflected: (B, C, H, W) → (B, H, W, C)."""
-    pixels = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
-    which = mirrored.nonzero()[:, 0]
-    chosen = pixels.index_select(0, which).permute(0, 3, 1, 2).flip(-1).permute(0, 2, 3, 1)
-    pixels.numpy()[which.numpy()] = chosen.numpy()  # torch would copy them a pixel at a time
-    return pixels
-
-
-FRAMES = 2**19  # float32 values of images with a border around them: 2 MiB
 IN_CACHE = 2**17  # float32 values: half a MiB
 
 

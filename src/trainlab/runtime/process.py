@@ -15,11 +15,12 @@ from contextlib import contextmanager
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next request, whatever its size; with other C libraries nothing happens.
+    """Let glibc keep freed memory for the next request: without this AlexNet's step of 128 images takes 1.5 times as
+    long.
 
     By default every block above 32 MB comes fresh from the kernel, which fills it with zeros page by page, and goes
-    back when it is freed; in AlexNet's step of 128 images that is 600 of 2,000 ms on two cores. In return the process
-    keeps the most that it has ever held. Source: mallopt(3).
+    back when it is freed. In return the process keeps the most that it has ever held. With other C libraries nothing
+    happens. Source: mallopt(3).
     """
     trim_threshold, mmap_max = -1, -4  # M_… of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -45,8 +46,11 @@ def no_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def quick_exit() -> Iterator[None]:
-    """End the process as `sys.exit` inside asks for, without Python's own end, which frees every object of torch and
-    Lightning one by one: a second or two in which nothing happens."""
+    """End the process as `sys.exit` inside asks for, without Python's own end: a second of CPU time less, a sixth of a
+    short run.
+
+    Python would free every object of torch and Lightning one by one.
+    """
     try:
         yield
     except SystemExit as end:

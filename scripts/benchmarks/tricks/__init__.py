@@ -1,0 +1,1 @@
+"""What each trick buys alone: this project against itself without it, in turn. docs/speed.md has the table."""
