@@ -142,6 +142,7 @@ class NoAugmentation(Augmentation):
     reflects = False
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """The image as it is at test time."""
         return self.test(images)
 
 
@@ -155,6 +156,7 @@ class CropFlip(Augmentation):
         self.padding = padding
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """A crop of each image in its border, its place and reflection drawn; see `Augmentation.train`."""
         draws = uniform(ids, 3, seed=seed, epoch=epoch)
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
@@ -199,11 +201,13 @@ class TenCrop(Augmentation):
         return tops[views % 5], torch.where(mirrored, room - left, left), mirrored
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """The view number `views` of each image, or one that is drawn; see `Augmentation.train`."""
         if self.train_views == 1:
             views = (uniform(ids, 1, seed=seed, epoch=epoch)[0] * self.views).long()
         return self.normalize(crop(self.resize(images), *self.corner(views), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
+        """Corners and centre, and their reflections where an image may be reflected; see `Augmentation.test_views`."""
         images = self.normalize(self.resize(images))
         views = []
         for top, left, mirror in self.places:
@@ -250,6 +254,7 @@ class AlexNetAugmentation(TenCrop):
         self.components = None if covariance is None else components(covariance, colour_unit)
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """A crop of each image, its place, reflection and colours drawn; see `Augmentation.train`."""
         channels = images.shape[1]
         draws = uniform(ids, 3 + 2 * channels, seed=seed, epoch=epoch)
         places = draws[:2]

@@ -73,6 +73,7 @@ class Processes(Settings):
     gpus_per_job: Literal["auto"] | Annotated[float, Field(ge=0.01)] = "auto"
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
+        """See `Settings.plan`."""
         trainers = [job.trainer for job in jobs]
         asked = {trainer.accelerator for trainer in trainers}
         resources = allocate(
@@ -101,6 +102,7 @@ class PointReturn(JobReturn):
 
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
+        """The least `trainer.monitor` of the point. Raises HydraException where it did not finish and one was to know."""
         if self.error is not None:
             raise HydraException(self.error)
         return self._return_value
