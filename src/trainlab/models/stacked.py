@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from trainlab.models.activations import ACTIVATIONS
 
-
 Collector = Callable[[int, Tensor, Tensor | None], None]  # see `StackedNet.backward`
 
 
@@ -71,7 +70,9 @@ class StackedNet:
         self.share(sharing or [1] * self.size)
         with torch.no_grad():
             self.weights = [torch.stack([dense.linear.weight for dense in layer]).to(device) for layer in layers]
-            self.bias = torch.cat([torch.stack([d.linear.bias for d in layer]).flatten() for layer in layers]).to(device)
+            self.bias = torch.cat([torch.stack([d.linear.bias for d in layer]).flatten() for layer in layers]).to(
+                device
+            )
         self.biases = self.by_layer(self.bias)
         self.names = [[dense.name for dense in layer] for layer in layers]
         self.activations = [runs([dense.activation for dense in layer]) for layer in layers]
@@ -101,7 +102,7 @@ class StackedNet:
         return self.named(member, self.weights, self.biases)
 
     def named(self, member: int, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What belongs to one network, of stacked tensors in the order of the layers, by the names in its state_dict."""
+        """One network's part of stacked tensors in the order of the layers, by the names in its state_dict."""
         found: dict[str, Tensor] = {}
         for names, weight, bias in zip(self.names, weights, biases, strict=True):
             found |= {f"{names[member]}.weight": weight[member], f"{names[member]}.bias": bias[member, :, 0]}
@@ -144,7 +145,8 @@ class StackedNet:
         return room.outputs[-1]
 
     def backward(self, room: Room, collect: Collector) -> None:
-        """After `forward`, and after the last of the room's gradients was filled: the loss's, with respect to the outputs.
+        """After `forward`, and once the last of the room's gradients is the loss's, with respect to the outputs.
+
         collect: called with each layer's number, the gradient with respect to its products W H' and the H' that it was
         given (None for the first layer, which was given the inputs).
         """
@@ -182,8 +184,8 @@ class StackedNet:
 class Room:
     """Memory for passes with b examples, used again in each: large tensors that are made anew cost more than what is
     computed in them. outputs: of each layer after its activation, (K, out, b). passed_on: what the next layer is given,
-    the same unless there is dropout. gradients: with respect to the outputs. masks: of each hidden layer, where there is
-    dropout. The last three are for training only.
+    the same unless there is dropout. gradients: with respect to the outputs. masks: of each hidden layer, where there
+    is dropout. The last three are for training only.
     """
 
     def __init__(self, net: StackedNet, examples: int, *, training: bool = True) -> None:

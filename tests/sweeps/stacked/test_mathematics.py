@@ -80,9 +80,7 @@ def test_what_is_not_made_of_dense_layers_is_refused():
 def alone(net: nn.Module, rule: Rule, loss: Loss, inputs: Tensor, labels: Tensor, rates: list[float]) -> nn.Module:
     """The same steps by an ordinary network with autograd and this project's optimizers."""
     kind, options = (Momentum, {"momentum": rule.momentum}) if rule.remembers else (GradientDescent, {})
-    optimizer = make_optimizer(
-        net, kind, lr=rule.lr, weight_decay=rule.weight_decay, bias_lr=rule.bias_lr, **options
-    )
+    optimizer = make_optimizer(net, kind, lr=rule.lr, weight_decay=rule.weight_decay, bias_lr=rule.bias_lr, **options)
     for step, rate in enumerate(rates):
         for group, base in zip(optimizer.param_groups, (rule.lr, rule.bias_lr), strict=True):
             group["lr"] = base * rate
@@ -245,7 +243,8 @@ def test_rates_are_those_of_torchs_schedulers(name):
 def test_plateaus_are_each_members_own():
     schedule = Schedule("plateau", patience=1, drops=1)
     rates = Rates([rule(0.1, bias_lr=0.2, schedule=schedule), rule(0.1, schedule=schedule), rule(0.5)], 10)
-    ends = [[rates.step_plateau(0, 1.0), rates.step_plateau(1, 1 / (1 + n)), rates.step_plateau(2, 1.0)] for n in range(5)]
+    errors = [[1.0, 1 / (1 + epoch), 1.0] for epoch in range(5)]
+    ends = [[rates.step_plateau(k, error) for k, error in enumerate(row)] for row in errors]
     np.testing.assert_allclose(rates.base, [[0.001, 0.1, 0.5], [0.002, 0.1, 0.5]])
     assert ends == [[False] * 3] * 4 + [[True, False, False]]
     again = Rates(rates.rules, 10)

@@ -251,8 +251,9 @@ def test_dropout_draws_masks_of_each_ones_seed_and_epoch():
 
 
 def test_dropout_errs_as_much_as_in_single_runs(single):
-    """The mean test error over 20 seeds each, in an interval of the single runs' mean of 99.9 % (Student's t, 38 degrees
-    of freedom: 3.57 standard errors)."""
+    """The mean test errors over 20 seeds, less apart than 3.57 standard errors (Student's t with 38 degrees of freedom,
+    99.9 %).
+    """
     common = (*MLP, "reg=dropout", "trainer.max_epochs=6", "optim.lr=0.02")
     points = [f"seed={seed}" for seed in range(20)]
     ours = np.array([tested.values["test/top1_error"] for _, tested in stacked(common, *points)])

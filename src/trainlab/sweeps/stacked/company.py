@@ -326,8 +326,9 @@ class Company:
 
     def standings(self) -> list[Standing]:
         """Every member's, copied, in views of few large tensors."""
+        ended = self.epochs == self.trainer["max_epochs"]
         if self.active.sum() <= self.size // 2:  # no copy of those who have left
-            return [self.left.get(place) or self.standing(place, ended=False) for place in range(self.size)]
+            return [self.left.get(place) or self.standing(place, ended=ended) for place in range(self.size)]
         state, best = self.state.clone(), self.best.state.clone() if self.best is not None else None
         rows = torch.stack(self.history, 1) if self.history else NO_ROWS.expand(self.size, 0, 0)
         found = []
@@ -338,7 +339,6 @@ class Company:
             last, kept = self.snapshot(place, state, self.facts(place)), None
             if best is not None and self.best is not None:
                 kept = self.snapshot(place, best, self.best.snapshots[place])
-            ended = self.epochs == self.trainer["max_epochs"]
             found.append(self.as_standing(place, last, kept, rows[place], ended))
         return found
 
@@ -359,8 +359,8 @@ class Company:
         )
 
     def go_on(self, known: dict[int, Standing]) -> None:
-        """Start from where an earlier company, or an earlier process, had come. known: of each place; one that has ended
-        is only computed along.
+        """Start from where an earlier company, or an earlier process, had come. known: of each place; one that has
+        ended is only computed along.
         """
         self.left = {place: standing for place, standing in known.items() if standing.ended}
         self.errors = {place: standing.error for place, standing in self.left.items() if standing.error is not None}
@@ -424,7 +424,9 @@ def measure(
         sums = StackedSums(part.size, classes, net.device)
         for inputs, labels in evaluation.parts(at_a_time(part)):
             examples = len(labels)
-            outputs = part.forward(inputs, room((members.start, examples), partial(Room, part, examples, training=False)))
+            outputs = part.forward(
+                inputs, room((members.start, examples), partial(Room, part, examples, training=False))
+            )
             whole = labels.expand(1, part.size, -1)
             sums.update(outputs[None], whole, loss.of_outputs(outputs[None], whole))
         found.append(sums.compute())

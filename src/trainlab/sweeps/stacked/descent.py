@@ -1,7 +1,7 @@
 """The step of gradient descent for every member of a stack at once, as the lecture writes it: v ← γv + η∇J, θ ← θ − v.
 
-J = Σ_k J_k, the sum over the members of each one's mean loss and L2: no member's gradient depends on how many there are.
-η, γ and λ are one number where all members have the same, else tensors (K, 1, 1).
+J = Σ_k J_k, the sum over the members of each one's mean loss and L2, so that no member's gradient depends on how many
+there are. η, γ and λ are one number where all members have the same, else tensors (K, 1, 1).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def rule_of(optim: DictConfig, l2: L2) -> Rule:
 class Rates:
     """The learning rates of K members over a run of `steps` updates each.
 
-    base: η of the weights and of the biases but for the cosine, float64 (2, K). plateaus: torch's own scheduler for each
-    member that has one.
+    base: η of the weights and of the biases but for the cosine, float64 (2, K). plateaus: torch's own scheduler for
+    each member that has one.
     """
 
     def __init__(self, rules: Sequence[Rule], steps: int) -> None:
