@@ -169,16 +169,15 @@ class StackedNet:
         for group, (some, each) in enumerate(zip(weight.split(self.sharing), out.split(self.sharing), strict=True)):
             torch.mm(some.flatten(0, 1), inputs[group].mT, out=each.flatten(0, 1))
 
-    def add_first_gradient(self, into: Tensor, gradient: Tensor, inputs: Tensor, factor: float) -> None:
-        """into ← factor · into + gradient · inputs, of the first layer: (K, out, in), (K, out, b), (groups, b, in)."""
+    def first_gradient(self, gradient: Tensor, inputs: Tensor, out: Tensor) -> None:
+        """gradient · inputs of the first layer: (K, out, b), (groups, b, in) → (K, out, in)."""
         if self.alike:
             groups = len(self.sharing)
-            shared = gradient.view(groups, -1, gradient.shape[2])
-            into.view(groups, -1, into.shape[2]).baddbmm_(shared, inputs, beta=factor)
+            torch.bmm(gradient.view(groups, -1, gradient.shape[2]), inputs, out=out.view(groups, -1, out.shape[2]))
             return
-        parts = zip(into.split(self.sharing), gradient.split(self.sharing), inputs, strict=True)
-        for some, of_them, seen in parts:
-            some.view(-1, some.shape[2]).addmm_(of_them.flatten(0, 1), seen, beta=factor)
+        parts = zip(gradient.split(self.sharing), inputs, out.split(self.sharing), strict=True)
+        for some, seen, each in parts:
+            torch.mm(some.flatten(0, 1), seen, out=each.flatten(0, 1))
 
 
 class Room:

@@ -152,7 +152,7 @@ class Company:
         """The updates of an epoch. Returns the places of members whose loss became no number, and in which update."""
         net, descent, feed = self.net, self.descent, self.feed
         first, broken, done = self.epochs * feed.steps, dict[int, int](), 0
-        etas = self.rates.over(first, feed.steps, self.device)
+        eta, decay = descent.factors(self.rates.over(first, feed.steps))
         descent.set_bias_ratio(self.rates.base[1] / self.rates.base[0])
         streams = self.streams()
         for block in feed.epoch(self.epochs, self.most_steps()):
@@ -166,7 +166,9 @@ class Company:
                 room.outputs[-1] = outputs[step]
                 if draws is not None:
                     self.make_masks(room, draws[step])
-                descent.step(block.inputs[step], targets[step], etas[done + step], room, kept[step])
+                number = done + step
+                by = None if decay is None else decay[number]
+                descent.step(block.inputs[step], targets[step], eta[number], by, room, kept[step])
             labels = net.spread(block.labels, 1)
             means = sums.update(outputs, labels, descent.loss.each(kept, labels))
             if not (fine := means.isfinite()).all():
