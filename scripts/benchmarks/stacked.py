@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -159,10 +158,10 @@ def our_steps(company: Company, count: int) -> None:
     block = next(company.feed.epoch(0, 1))
     room = company.room("benchmark", partial(Room, company.net, block.inputs.shape[2]))
     kept = torch.empty_like(room.outputs[-1])
-    rates = company.rates.over(0, 1, company.device)
+    eta, decay = company.descent.factors(company.rates.over(0, 1))
     targets = block.targets if company.net.alike else company.net.spread(block.targets, 1)
     for _ in range(count):
-        company.descent.step(block.inputs[0], targets[0], rates[0], room, kept)
+        company.descent.step(block.inputs[0], targets[0], eta[0], decay[0] if decay is not None else None, room, kept)
 
 
 class Bare:

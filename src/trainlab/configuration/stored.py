@@ -32,7 +32,7 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def with_references(kept: Any, resolved: Any) -> Any:
-    """The values of a configuration, but for references to other options. kept, resolved: before and after resolving."""
+    """The values of a configuration, but references to other options stay. kept, resolved: before and after it."""
     if isinstance(kept, dict) and isinstance(resolved, dict):
         return {key: with_references(value, resolved[key]) for key, value in kept.items()}
     if isinstance(kept, list) and isinstance(resolved, list):

@@ -75,8 +75,8 @@ class Feed:
         self.labels = torch.cat([module.sets.train.labels for module in sets]).to(self.device)
 
     def epoch(self, epoch: int, most: int) -> Iterator[Block]:
-        """The blocks of an epoch, counted from 0, each of at most `most` steps; a smaller batch at its end is a block of
-        its own.
+        """The blocks of an epoch, counted from 0, each of at most `most` steps; a smaller batch at its end is a block
+        of its own.
         """
         orders = self.orders(epoch)
         whole = self.samples // self.batch

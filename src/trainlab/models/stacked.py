@@ -70,7 +70,9 @@ class StackedNet:
         self.share(sharing or [1] * self.size)
         with torch.no_grad():
             self.weights = [torch.stack([dense.linear.weight for dense in layer]).to(device) for layer in layers]
-            self.bias = torch.cat([torch.stack([d.linear.bias for d in layer]).flatten() for layer in layers]).to(device)
+            self.bias = torch.cat([torch.stack([d.linear.bias for d in layer]).flatten() for layer in layers]).to(
+                device
+            )
         self.biases = self.by_layer(self.bias)
         self.names = [[dense.name for dense in layer] for layer in layers]
         self.activations = [runs([dense.activation for dense in layer]) for layer in layers]
@@ -100,7 +102,7 @@ class StackedNet:
         return self.named(member, self.weights, self.biases)
 
     def named(self, member: int, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What belongs to one network, of stacked tensors in the order of the layers, by the names in its state_dict."""
+        """One network's part of stacked tensors in the order of the layers, by the names in its state_dict."""
         found: dict[str, Tensor] = {}
         for names, weight, bias in zip(self.names, weights, biases, strict=True):
             found |= {f"{names[member]}.weight": weight[member], f"{names[member]}.bias": bias[member, :, 0]}
@@ -143,7 +145,8 @@ class StackedNet:
         return room.outputs[-1]
 
     def backward(self, room: Room, collect: Collector) -> None:
-        """After `forward`, and after the last of the room's gradients was filled: the loss's, with respect to the outputs.
+        """After `forward`, and once the last of the room's gradients is the loss's, with respect to the outputs.
+
         collect: called with each layer's number, the gradient with respect to its products W H' and the H' that it was
         given (None for the first layer, which was given the inputs).
         """
@@ -166,23 +169,22 @@ class StackedNet:
         for group, (some, each) in enumerate(zip(weight.split(self.sharing), out.split(self.sharing), strict=True)):
             torch.mm(some.flatten(0, 1), inputs[group].mT, out=each.flatten(0, 1))
 
-    def add_first_gradient(self, into: Tensor, gradient: Tensor, inputs: Tensor, factor: float) -> None:
-        """into ← factor · into + gradient · inputs, of the first layer: (K, out, in), (K, out, b), (groups, b, in)."""
+    def first_gradient(self, gradient: Tensor, inputs: Tensor, out: Tensor) -> None:
+        """gradient · inputs of the first layer: (K, out, b), (groups, b, in) → (K, out, in)."""
         if self.alike:
             groups = len(self.sharing)
-            shared = gradient.view(groups, -1, gradient.shape[2])
-            into.view(groups, -1, into.shape[2]).baddbmm_(shared, inputs, beta=factor)
+            torch.bmm(gradient.view(groups, -1, gradient.shape[2]), inputs, out=out.view(groups, -1, out.shape[2]))
             return
-        parts = zip(into.split(self.sharing), gradient.split(self.sharing), inputs, strict=True)
-        for some, of_them, seen in parts:
-            some.view(-1, some.shape[2]).addmm_(of_them.flatten(0, 1), seen, beta=factor)
+        parts = zip(gradient.split(self.sharing), inputs, out.split(self.sharing), strict=True)
+        for some, seen, each in parts:
+            torch.mm(some.flatten(0, 1), seen, out=each.flatten(0, 1))
 
 
 class Room:
     """Memory for passes with b examples, used again in each: large tensors that are made anew cost more than what is
     computed in them. outputs: of each layer after its activation, (K, out, b). passed_on: what the next layer is given,
-    the same unless there is dropout. gradients: with respect to the outputs. masks: of each hidden layer, where there is
-    dropout. The last three are for training only.
+    the same unless there is dropout. gradients: with respect to the outputs. masks: of each hidden layer, where there
+    is dropout. The last three are for training only.
     """
 
     def __init__(self, net: StackedNet, examples: int, *, training: bool = True) -> None:

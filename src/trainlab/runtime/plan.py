@@ -29,9 +29,7 @@ class Plan:
     facts: RunMetadata
 
 
-def plan_run(
-    parts: Assembly, layers: list[LayerSummary] | None = None, config: dict[str, Any] | None = None
-) -> Plan:
+def plan_run(parts: Assembly, layers: list[LayerSummary] | None = None, config: dict[str, Any] | None = None) -> Plan:
     """The plan of a run whose parts are put together; it also tells the data module how many batches to give out at a
     time. layers, config: what would be found out about the network and the configuration, where it is known already.
     """

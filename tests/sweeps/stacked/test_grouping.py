@@ -6,6 +6,8 @@ import pytest
 
 from trainlab.sweeps.stacked.grouping import fingerprint, group, said
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def grouped(composed, tmp_path):

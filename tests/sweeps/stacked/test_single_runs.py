@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,9 +20,12 @@ from trainlab.errors import RunError
 from trainlab.recording.recorder import Recorder
 from trainlab.sweeps.stacked import training
 from trainlab.sweeps.stacked.company import Company
-from trainlab.sweeps.stacked.member import Standing, Tested, make_members
+from trainlab.sweeps.stacked.member import Standing, make_members
 from trainlab.sweeps.stacked.training import Stack
 from trainlab.training import train
+
+if TYPE_CHECKING:
+    from trainlab.sweeps.stacked.member import Tested
 
 pytestmark = pytest.mark.run
 
@@ -251,8 +254,9 @@ def test_dropout_draws_masks_of_each_ones_seed_and_epoch():
 
 
 def test_dropout_errs_as_much_as_in_single_runs(single):
-    """The mean test error over 20 seeds each, in an interval of the single runs' mean of 99.9 % (Student's t, 38 degrees
-    of freedom: 3.57 standard errors)."""
+    """The mean test errors over 20 seeds, less apart than 3.57 standard errors (Student's t with 38 degrees of freedom,
+    99.9 %).
+    """
     common = (*MLP, "reg=dropout", "trainer.max_epochs=6", "optim.lr=0.02")
     points = [f"seed={seed}" for seed in range(20)]
     ours = np.array([tested.values["test/top1_error"] for _, tested in stacked(common, *points)])
@@ -268,11 +272,11 @@ class StopError(Exception):
     pass
 
 
-LONG = (*MLP, "trainer.max_epochs=9", "trainer.patience=2", "reg=l2_dropout", "optim.schedule=plateau")
+LONG = (*MLP, "trainer.max_epochs=12", "trainer.patience=1", "reg=l2_dropout", "optim.schedule=plateau")
 ENDS = ("seed=0", "seed=1", "reg.dropout=0", "optim.lr=1e10", "optim.lr=1", "seed=3 optim.lr=0.3")
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("cut", [1, 2, 6, 7, 8, 10])
 def test_a_stack_that_was_saved_goes_on_and_ends_with_the_same_bits(monkeypatch, cut):
     monkeypatch.setattr(training, "BETWEEN", -1)
     whole = Stack(members(LONG, *ENDS))
@@ -303,7 +307,7 @@ def test_those_who_have_ended_are_left_out_once_they_are_half(monkeypatch):
     epoch = Company.epoch
     monkeypatch.setattr(Company, "epoch", lambda self: (sizes.append(self.size), epoch(self)))
     found = stacked(LONG, *ENDS)
-    lengths = sorted((len(standing.rows.values) for standing, _ in found), reverse=True)
+    lengths = [len(standing.rows.values) + (standing.error is not None) for standing, _ in found]
     assert sizes[0] == len(ENDS)
     assert sizes[-1] < len(ENDS)
     for number, size in enumerate(sizes):

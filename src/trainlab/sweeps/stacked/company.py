@@ -152,7 +152,7 @@ class Company:
         """The updates of an epoch. Returns the places of members whose loss became no number, and in which update."""
         net, descent, feed = self.net, self.descent, self.feed
         first, broken, done = self.epochs * feed.steps, dict[int, int](), 0
-        etas = self.rates.over(first, feed.steps, self.device)
+        eta, decay = descent.factors(self.rates.over(first, feed.steps))
         descent.set_bias_ratio(self.rates.base[1] / self.rates.base[0])
         streams = self.streams()
         for block in feed.epoch(self.epochs, self.most_steps()):
@@ -166,7 +166,9 @@ class Company:
                 room.outputs[-1] = outputs[step]
                 if draws is not None:
                     self.make_masks(room, draws[step])
-                descent.step(block.inputs[step], targets[step], etas[done + step], room, kept[step])
+                number = done + step
+                by = None if decay is None else decay[number]
+                descent.step(block.inputs[step], targets[step], eta[number], by, room, kept[step])
             labels = net.spread(block.labels, 1)
             means = sums.update(outputs, labels, descent.loss.each(kept, labels))
             if not (fine := means.isfinite()).all():
@@ -326,8 +328,9 @@ class Company:
 
     def standings(self) -> list[Standing]:
         """Every member's, copied, in views of few large tensors."""
+        ended = self.epochs == self.trainer["max_epochs"]
         if self.active.sum() <= self.size // 2:  # no copy of those who have left
-            return [self.left.get(place) or self.standing(place, ended=False) for place in range(self.size)]
+            return [self.left.get(place) or self.standing(place, ended=ended) for place in range(self.size)]
         state, best = self.state.clone(), self.best.state.clone() if self.best is not None else None
         rows = torch.stack(self.history, 1) if self.history else NO_ROWS.expand(self.size, 0, 0)
         found = []
@@ -338,7 +341,6 @@ class Company:
             last, kept = self.snapshot(place, state, self.facts(place)), None
             if best is not None and self.best is not None:
                 kept = self.snapshot(place, best, self.best.snapshots[place])
-            ended = self.epochs == self.trainer["max_epochs"]
             found.append(self.as_standing(place, last, kept, rows[place], ended))
         return found
 
@@ -359,8 +361,8 @@ class Company:
         )
 
     def go_on(self, known: dict[int, Standing]) -> None:
-        """Start from where an earlier company, or an earlier process, had come. known: of each place; one that has ended
-        is only computed along.
+        """Start from where an earlier company, or an earlier process, had come. known: of each place; one that has
+        ended is only computed along.
         """
         self.left = {place: standing for place, standing in known.items() if standing.ended}
         self.errors = {place: standing.error for place, standing in self.left.items() if standing.error is not None}
@@ -424,7 +426,9 @@ def measure(
         sums = StackedSums(part.size, classes, net.device)
         for inputs, labels in evaluation.parts(at_a_time(part)):
             examples = len(labels)
-            outputs = part.forward(inputs, room((members.start, examples), partial(Room, part, examples, training=False)))
+            outputs = part.forward(
+                inputs, room((members.start, examples), partial(Room, part, examples, training=False))
+            )
             whole = labels.expand(1, part.size, -1)
             sums.update(outputs[None], whole, loss.of_outputs(outputs[None], whole))
         found.append(sums.compute())

@@ -1,7 +1,7 @@
 """The step of gradient descent for every member of a stack at once, as the lecture writes it: v ← γv + η∇J, θ ← θ − v.
 
-J = Σ_k J_k, the sum over the members of each one's mean loss and L2: no member's gradient depends on how many there are.
-η, γ and λ are one number where all members have the same, else tensors (K, 1, 1).
+J = Σ_k J_k, the sum over the members of each one's mean loss and L2, so that no member's gradient depends on how many
+there are. η, γ and λ are tensors (K, 1, 1).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,8 +51,8 @@ def rule_of(optim: DictConfig, l2: L2) -> Rule:
 class Rates:
     """The learning rates of K members over a run of `steps` updates each.
 
-    base: η of the weights and of the biases but for the cosine, float64 (2, K). plateaus: torch's own scheduler for each
-    member that has one.
+    base: η of the weights and of the biases but for the cosine, float64 (2, K). plateaus: torch's own scheduler for
+    each member that has one.
     """
 
     def __init__(self, rules: Sequence[Rule], steps: int) -> None:
@@ -69,14 +69,9 @@ class Rates:
         """η of each member's weights after so many updates, float64 (K,)."""
         return self.base[0] * np.where(self.cosine, self.factor(step), 1.0)
 
-    def over(self, first: int, count: int, device: torch.device) -> list[float] | Tensor:
-        """η of each of `count` updates from update number `first` on: numbers where all members have the same one, else
-        float32 (count, K, 1, 1).
-        """
-        rates = np.stack([self.now(step) for step in range(first, first + count)])
-        if (rates == rates[:, :1]).all():
-            return rates[:, 0].tolist()
-        return torch.from_numpy(rates).float()[:, :, None, None].to(device)
+    def over(self, first: int, count: int) -> np.ndarray:
+        """η of each of `count` updates from update number `first` on, float64 (count, K)."""
+        return np.stack([self.now(step) for step in range(first, first + count)])
 
     def step_plateau(self, member: int, error: float) -> bool:
         """Tell a member's plateau its error; returns whether it has had all its drops."""
@@ -167,36 +162,30 @@ STACKED: dict[type[Loss], type[StackedLoss]] = {CrossEntropy: StackedCrossEntrop
 class Descent:
     """The state of K members' descent: their network, and their velocities.
 
-    velocity: v of each layer's weights, (K, out, in). bias_velocity: v of all biases, as `StackedNet.bias`.
+    velocity: v of each layer's weights, (K, out, in). bias_velocity: v of all biases, as `StackedNet.bias`. gradient,
+    bias_gradient: η∇L, of the same shapes. Nothing is computed otherwise where members have the same η, γ or λ, so that
+    a member's numbers do not depend on the others'.
     """
 
     def __init__(self, net: StackedNet, rules: Sequence[Rule], loss: Loss) -> None:
-        self.net, self.loss = net, STACKED[type(loss)]()
+        self.net, self.rules, self.loss = net, rules, STACKED[type(loss)]()
         self.velocity = [torch.zeros_like(weight) for weight in net.weights]
+        self.gradient = [torch.zeros_like(weight) for weight in net.weights]
         self.bias_velocity, self.bias_gradient = torch.zeros_like(net.bias), torch.zeros_like(net.bias)
         self.by_layer = net.by_layer(self.bias_gradient)
-        self.gamma = self.each([rule.momentum for rule in rules])
-        self.decay = self.column([rule.weight_decay for rule in rules]) if any(r.weight_decay for r in rules) else None
-        self.bias_gamma: Any = self.gamma
-        if isinstance(self.gamma, Tensor):
-            self.bias_gamma = self.flat(self.gamma)
-        self.bias_ratio: Tensor | None = None
-        self.pieces = list(self.cut())
+        gamma = self.column([rule.momentum for rule in rules])
+        self.bias_gamma, self.bias_ratio = self.flat(gamma), torch.ones_like(net.bias)
+        self.pieces = list(self.cut(gamma))
 
-    def cut(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None, slice]]:
-        """Weights, velocities and λ of as many members as stay in the cache while they are updated."""
-        for weight, velocity in zip(self.net.weights, self.velocity, strict=True):
+    def cut(self, gamma: Tensor) -> Iterator[Piece]:
+        """As many members at a time as stay in the cache while they are updated."""
+        for weight, velocity, gradient in zip(self.net.weights, self.velocity, self.gradient, strict=True):
             some = max(1, IN_CACHE // weight[0].numel())
             for begin in range(0, len(weight), some):
-                members = slice(begin, begin + some)
-                decay = None if self.decay is None else self.decay[members]
-                yield weight[members], velocity[members], decay, members
+                part = slice(begin, begin + some)
+                yield Piece(part, weight[part], velocity[part], gradient[part], gamma[part])
 
-    def each(self, values: Sequence[float]) -> float | Tensor:
-        """One number where all are the same, else (K, 1, 1)."""
-        return values[0] if len(set(values)) == 1 else self.column(values)
-
-    def column(self, values: Sequence[float]) -> Tensor:
+    def column(self, values: Sequence[float] | np.ndarray) -> Tensor:
         """A value of each member as (K, 1, 1)."""
         return torch.tensor(values, dtype=self.net.bias.dtype, device=self.net.device)[:, None, None]
 
@@ -206,39 +195,54 @@ class Descent:
 
     def set_bias_ratio(self, ratios: np.ndarray) -> None:
         """How many times the weights' η that of the biases is, of each member, (K,)."""
-        self.bias_ratio = None if (ratios == 1).all() else self.flat(self.column(ratios.tolist()))
+        self.bias_ratio = self.flat(self.column(ratios))
 
-    def step(self, inputs: Tensor, targets: Tensor, eta: float | Tensor, room: Room, kept: Tensor) -> None:
+    def factors(self, rates: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """η, and ηλ unless all λ are 0, of the updates with these rates: float64 (steps, K) → (steps, K, 1, 1)."""
+        decay = np.array([rule.weight_decay for rule in self.rules])
+        eta, by = (
+            torch.from_numpy(values).to(self.net.device, self.net.bias.dtype)[:, :, None, None]
+            for values in (rates, rates * decay)
+        )
+        return eta, by if decay.any() else None
+
+    def step(
+        self, inputs: Tensor, targets: Tensor, eta: Tensor, decay: Tensor | None, room: Room, kept: Tensor
+    ) -> None:
         """One update of all members. inputs: (groups, b, features); targets: one-hot (groups, classes, b), or for each
-        member; eta: a number or (K, 1, 1). The outputs are then in `room`, and in `kept` what the loss keeps.
+        member; eta, decay: η and ηλ, (K, 1, 1). The outputs are then in `room`, and in `kept` what the loss keeps.
         """
         outputs = self.net.forward(inputs, room)
         gradient = room.gradients[-1]
         self.loss.gradient(outputs, targets, kept, gradient)
         gradient.mul_(eta / inputs.shape[1])  # the backward pass is linear: from here on it is η∇J
         self.net.backward(room, partial(self.gather, inputs))
-        self.update(eta)
+        self.update(decay)
 
     def gather(self, inputs: Tensor, layer: int, gradient: Tensor, given: Tensor | None) -> None:
-        """v ← γv + η∇L of one layer's weights, and its biases' η∇L."""
+        """η∇L of one layer's weights and biases."""
         torch.sum(gradient, -1, keepdim=True, out=self.by_layer[layer])
-        velocity, factor = self.velocity[layer], self.gamma
-        if isinstance(factor, Tensor):
-            velocity.mul_(factor)
-            factor = 1.0
         if given is None:
-            self.net.add_first_gradient(velocity, gradient, inputs, factor)
+            self.net.first_gradient(gradient, inputs, self.gradient[layer])
         else:
-            velocity.baddbmm_(gradient, given.mT, beta=factor)
+            torch.bmm(gradient, given.mT, out=self.gradient[layer])
 
-    def update(self, eta: float | Tensor) -> None:
-        """v ← v + ηλW of the weights, θ ← θ − v."""
-        if self.bias_ratio is not None:
-            self.bias_gradient.mul_(self.bias_ratio)
-        self.bias_velocity.mul_(self.bias_gamma).add_(self.bias_gradient)
+    def update(self, decay: Tensor | None) -> None:
+        """v ← γv + η∇J, θ ← θ − v."""
+        self.bias_velocity.mul_(self.bias_gamma).addcmul_(self.bias_gradient, self.bias_ratio)
         self.net.bias.sub_(self.bias_velocity)
-        by = 1.0 if isinstance(eta, Tensor) else eta
-        for weight, velocity, decay, members in self.pieces:
+        for members, weight, velocity, gradient, gamma in self.pieces:
+            velocity.mul_(gamma).add_(gradient)
             if decay is not None:
-                velocity.addcmul_(weight, decay * eta[members] if isinstance(eta, Tensor) else decay, value=by)
+                velocity.addcmul_(weight, decay[members])
             weight.sub_(velocity)
+
+
+class Piece(NamedTuple):
+    """Some members' part of one layer: their places, W, v, η∇L and γ."""
+
+    members: slice
+    weight: Tensor
+    velocity: Tensor
+    gradient: Tensor
+    gamma: Tensor

@@ -90,14 +90,15 @@ class Stack:
         return choose_threads(members[0].cfg.trainer.threads, each * len(members), 1)
 
     def train(self, after_epoch: Callable[[Stack], None] = lambda stack: None) -> None:
-        """Train every member to its end. after_epoch: called between two epochs, some ten times a second at most, and at
-        the end; what it raises ends the training there, and `standings` then says how far all had come.
+        """Train every member to its end. after_epoch: called between two epochs, some ten times a second at most, and
+        at the end; what it raises ends the training there, and `standings` then says how far all had come.
         """
         called = time.monotonic()
         # Companies beside each other, each with one thread, and not one whose every product is shared out: that has to
         # wait for the slowest thread several times a step.
         each = max(1, self.threads // max(1, len(self.companies)))
-        with torch_threads(each), ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(each,)) as pool:
+        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(each,))
+        with torch_threads(each), pool:
             while any(company.active.any() for company in self.companies):
                 if len(self.companies) == 1:
                     self.companies[0].epoch()
@@ -187,4 +188,3 @@ def left_before(standing: Standing, formed: int) -> bool:
     """Whether a member had ended when those were put together that train since the epoch `formed`."""
     epochs = len(standing.rows.values)  # of a failed one, without that in which it failed
     return epochs <= formed if standing.error is None else epochs < formed
-
