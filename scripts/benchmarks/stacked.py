@@ -108,6 +108,7 @@ def train(*words: str) -> None:
 
 
 def run(*words: str) -> None:
+    """A new interpreter with these words. Raises RunError where it ends with another status than 0."""
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise RunError(f"{' '.join(words)[:80]} failed: {(done.stderr.strip() or 'it says nothing').splitlines()[-1]}")
@@ -181,6 +182,7 @@ class Bare:
         self.momentum = company.rules[0].momentum
 
     def steps(self, count: int) -> None:
+        """So many updates of all networks."""
         parameters = self.weights + self.biases
         for _ in range(count):
             loss = self.loss()

@@ -102,7 +102,7 @@ class PointReturn(JobReturn):
 
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
-        """The least `trainer.monitor` of the point. Raises HydraException where it did not finish and one was to know."""
+        """The least `trainer.monitor` of the point. Raises HydraException where it did not finish, if that was asked."""
         if self.error is not None:
             raise HydraException(self.error)
         return self._return_value

@@ -139,6 +139,7 @@ class Worker:
         self.saving = self.saved_at - began
 
     def stop_if_asked(self, where: str) -> None:
+        """Raises StoppedError where a signal has asked for it. where: how far the work had come, in words."""
         if self.asked:
             raise stopped(self.asked[0], where)
 

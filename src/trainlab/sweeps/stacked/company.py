@@ -37,6 +37,7 @@ class State:
 
     @property
     def tensors(self) -> list[Tensor]:
+        """All of them, in one order."""
         return [*self.weights, *self.biases, *self.velocity, *self.bias_velocity]
 
     def clone(self) -> State:
@@ -107,6 +108,7 @@ class Company:
 
     @property
     def size(self) -> int:
+        """How many members there are."""
         return len(self.members)
 
     def validations(self) -> Iterator[tuple[slice, Evaluation]]:
@@ -347,6 +349,7 @@ class Company:
     def as_standing(
         self, place: int, last: Snapshot | None, best: Snapshot | None, rows: Tensor, ended: bool
     ) -> Standing:
+        """What `Standing` holds of one member. rows: float64 (epochs, columns)."""
         return Standing(
             self.members[place].name,
             last,

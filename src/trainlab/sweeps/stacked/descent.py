@@ -123,14 +123,17 @@ class StackedCrossEntropy(StackedLoss):
     """Of `objective.CrossEntropy`."""
 
     def gradient(self, outputs: Tensor, targets: Tensor, kept: Tensor, gradient: Tensor) -> None:
+        """See `StackedLoss.gradient`."""
         torch._log_softmax(outputs, -2, False, out=kept)
         torch.exp(kept, out=gradient)
         subtract(gradient, targets)
 
     def each(self, kept: Tensor, labels: Tensor) -> Tensor:
+        """See `StackedLoss.each`."""
         return -kept.gather(-2, labels.unsqueeze(-2)).squeeze(-2)
 
     def of_outputs(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """See `StackedLoss.of_outputs`."""
         return self.each(outputs.log_softmax(-2), labels)
 
 
@@ -138,14 +141,17 @@ class StackedHalfMSE(StackedLoss):
     """Of `objective.HalfMSE`."""
 
     def gradient(self, outputs: Tensor, targets: Tensor, kept: Tensor, gradient: Tensor) -> None:
+        """See `StackedLoss.gradient`."""
         gradient.copy_(outputs)
         subtract(gradient, targets)
         kept.copy_(gradient)
 
     def each(self, kept: Tensor, labels: Tensor) -> Tensor:
+        """See `StackedLoss.each`."""
         return 0.5 * kept.square().sum(-2)
 
     def of_outputs(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """See `StackedLoss.of_outputs`."""
         difference = outputs.clone()
         right = labels.unsqueeze(-2)
         return self.each(difference.scatter_add_(-2, right, -torch.ones_like(right, dtype=outputs.dtype)), labels)

@@ -51,6 +51,7 @@ class Stacked(Processes):
     """Its options are those of hydra/launcher=processes, for the points that are run by themselves."""
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
+        """See `Settings.plan`."""
         folder = jobs[0].folder.parent / FOLDER
         prints = {job.name: fingerprint(job.composed.plain) for job in jobs}
         records = {} if self.rerun else records_in(folder)

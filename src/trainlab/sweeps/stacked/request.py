@@ -34,8 +34,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """A stack to be trained. file: where it is saved. earlier: files that may hold standings of its points. going_on: the
-    points that go on from there. fingerprints: of all points' configurations, by their names.
+    """A stack to be trained. file: where it is saved. earlier: files that may hold standings of its points. going_on:
+    the points that go on from there. fingerprints: of all points' configurations, by their names.
     """
 
     places: list[Place]
