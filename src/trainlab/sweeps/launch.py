@@ -102,7 +102,7 @@ class PointReturn(JobReturn):
 
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
-        """The least `trainer.monitor` of the point. Raises HydraException where it did not finish, if that was asked."""
+        """The least `trainer.monitor` of the point. Raises HydraException where it did not finish, if asked to."""
         if self.error is not None:
             raise HydraException(self.error)
         return self._return_value
