@@ -34,8 +34,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """A stack to be trained. file: where it is saved. earlier: files that may hold standings of its points. going_on: the
-    points that go on from there. fingerprints: of all points' configurations, by their names.
+    """A stack to be trained. environment: more variables for its process. log: where that writes what it says. file:
+    where the stack is saved. earlier: files that may hold standings of its points. going_on: the points that go on from
+    there. fingerprints: of all points' configurations, by their names.
     """
 
     places: list[Place]
