@@ -17,6 +17,7 @@ from trainlab.data.batches import GlobalBatchSampler
 from trainlab.data.image_set import ImageSet
 from trainlab.data.module import ImageData
 
+EVALUATED = 2**22  # float32 inputs that are measured at a time: 16 MiB
 KEPT = 2**26  # float32 values of a set that are kept as the network sees them: 256 MiB
 
 
@@ -151,9 +152,14 @@ class Evaluation:
         seen = augmentation.test_views(images) if self.all_views else augmentation.test(images)[None]
         return seen.flatten(2)
 
-    def parts(self, at_a_time: int) -> Iterator[tuple[Tensor, Tensor]]:
+    @property
+    def at_a_time(self) -> int:
+        """How many examples are measured together at most."""
+        return max(1, min(1024, EVALUATED // (self.views * self.features), len(self.examples)))
+
+    def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs, float32 (views, n, features), and labels, int64 (n,)."""
-        for begin in range(0, len(self.examples), at_a_time):
-            end = min(begin + at_a_time, len(self.examples))
+        for begin in range(0, len(self.examples), self.at_a_time):
+            end = min(begin + self.at_a_time, len(self.examples))
             inputs = self.read(begin, end) if self.kept is None else self.kept[:, begin:end]
             yield inputs, self.labels[begin:end]

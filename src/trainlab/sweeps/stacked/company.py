@@ -425,19 +425,19 @@ def measure(
     """Loss and errors on a set without dropout, each float64 (K,). room: memory by a key, made where there is none."""
     found: list[dict[str, Tensor]] = []
     for members, evaluation in sets:
-        part = net.part(members)
-        sums = StackedSums(part.size, classes, net.device)
-        for inputs, labels in evaluation.parts(at_a_time(part)):
-            examples = len(labels)
-            outputs = part.forward(
-                inputs, room((members.start, examples), partial(Room, part, examples, training=False))
-            )
-            whole = labels.expand(1, part.size, -1)
-            sums.update(outputs[None], whole, loss.of_outputs(outputs[None], whole))
-        found.append(sums.compute())
+        some = members_at_a_time(net, evaluation)
+        for begin in range(members.start, members.stop, some):
+            part = net.part(slice(begin, min(begin + some, members.stop)))
+            sums = StackedSums(part.size, classes, net.device)
+            for inputs, labels in evaluation.parts():
+                key = ("measured", part.size, len(labels))
+                outputs = part.forward(inputs, room(key, partial(Room, part, len(labels), training=False)))
+                whole = labels.expand(1, part.size, -1)
+                sums.update(outputs[None], whole, loss.of_outputs(outputs[None], whole))
+            found.append(sums.compute())
     return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
 
-def at_a_time(net: StackedNet) -> int:
-    """How many examples are passed through the networks together without training."""
-    return max(1, min(1024, HELD // (net.size * sum(net.widths))))
+def members_at_a_time(net: StackedNet, evaluation: Evaluation) -> int:
+    """How many networks are measured together. A part of the examples is the same, however many there are."""
+    return max(1, HELD // (sum(net.widths) * evaluation.at_a_time))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
@@ -16,8 +16,9 @@ from trainlab.classifier import Predictions
 from trainlab.data.streams import Evaluation, Sets
 from trainlab.metrics import StackedSums
 from trainlab.models.stacked import Room, StackedNet
+from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.hardware import choose_threads, torch_threads
-from trainlab.sweeps.stacked.company import Company, at_a_time
+from trainlab.sweeps.stacked.company import Company, members_at_a_time
 from trainlab.sweeps.stacked.descent import STACKED
 from trainlab.sweeps.stacked.member import Member, Snapshot, Standing, Tested
 
@@ -140,48 +141,57 @@ class Stack:
         standings = self.standings()
         good = self.beside(number for number, standing in enumerate(standings) if standing.error is None)
         found: dict[int, Tested] = {}
+        sets = Sets(self.device)
         with torch_threads(self.threads):
             for _, same in groupby(good, key=lambda number: id(self.members[number].parts.data.sets)):
                 numbers = list(same)
-                chosen = [standings[number].best or standings[number].last for number in numbers]
                 members = [self.members[number] for number in numbers]
-                found |= zip(numbers, test_of(members, [c for c in chosen if c is not None], self.device), strict=True)
+                chosen = [standings[number].best or standings[number].last for number in numbers]
+                found |= zip(numbers, test_of(members, [c for c in chosen if c is not None], sets), strict=True)
         return [found.get(number) for number in range(len(self.members))]
 
 
-def test_of(members: Sequence[Member], chosen: Sequence[Snapshot], device: torch.device) -> list[Tested]:
+def test_of(members: Sequence[Member], chosen: Sequence[Snapshot], sets: Sets) -> Iterator[Tested]:
     """The test of members that have the same sets, with the weights of these snapshots."""
-    parts = members[0].parts
-    net = StackedNet([member.parts.net for member in members], [len(members)], device)
+    evaluation = sets.evaluation(members[0].parts.data, "test", all_views=True)
+    net = StackedNet([member.parts.net for member in members], [len(members)], sets.device)
     for place, snapshot in enumerate(chosen):
         net.load(place, snapshot.weights)
-    test = Evaluation(parts.data, parts.data.sets.test, device, all_views=True)
-    loss, classes = STACKED[type(parts.loss)](), len(parts.data.classes)
-    centre, tencrop = (StackedSums(len(members), classes, device) for _ in range(2))
-    predictions: list[tuple[Tensor, Tensor]] = []
-    for inputs, labels in test.parts(at_a_time(net)):
+    some = members_at_a_time(net, evaluation)
+    for begin in range(0, len(members), some):
+        part = slice(begin, min(begin + some, len(members)))
+        values, predictions = tested_part(net.part(part), members[0].parts, evaluation)
+        for place, snapshot in enumerate(chosen[part]):
+            named = {name: float(value[place]) for name, value in values.items()}
+            yield Tested(named, Predictions(*(p[place] for p in predictions)), snapshot.epochs)
+
+
+def tested_part(
+    net: StackedNet, parts: Assembly, evaluation: Evaluation
+) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """The values of networks on the test set by their names, each (K,); and true classes, predicted ones and the
+    confidence in these, each (K, N).
+    """
+    loss, classes, device = STACKED[type(parts.loss)](), len(parts.data.classes), net.device
+    centre, tencrop = (StackedSums(net.size, classes, device) for _ in range(2))
+    predictions: list[tuple[Tensor, ...]] = []
+    for inputs, labels in evaluation.parts():
         room = Room(net, len(labels), training=False)
         outputs = torch.stack([net.forward(view[None], room).clone() for view in inputs])  # (views, K, classes, n)
-        whole = labels.expand(1, len(members), -1)
+        whole = labels.expand(1, net.size, -1)
         one = outputs[CENTRE_VIEW if len(inputs) > 1 else 0][None]
         centre.update(one, whole, loss.of_outputs(one, whole))
         averaged = parts.loss.predict(outputs.mT).mean(0)  # (K, n, classes)
         if len(inputs) > 1:
             views = parts.loss.logits(averaged).mT[None]
             tencrop.update(averaged.mT[None], whole, loss.of_outputs(views, whole))
-        predictions.append(tuple(part.cpu() for part in averaged.max(-1)))  # type: ignore[arg-type]
+        confidence, predicted = averaged.max(-1)
+        predictions.append((whole[0].cpu(), predicted.cpu(), confidence.cpu()))
     values = {f"test/{name}": value.cpu() for name, value in centre.compute().items()}
     if tencrop.count:
         values |= {f"test/{name}_tencrop": value.cpu() for name, value in tencrop.compute().items()}
-    confidence, predicted = (torch.cat(part, 1) for part in zip(*predictions, strict=True))
-    return [
-        Tested(
-            {name: float(value[place]) for name, value in values.items()},
-            Predictions(parts.data.sets.test.labels, predicted[place], confidence[place]),
-            snapshot.epochs,
-        )
-        for place, snapshot in enumerate(chosen)
-    ]
+    true, predicted, confidence = (torch.cat(part, 1) for part in zip(*predictions, strict=True))
+    return values, (true, predicted, confidence)
 
 
 def left_before(standing: Standing, formed: int) -> bool:
