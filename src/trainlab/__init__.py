@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# A short spin: beside two busy programs on 2 cores the MLP on digits trains 12 times as fast (3 to 18) as with libgomp's
-# own, in which OpenMP's threads wait for each other spinning. It has to be said before torch is loaded.
+# A short spin: beside two busy programs on 2 cores the MLP on digits trains 12 times as fast (3 to 18) as with
+# libgomp's own, in which OpenMP's threads wait for each other spinning. It has to be said before torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
