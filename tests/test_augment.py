@@ -148,14 +148,33 @@ def test_crop_flip_is_a_loop_over_images(channels, side, padding, reflections, o
         np.testing.assert_allclose(found[i], (expected - mean[:, None, None]) / 255, atol=1e-6)
 
 
+ORDERS = (torch.contiguous_format, torch.channels_last)
+
+
 @pytest.mark.parametrize("kind", [NoAugmentation, CropFlip, TenCrop, AlexNetAugmentation])
 @pytest.mark.parametrize("min_size", [1, 20])
-def test_the_memory_order_changes_no_bit(kind, min_size):
-    images, ids = pictures(9, 3, 16), torch.arange(9)
-    augmentation = kind(16, statistics=MeasuredStatistics(images), min_size=min_size)
-    last = images.contiguous(memory_format=torch.channels_last)
-    for call in (lambda x: augmentation.train(x, ids, ids % 10, seed=0, epoch=0), augmentation.test_views):
-        assert torch.equal(call(images), call(last))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_memory_order_is_the_one_asked_for_and_changes_no_bit(kind, min_size, channels):
+    """Of the result; and that of the stored images changes nothing either."""
+    images, ids = pictures(9, channels, 16), torch.arange(9)
+    found = []
+    for order in ORDERS:
+        augmentation = kind(16, statistics=MeasuredStatistics(images), min_size=min_size, memory_format=order)
+        for stored in ORDERS:
+            given = images.contiguous(memory_format=stored)
+            trained = augmentation.train(given, ids, ids % 10, seed=0, epoch=0)
+            assert trained.is_contiguous(memory_format=order)
+            assert augmentation.test(given).is_contiguous(memory_format=order)
+            found.append((trained, augmentation.test_views(given)))
+    for trained, views in found[1:]:
+        assert torch.equal(trained, found[0][0])
+        assert torch.equal(views, found[0][1])
+
+
+@pytest.mark.parametrize("measure", [channel_mean, channel_covariance])
+def test_the_memory_order_changes_no_bit_of_the_statistics(measure):
+    images = pictures(300, 3, 8)
+    assert torch.equal(measure(images), measure(images.contiguous(memory_format=torch.channels_last)))
 
 
 def test_crop_flip_puts_a_pixel_everywhere_as_often():

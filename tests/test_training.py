@@ -120,6 +120,12 @@ def test_batch_gradient_descent_reaches_the_least_squares_solution(train):
     assert (run.folder / "figures/decision_regions.png").exists()
 
 
+def test_a_run_draws_no_figures_where_none_are_wanted(train):
+    run = train("data=moons", "logger=csv", "trainer.max_epochs=1", "figures=false", figures=True)
+    assert run.status == 0, run.err
+    assert not (run.folder / "figures").exists()
+
+
 def test_early_stopping(train):
     run = train(*QUICK, "trainer.max_epochs=50", "trainer.patience=2", "optim.lr=0.0000001")
     assert run.results["last/epoch"] <= 4

@@ -30,11 +30,9 @@ def run(overrides: list[str], pace: Pace, folder: Path) -> None:
     values = this.batch_size * torch.Size(this.data.input_shape).numel()
     batches = []
     for ids in torch.randperm(len(train)).split(this.batch_size)[: max(2, min(MOST_BATCHES, MOST_VALUES // values))]:
-        images = train.images[ids]
+        images = train.some(ids)
         if augment is not None:
             images = augment.train(images, ids, torch.zeros_like(ids), seed=0, epoch=0)
-        if this.hardware.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
         if len(ids) == this.batch_size:
             batches.append((images.to(this.device), train.labels[ids].to(this.device)))
 

@@ -19,10 +19,8 @@ def ten_crops(overrides: list[str], rounds: int, on_progress: Callable[[str], No
     this = job(overrides)
     net, augment = this.net.eval(), this.data.augmentation
     assert augment is not None
-    images = this.data.sets.train.images[torch.arange(BATCH)].to(this.device)
+    images = this.data.sets.train.some(torch.arange(BATCH)).to(this.device)
     one = augment.test(images)
-    if this.hardware.channels_last:
-        one = one.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def forwards() -> None:
@@ -49,7 +47,7 @@ def metrics(overrides: list[str], rounds: int, on_progress: Callable[[str], None
     train, augment, optimizer = this.data.sets.train, this.data.augmentation, this.optimizer()
     ids = torch.arange(this.batch_size)
     assert augment is not None
-    images = augment.train(train.images[ids], ids, torch.zeros_like(ids), seed=0, epoch=0).to(this.device)
+    images = augment.train(train.some(ids), ids, torch.zeros_like(ids), seed=0, epoch=0).to(this.device)
     labels = train.labels[ids].to(this.device)
     errors = ClassificationMetrics(len(this.data.classes)).to(this.device)
     with torch.no_grad(), this.autocast():

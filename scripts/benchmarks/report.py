@@ -20,6 +20,7 @@ from benchmarks.interleaved import Timed, ratios, time_interleaved
 from benchmarks.loading import loading
 from benchmarks.matrix_rate import against_the_device
 from benchmarks.measure import Measure
+from benchmarks.stacked import stacked
 from benchmarks.stand_in import write_pictures
 from benchmarks.start_up import start_up
 from benchmarks.tricks.catalogue import NAMES, OURS
@@ -40,10 +41,10 @@ from trainlab.runtime.hardware import choose_hardware
 from trainlab.runtime.process import keep_freed_memory
 from trainlab.survival.atomic import atomic_write
 
-PARTS = (*(workload.name for workload in WORKLOADS), "start-up", "loading", "costs", "growth", "tricks")
+PARTS = (*(workload.name for workload in WORKLOADS), "start-up", "loading", "costs", "stacked", "growth", "tricks")
 PICTURES = (1_024, 4_096)  # of the packed set, quick and whole
 ROUNDS = (2, 7)  # of all but the races
-TICKS = {"start-up": 4, "loading": 2, "costs": 2, "growth": 4}
+TICKS = {"start-up": 4, "loading": 2, "costs": 2, "stacked": 4, "growth": 4}
 
 
 def benchmark(arguments: Sequence[str]) -> None:
@@ -114,6 +115,8 @@ def benchmark(arguments: Sequence[str]) -> None:
             measures += ten_crops(overrides, rounds, on_progress)
             mlp = next(workload for workload in WORKLOADS if workload.name == "mlp")
             measures += metrics([*mlp.overrides, *data_for(mlp, pictures, None)[0]], rounds, on_progress)
+        if "stacked" in chosen:
+            measures += stacked(rounds, options.quick, on_progress)
         if "growth" in chosen:
             points = grow(on_progress)
         if tricks:
@@ -231,7 +234,7 @@ def timing_table(workload: Workload, remark: str, timed: Sequence[Timed]) -> Tab
 
 def measure_table(measures: Sequence[Measure]) -> Table:
     """One row for each measured thing, with the bound that it is to reach."""
-    table = Table(title="Start, loading, costs, device", title_justify="left")
+    table = Table(title="Start, loading, costs, sweeps, device", title_justify="left")
     for heading in ("what", "median", "spread", "to reach", ""):
         table.add_column(heading, justify="left" if heading in ("what", "") else "right")
     for m in measures:

@@ -34,7 +34,9 @@ def _noise(
     generator = torch.Generator().manual_seed(0)
     train, test = (
         ImageSet(
-            torch.randint(256, (count, *shape), dtype=torch.uint8, generator=generator),
+            torch.randint(256, (count, *shape), dtype=torch.uint8, generator=generator).contiguous(
+                memory_format=torch.channels_last
+            ),
             torch.arange(count) % len(classes),
             classes,
         )

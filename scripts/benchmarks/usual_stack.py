@@ -32,7 +32,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, images: ImageSet, transform: Any) -> None:
         pixels = images.all_images.permute(0, 2, 3, 1)
-        self.pixels = pixels.squeeze(-1).numpy() if pixels.shape[-1] == 1 else pixels.contiguous().numpy()
+        self.pixels = (pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).numpy()
         self.labels, self.transform = images.labels.tolist(), transform
 
     def __len__(self) -> int:

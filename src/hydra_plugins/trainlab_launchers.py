@@ -1,4 +1,4 @@
-"""Hydra finds its launchers here: ``hydra/launcher=processes``, the default under ``-m``, and ``slurm``."""
+"""Hydra finds its launchers here: ``hydra/launcher=processes``, the default under ``-m``, ``stacked`` and ``slurm``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "hydra.launcher."
 
 
 class _Launcher(Launcher):
-    """What both have in common. The heavy imports wait until a sweep is really run."""
+    """What they have in common. The heavy imports wait until a sweep is really run."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: Any = OmegaConf.to_container(OmegaConf.create(settings))
@@ -46,6 +46,18 @@ class ProcessesLauncher(_Launcher):
         from trainlab.sweeps.pool import warm_up
 
         settings = check_options(Processes, self.settings, prefix=PREFIX)
+        warm_up()
+        return settings
+
+
+class StackedLauncher(_Launcher):
+    """Points whose networks have one shape trained as one; conf/hydra/launcher/stacked.yaml has the options."""
+
+    def checked(self) -> Any:
+        from trainlab.sweeps.pool import warm_up
+        from trainlab.sweeps.stacked.launcher import Stacked
+
+        settings = check_options(Stacked, self.settings, prefix=PREFIX)
         warm_up()
         return settings
 

@@ -33,7 +33,7 @@ def channel_covariance(images: Tensor) -> Tensor:
     channels = images.shape[1]
     products, sums, pixels = torch.zeros(channels, channels, dtype=torch.float64), torch.zeros(channels).double(), 0
     for part in images.split(256):
-        colours = part.permute(1, 0, 2, 3).reshape(channels, -1).float()
+        colours = part.permute(1, 0, 2, 3).to(torch.float32, memory_format=torch.contiguous_format).flatten(1)
         products += (colours @ colours.T / 255**2).double()
         sums += colours.sum(1).double() / 255
         pixels += colours.shape[1]
@@ -69,12 +69,12 @@ Statistics = ChannelStatistics | MeasuredStatistics
 
 class Augmentation(ABC):
     """How stored images become what the network sees: uint8 (B, C, S, S) → float32 (B, C, size, size) in about [−1,
-    1].
+    1]. Stored images have their channels last in memory; another order costs time and changes nothing.
 
     stored: S, the side of the stored images. size: the side of the network's input; None: it follows from `stored`
     and `min_size`, the least that the network takes. Where `stored` is too small the images are enlarged first
     (bilinear). reflections: whether a mirrored image keeps its class. statistics: of the training set, whose mean is
-    subtracted; without them only the sizes can be asked for.
+    subtracted; without them only the sizes can be asked for. memory_format: the order in memory of the result.
     """
 
     train_views = 1  # how many examples one image stands for in an epoch
@@ -88,8 +88,9 @@ class Augmentation(ABC):
         min_size: int = 1,
         size: int | None = None,
         reflections: bool = True,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        self.reflections = reflections
+        self.reflections, self.memory_format = reflections, memory_format
         self.resize_to, self.size = self.geometry(stored, min_size, size)
         self.mean = None if statistics is None else statistics.mean
 
@@ -121,14 +122,17 @@ class Augmentation(ABC):
         return F.interpolate(images.float(), size=(self.resize_to, self.resize_to), mode="bilinear", antialias=False)
 
     def normalize(self, images: Tensor, colours: Tensor | None = None) -> Tensor:
-        """Subtract the mean of each channel and scale 0…255 to 0…1: (B, C, H, W) → float32 of the same shape.
-        colours: float32 (B, C), then added to every pixel of an image.
+        """Subtract the mean of each channel and scale 0…255 to 0…1: (B, C, H, W) → float32 of the same shape. colours:
+        float32 (B, C), then added to every pixel of an image.
+
+        The result has the memory order `memory_format`: it is taken up here, on the way from bytes to float.
         """
         assert self.mean is not None, "the statistics of the training set were not given"
         mean = 255 * self.mean.to(images.device)
         if images.device.type == "cpu":
-            return _to_float(images, mean, colours)
-        seen = _centre_values(images.to(torch.float32, copy=True), mean[:, None, None])
+            return _to_float(images, mean, colours, self.memory_format)
+        seen = images.to(torch.float32, copy=True, memory_format=self.memory_format)
+        _centre_values(seen, mean[:, None, None])
         return seen if colours is None else seen.add_(colours[:, :, None, None])
 
 
@@ -138,6 +142,7 @@ class NoAugmentation(Augmentation):
     reflects = False
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """The image as it is at test time."""
         return self.test(images)
 
 
@@ -151,11 +156,12 @@ class CropFlip(Augmentation):
         self.padding = padding
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """A crop of each image in its border, its place and reflection drawn; see `Augmentation.train`."""
         draws = uniform(ids, 3, seed=seed, epoch=epoch)
         top, left = ((draws[:2] * (2 * self.padding + 1)).long()).unbind()
         mirrored = draws[2] < 0.5 if self.reflections else torch.zeros_like(ids, dtype=torch.bool)
         framed = F.pad(self.normalize(self.resize(images)), [self.padding] * 4)
-        return crop(framed, top, left, mirrored, self.size)
+        return crop(framed, top, left, mirrored, self.size).contiguous(memory_format=self.memory_format)
 
 
 class TenCrop(Augmentation):
@@ -195,11 +201,13 @@ class TenCrop(Augmentation):
         return tops[views % 5], torch.where(mirrored, room - left, left), mirrored
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """The view number `views` of each image, or one that is drawn; see `Augmentation.train`."""
         if self.train_views == 1:
             views = (uniform(ids, 1, seed=seed, epoch=epoch)[0] * self.views).long()
         return self.normalize(crop(self.resize(images), *self.corner(views), self.size))
 
     def test_views(self, images: Tensor) -> Tensor:
+        """Corners and centre, and their reflections where an image may be reflected; see `Augmentation.test_views`."""
         images = self.normalize(self.resize(images))
         views = []
         for top, left, mirror in self.places:
@@ -246,6 +254,7 @@ class AlexNetAugmentation(TenCrop):
         self.components = None if covariance is None else components(covariance, colour_unit)
 
     def train(self, images: Tensor, ids: Tensor, views: Tensor, *, seed: int, epoch: int) -> Tensor:
+        """A crop of each image, its place, reflection and colours drawn; see `Augmentation.train`."""
         channels = images.shape[1]
         draws = uniform(ids, 3 + 2 * channels, seed=seed, epoch=epoch)
         places = draws[:2]
@@ -281,12 +290,14 @@ def crop(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int)
     rows = top[:, None] + along
     columns = left[:, None] + torch.where(mirrored[:, None], size - 1 - along, along)
     batch = torch.arange(len(images), device=images.device)[:, None, None]
-    # Indexing around a slice leaves the channels last in memory: the view below is already channels_last.
+    # Indexing around a slice leaves the channels last in memory
     return images[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """The same on a CPU, where copying rows is many times as fast as looking up each pixel's place."""
+    """The same on a CPU, in the memory order of `images`: copying rows is many times as fast as looking up each
+    pixel's place.
+    """
     source, (count, channels) = images.numpy(), images.shape[:2]
     if images.stride(1) == 1:
         target = np.empty((count, size, size, channels), source.dtype).transpose(0, 3, 1, 2)
@@ -304,15 +315,16 @@ def _crop_one_by_one(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor
 IN_CACHE = 2**17  # float32 values: half a MiB
 
 
-def _to_float(images: Tensor, mean: Tensor, colours: Tensor | None) -> Tensor:
+def _to_float(images: Tensor, mean: Tensor, colours: Tensor | None, memory_format: torch.memory_format) -> Tensor:
     """(x − mean) / 255 + colours on a CPU: a few images at a time, so that only the result goes through the memory.
 
-    Bytes become float before anything is subtracted from them, which from bytes takes twenty times as long; and where
-    the channels are last, what differs by channel is written out along a row of pixels, for the same reason.
+    Bytes become float, in the order that is wanted, before anything is subtracted from them, which from bytes takes
+    twenty times as long; and where the channels come last, what differs by channel is written out along a row of
+    pixels, for the same reason.
     """
     count, channels, height, width = images.shape
-    if channels > 1 and images.stride(1) == 1:
-        seen = torch.empty(images.shape, memory_format=torch.channels_last)
+    if channels > 1 and memory_format == torch.channels_last:  # one channel is first and last
+        seen = torch.empty(images.shape, memory_format=memory_format)
         rows = seen.permute(0, 2, 3, 1).view(count, height, width * channels)
         mean = mean.repeat(width)
         colours = None if colours is None else colours.repeat(1, width)[:, None]

@@ -213,7 +213,7 @@ class Classifier(L.LightningModule):
         size = torch.stack([w.detach().square().sum() for w in weights])
         losses = torch.stack([v for name, v in (values | self.validation).items() if not name.endswith("_error")])
         if not torch.isfinite(losses).all() or not torch.isfinite(size).all():
-            raise diverged(self.current_epoch, self.trainer)
+            raise diverged(self.current_epoch, self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log_dict(values, logger=False)
         self.row = {name: float(value) for name, value in (values | self.validation).items()}
         self.row["weight_norm"] = float(size.sum().sqrt())
@@ -329,9 +329,8 @@ class Classifier(L.LightningModule):
         return values
 
 
-def diverged(epoch: int, trainer: L.Trainer) -> RunError:
-    """The error for a loss that is infinite or not a number. epoch: counted from 0."""
-    lr = trainer.optimizers[0].param_groups[0]["lr"]
+def diverged(epoch: int, lr: float) -> RunError:
+    """The error for a loss that is infinite or not a number. epoch: counted from 0. lr: the learning rate."""
     return RunError(
         f"the loss became infinite or not a number in epoch {epoch + 1} with a learning rate of {lr:g}",
         hint=f"try a smaller one, such as optim.lr={lr / 10:g}",

@@ -96,3 +96,51 @@ class ClassificationMetrics(Metric):
         for name, value in sums.items():
             getattr(self, name).add_(value)
         self._update_count = 1  # else torchmetrics warns that nothing was added
+
+
+class StackedSums:
+    """`ClassificationMetrics` of K networks at once: the same sums for each.
+
+    networks: K.
+    """
+
+    def __init__(self, networks: int, classes: int, device: torch.device | str = "cpu") -> None:
+        self.with_top5 = classes > TOP_K
+        self.loss = torch.zeros(networks, dtype=torch.float64, device=device)
+        self.top1, self.top5 = (torch.zeros(networks, dtype=torch.int64, device=device) for _ in range(2))
+        self.count = 0
+
+    def update(self, outputs: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
+        """Count some batches. outputs: float (T, K, classes, b), of T batches; labels: int64 (T, K, b); losses: of each
+        example, float (T, K, b). Returns each batch's mean loss, (T, K).
+        """
+        means = losses.mean(-1)
+        self.loss += means.double().sum(0) * labels.shape[-1]
+        rank = ranks(outputs, labels).masked_fill_(losses.isnan(), outputs.shape[-2])
+        self.top1 += (rank > 0).sum((0, -1))
+        if self.with_top5:
+            self.top5 += (rank >= TOP_K).sum((0, -1))
+        self.count += labels.shape[0] * labels.shape[-1]
+        return means
+
+    def compute(self) -> dict[str, Tensor]:
+        """loss, top1_error and top5_error, each float64 (K,); errors are fractions in [0, 1]."""
+        values = {"loss": self.loss / self.count, "top1_error": self.top1.double() / self.count}
+        if self.with_top5:
+            values["top5_error"] = self.top5.double() / self.count
+        return values
+
+
+def ranks(outputs: Tensor, labels: Tensor) -> Tensor:
+    """How many classes come before the true one, float (…, b). Of equal outputs the class with the lower number comes
+    first, as in argmax. outputs: (…, classes, b); labels: int64 (…, b).
+    """
+    labels = labels.unsqueeze(-2)
+    true = outputs.gather(-2, labels)
+    work = torch.gt(outputs, true, out=torch.empty_like(outputs))  # as numbers: torch adds these up faster than bools
+    before = work.sum(-2)
+    equal = torch.eq(outputs, true, out=work)
+    if int(equal.sum()) > true.numel():
+        lower = torch.arange(outputs.shape[-2], device=outputs.device)[:, None] < labels
+        before += (equal * lower).sum(-2)
+    return before

@@ -1,5 +1,6 @@
 """Batches: every pair once, the same for any number of ranks, pure in (seed, epoch)."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -146,7 +147,9 @@ def test_shuffling_puts_every_pair_everywhere():
 
 @pytest.mark.parametrize("views", [1, 2, 5, 10])
 def test_slices_are_the_rows_of_the_pairs(views):
-    images = torch.arange(6).to(torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2)
+    images = (
+        torch.arange(6).to(torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2).clone(memory_format=torch.channels_last)
+    )
     slices = IndexedBatches(ImageSet(images, torch.arange(6) * 7, tuple("abcdef")), views)
     pairs = torch.randperm(6 * views)
     batch = slices[BatchIndices(pairs, 6 * views, 6 * views, 6 * views)]
@@ -157,14 +160,19 @@ def test_slices_are_the_rows_of_the_pairs(views):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_slices_keep_the_memory_order(channels):
-    images = torch.randint(256, (6, channels, 4, 4), dtype=torch.uint8)
-    first = ImageSet(images, torch.arange(6), tuple("abcdef"))
-    assert first.channels_last(most=images.numel() - 1) is first
-    last = first.channels_last(most=images.numel())
-    found = IndexedBatches(last)[BatchIndices(torch.tensor([4, 1]), 2, 2, 2)].inputs
-    assert torch.equal(found, images[[4, 1]])
-    assert found.is_contiguous(memory_format=torch.channels_last)
+def test_slices_and_selections_keep_the_channels_last(channels):
+    """Their bytes are those of numpy's (N, H, W, C)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4, channels), dtype=np.uint8)
+    whole = ImageSet(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.arange(6), tuple("abcdef"))
+    some = torch.tensor([4, 1])
+    for found in (IndexedBatches(whole)[BatchIndices(some, 2, 2, 2)].inputs, whole.take(some).images):
+        assert found.shape == (2, channels, 4, 4)
+        assert found.untyped_storage().tolist() == pixels[[4, 1]].ravel().tolist()
+
+
+def test_images_with_their_channels_first_are_refused():
+    with pytest.raises(AssertionError, match="channels last"):
+        ImageSet(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), torch.arange(6), tuple("abcdef"))
 
 
 def test_slices_pass_the_counts_on():

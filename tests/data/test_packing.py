@@ -10,6 +10,7 @@ import shutil
 import signal
 import tarfile
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image, ImageOps
 from whole_runs import UNDRAWN, command, small_disk, start_command
 
 from trainlab.data.packed import writer as packing
-from trainlab.data.packed.format import PackedImages, labels, read_packed, verify
+from trainlab.data.packed.format import PackedImages, checksum_of, labels, read_packed, verify
 from trainlab.data.packed.listing import list_images
 from trainlab.data.packed.pictures import decode
 from trainlab.data.packed.writer import Form, pack, pack_block
@@ -78,7 +79,7 @@ def test_pictures_are_pillows_and_in_the_order_of_their_names(packed):
 def test_large_jpegs_decoded_at_a_fraction_of_their_size_differ_little():
     """Above four times the size: by two grey levels on average (Pillow's `draft`)."""
     large = picture(11, 400, 300)
-    ours = decode(io.BytesIO(encoded(large, quality=95)), "large", size=32).transpose(1, 2, 0).astype(int)
+    ours = decode(io.BytesIO(encoded(large, quality=95)), "large", size=32).astype(int)
     difference = np.abs(ours - by_pillow(encoded(large, quality=95), 32))
     assert difference.mean() < 2
 
@@ -138,9 +139,7 @@ def test_without_the_devkit_a_flat_val_is_a_sentence(tmp_path):
 
 def test_colours_are_numpys(packed):
     found = read_packed(packed)
-    count = found.counts["train"]
-    pixels = np.frombuffer((packed / "train.images").read_bytes(), np.uint8).reshape(count, 3, -1) / 255
-    colours = pixels.transpose(1, 0, 2).reshape(3, -1)
+    colours = np.frombuffer((packed / "train.images").read_bytes(), np.uint8).reshape(-1, 3).T / 255
     np.testing.assert_allclose(found.statistics.mean, colours.mean(1), rtol=1e-6)
     np.testing.assert_allclose(found.statistics.covariance, np.cov(colours, bias=True), rtol=1e-9)
     said = json.loads((packed / "set.json").read_text())
@@ -243,11 +242,32 @@ def test_damage_beside_the_pictures_is_found_too(tree, tmp_path, name, place, fo
     assert found in verify(read_packed(tmp_path / "set"), lambda done: None)
 
 
-@pytest.mark.parametrize("text", ["[]", "3", '{"format": 2}', '{"format": 2, "splits": 1}', '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "3", '{"format": 3}', '{"format": 2}', '{"format": 2, "splits": 1}', '{"format": 1}']
+)
 def test_a_set_json_of_another_kind_is_a_sentence(tmp_path, text):
     (tmp_path / "set.json").write_text(text)
     with pytest.raises(InputError, match=r"pack again\.$"):
         read_packed(tmp_path)
+
+
+def test_a_set_of_the_format_before_is_read(packed, tmp_path):
+    """Its raw pictures are 3×S×S, and everything else is the same."""
+    old = tmp_path / "old"
+    shutil.copytree(packed, old)
+    said = json.loads((packed / "set.json").read_text()) | {"format": 2}
+    for name, part in said["splits"].items():
+        pixels = np.fromfile(packed / f"{name}.images", np.uint8).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+        pixels.tofile(old / f"{name}.images")
+        assert len(pixels) <= 256, "one checksum"
+        part["checksums"] = [zlib.crc32(pixels.tobytes())]
+    said["checksum"] = checksum_of(said)
+    (old / "set.json").write_text(json.dumps(said))
+    theirs, ours = read_packed(packed), read_packed(old)
+    assert not verify(ours, lambda done: None)
+    for name, count in ours.counts.items():
+        order = torch.randperm(count)
+        assert torch.equal(PackedImages(ours, name)[order], PackedImages(theirs, name)[order])
 
 
 def test_a_jpeg_that_was_damaged_ends_the_run_in_a_sentence(tree, tmp_path):

@@ -358,7 +358,7 @@ def test_the_archive_is_read_packed_and_unpacked(archive: tuple[Path, np.ndarray
         np.testing.assert_array_equal(splits.train.images, pixels[:100])
         np.testing.assert_array_equal(splits.test.images, pixels[100:])
         assert splits.train.labels.tolist() + splits.test.labels.tolist() == labels
-        assert splits.train.images.is_contiguous()
+        assert splits.train.images.is_contiguous(memory_format=torch.channels_last)
     assert len(cifar10.load(root=str(root), val_fraction=0.2).val) == 20
 
 

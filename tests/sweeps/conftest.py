@@ -28,7 +28,9 @@ def composed() -> Callable[..., tuple[Sweep, list[list[str]]]]:
         words = [*typed, f"hydra.sweep.dir={folder}"]
         config = loader.load_configuration("train", words, run_mode=RunMode.MULTIRUN)
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
-        sweep = Sweep(HydraContext(loader, Callbacks()), config, settings or Processes())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("trainlab.sweeps.launch.commit", lambda: None)  # git is a process
+            sweep = Sweep(HydraContext(loader, Callbacks()), config, settings or Processes())
         (batch,) = BasicSweeper.split_arguments(parsed, None)
         return sweep, batch
 

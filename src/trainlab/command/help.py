@@ -38,7 +38,7 @@ EXAMPLES = {
 }
 
 COMMON = {  # options that --help shows, by the file of conf/ that has the comment
-    "train": ("seed", "ckpt", "profile"),
+    "train": ("seed", "ckpt", "profile", "figures"),
     "model/mlp": ("model.hidden", "model.activation", "model.init"),
     "optim/momentum": ("optim.lr", "optim.schedule"),
     "reg/l2_dropout": ("reg.l2", "reg.form", "reg.dropout"),

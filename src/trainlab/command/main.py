@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import hydra
@@ -34,6 +35,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from trainlab.configuration import renamed
 from trainlab.configuration.folder import CONF
+from trainlab.configuration.points import Composer
 from trainlab.configuration.schema import check
 from trainlab.errors import InputError, RunError, StoppedError, TakenError
 from trainlab.recording.run_directory import RESULTS, best_of, own_checkpoint, read_results
@@ -267,15 +269,7 @@ def check_command_line(arguments: list[str]) -> DictConfig | None:
             raise InputError(f"{override.input_line} are several values", hint="add -m to run a sweep over them")
     if sweep and not options:
         detach_from_torchrun()
-        compose_run(points(overrides)[0], checked=False)  # what is misspelt is told with the right word
-        whole = compose_sweep(overrides)
-        params = whole.sweeper.get("params") or {}
-        here = whole.runtime.choices["hydra/launcher"] == "processes"
-        for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
-            cfg = compose_run(point)
-            if here:
-                refuse_more_than_there_is_room_for(cfg.trainer)
-        make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
+        check_sweep(overrides)
     elif not sweep:
         cfg = compose_run(overrides)
         check_torchrun(cfg, overrides)
@@ -286,6 +280,25 @@ def check_command_line(arguments: list[str]) -> DictConfig | None:
             make_run_directory(run_dir)
             return cfg
     return None
+
+
+def check_sweep(overrides: list[str]) -> None:
+    """Check the points of a sweep, make its directory, and start what its points are forked from."""
+    composer = Composer(functools.partial(compose_run, checked=False))
+    composer.compose(points(overrides)[0])  # what is misspelt is told with the right word
+    whole = compose_sweep(overrides)
+    params = whole.sweeper.get("params") or {}
+    here = whole.runtime.choices["hydra/launcher"] in ("processes", "stacked")
+    for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
+        plain = composer.compose(point).plain
+        check(plain)
+        if here:
+            refuse_more_than_there_is_room_for(SimpleNamespace(**plain["trainer"]))
+    make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
+    if here:
+        from trainlab.sweeps.pool import warm_up
+
+        warm_up()
 
 
 def is_override(word: str) -> bool:

@@ -131,7 +131,8 @@ def similar_set(name: str, trained: Trained, among: int | None) -> tuple[ImageSe
         if not pixels:
             raise InputError(f"none of the pictures of --similar {name} can be read; the first: {left_out[0]}")
         left_out += [passed_over(listing.passed_over)] if listing.passed_over else []
-        known = ImageSet(torch.stack(pixels), torch.tensor(classes), listing.classes)
+        stacked = torch.stack(pixels).contiguous(memory_format=torch.channels_last)
+        known = ImageSet(stacked, torch.tensor(classes), listing.classes)
     if known.images.shape[1:] != (trained.saved.facts.input_shape[0], trained.stored, trained.stored):
         raise InputError(
             f"the pictures of {name} are {'×'.join(map(str, known.images.shape[1:]))} and the network's are "
@@ -147,7 +148,7 @@ def most_similar(trained: Trained, images: Tensor, known: ImageSet, count: int) 
     asked = torch.cat([trained.features(part) for part in images.split(BATCH)])
     distances = []
     for indices in torch.arange(len(known)).split(BATCH):
-        distances.append(torch.cdist(asked, trained.features(known.images[indices])))
+        distances.append(torch.cdist(asked, trained.features(known.some(indices))))
     together = torch.cat(distances, dim=1)
     return together.topk(min(count, len(known)), largest=False).indices
 

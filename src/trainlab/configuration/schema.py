@@ -209,6 +209,7 @@ class Config(BaseModel):
     seed: Seed
     ckpt: str | None
     profile: bool
+    figures: Literal["auto"] | bool = "auto"
 
 
 def check(config: dict[str, Any]) -> None:

@@ -28,16 +28,16 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
     """A configuration as plain containers, to be written into a file: references to other options stay, and what
     other resolvers gave is fixed.
     """
-    kept, resolved = OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True)
+    return with_references(OmegaConf.to_container(cfg, resolve=False), OmegaConf.to_container(cfg, resolve=True))
 
-    def fixed(before: Any, after: Any) -> Any:
-        if isinstance(before, dict) and isinstance(after, dict):
-            return {key: fixed(value, after[key]) for key, value in before.items()}
-        if isinstance(before, list) and isinstance(after, list):
-            return [fixed(one, other) for one, other in zip(before, after, strict=True)]
-        return before if isinstance(before, str) and REFERENCE.fullmatch(before) else after
 
-    return fixed(kept, resolved)
+def with_references(kept: Any, resolved: Any) -> Any:
+    """The values of a configuration, but references to other options stay. kept, resolved: before and after it."""
+    if isinstance(kept, dict) and isinstance(resolved, dict):
+        return {key: with_references(value, resolved[key]) for key, value in kept.items()}
+    if isinstance(kept, list) and isinstance(resolved, list):
+        return [with_references(one, other) for one, other in zip(kept, resolved, strict=True)]
+    return kept if isinstance(kept, str) and REFERENCE.fullmatch(kept) else resolved
 
 
 def read_config(plain: Any, where: str) -> DictConfig:

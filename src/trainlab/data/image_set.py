@@ -18,8 +18,9 @@ from trainlab.errors import InputError
 class ImageSet:
     """Examples and their classes.
 
-    images: uint8 (N, C, H, W) with H = W, in memory or memory-mapped; or float32 (N, F) for points, which are not
-    augmented. labels: int64 (N,), each in [0, len(classes)). classes: their names.
+    images: uint8 (N, C, H, W) with H = W, in memory or memory-mapped, the channels last in memory, as files have them
+    (torch.channels_last: bytes N×H×W×C); or float32 (N, F) for points, which are not augmented. labels: int64 (N,),
+    each in [0, len(classes)). classes: their names.
     """
 
     images: Tensor | PackedImages
@@ -29,6 +30,8 @@ class ImageSet:
     def __post_init__(self) -> None:
         kind = (self.images.dtype, self.images.ndim)
         assert kind in ((torch.uint8, 4), (torch.float32, 2)), f"not an image set or a point set: {kind}"
+        if isinstance(self.images, Tensor) and self.images.ndim == 4:
+            assert self.images.is_contiguous(memory_format=torch.channels_last), "give the images channels last"
         assert self.labels.dtype == torch.int64
         assert len(self.labels) == len(self.images)
 
@@ -42,24 +45,16 @@ class ImageSet:
 
     def take(self, indices: Tensor) -> ImageSet:
         """The set of the examples at `indices`, int64 (n,), in that order."""
-        images = self.images.take(indices) if isinstance(self.images, PackedImages) else self.images[indices]
+        images = self.images.take(indices) if isinstance(self.images, PackedImages) else self.some(indices)
         return ImageSet(images, self.labels[indices], self.classes)
 
     def some(self, indices: Tensor) -> Tensor:
-        """The images or points at `indices`, int64 (n,) → (n, …), in the memory order that the whole set has."""
-        if not isinstance(self.images, Tensor):
+        """The images or points at `indices`, int64 (n,) → (n, …)."""
+        if isinstance(self.images, PackedImages):
             return self.images[indices]
-        if self.is_points or self.images.is_contiguous():
+        if self.is_points:
             return self.images.index_select(0, indices)
         return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
-
-    def channels_last(self, most: int) -> ImageSet:
-        """The same set, its images in torch's channels-last order. A packed set, and one of more than `most` bytes,
-        is returned as it is.
-        """
-        if not isinstance(self.images, Tensor) or self.images.numel() > most:
-            return self
-        return replace(self, images=self.images.contiguous(memory_format=torch.channels_last))
 
     @property
     def all_images(self) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -16,7 +15,6 @@ from trainlab.data.image_set import NOTED, DataSplits, ImageSet, evenly_spread, 
 from trainlab.data.packed.format import PackedImages
 from trainlab.errors import InputError
 
-REORDERED = 2**30  # bytes of a set in memory: the most that is copied for the sake of its order
 EVALUATION_VALUES = 2**25  # float32 inputs of one evaluation batch, all views: 128 MiB
 
 
@@ -27,8 +25,8 @@ class ImageData(L.LightningDataModule):
     their statistics; points take NoAugmentation only. batch_size: global, over all ranks; None for the whole training
     set in one batch. train_examples: use only this many training images, every class by the same share; None for all.
     batches: use only this many batches of each set, views counted, evenly spread over it; None for all. A set that is
-    one batch stays whole. seed: of order and augmentation. channels_last: give images in torch's channels-last order.
-    mean: of each channel, float32 (C,); None: it is measured on the training set.
+    one batch stays whole. seed: of order and augmentation. channels_last: whether the network takes its inputs in
+    that memory order. mean: of each channel, float32 (C,); None: it is measured on the training set.
     """
 
     def __init__(
@@ -46,7 +44,8 @@ class ImageData(L.LightningDataModule):
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
         self.batch_size, self.train_examples, self.batches = batch_size, train_examples, batches
-        self.seed, self.channels_last, self.mean_given = seed, channels_last, mean
+        self.seed, self.mean_given = seed, mean
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.splits: DataSplits | None = None
         self.augmentation: Augmentation | None = None
         self.first_batch = 0  # of the first epoch: a run may be resumed within an epoch
@@ -61,7 +60,9 @@ class ImageData(L.LightningDataModule):
         self.splits = subsample_train(self.load(), self.train_examples)
         stored = self.splits.train.images.shape[-1]
         if not self.splits.train.is_points:
-            self.augmentation = self.make_augmentation(stored=stored, statistics=self.statistics(self.splits.train))
+            self.augmentation = self.make_augmentation(
+                stored=stored, statistics=self.statistics(self.splits.train), memory_format=self.memory_format
+            )
         elif not isinstance(self.make_augmentation(stored=1), NoAugmentation):
             raise InputError(
                 "these data are points, not images", hint="use model=perceptron or model=mlp, and aug=none"
@@ -71,10 +72,6 @@ class ImageData(L.LightningDataModule):
             least = -(-self.batch_size // self.train_views)  # images whose views fill one batch
             tested = -(-most // self.test_views)
             self.splits = evenly_spread(self.splits, train=max(most // self.train_views, least), val=most, test=tested)
-        if self.augmentation is not None and self.channels_last:  # once, instead of each batch
-            read = self.splits
-            parts = {name: getattr(read, name).channels_last(REORDERED) for name in ("train", "val", "test")}
-            self.splits = replace(read, **parts)
         train = self.splits.train
         samples = len(train) * self.train_views
         if self.batch_size is not None and self.batch_size > samples:
@@ -224,6 +221,4 @@ class ImageData(L.LightningDataModule):
             inputs = self.augmentation.test_views(batch.inputs)
         else:
             inputs = self.augmentation.test(batch.inputs)
-        if self.channels_last and inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
         return batch._replace(inputs=inputs)

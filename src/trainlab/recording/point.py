@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,13 @@ class Point:
     commit: str | None
     threads: Threads | None = None
 
+    def text(self) -> str:
+        """What point.json holds."""
+        return json.dumps(vars(self), indent=1) + "\n"
+
     def write(self, folder: Path) -> None:
         """Write point.json into the run's directory, whole or not at all. Raises OSError."""
-        atomic_write(folder / POINT, json.dumps(asdict(self), indent=1) + "\n")
+        atomic_write(folder / POINT, self.text())
 
 
 RECORD = TypeAdapter(Point)

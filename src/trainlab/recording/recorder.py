@@ -131,7 +131,7 @@ class Recorder:
             return
         assert predictions is not None
         with written(self.run_dir):
-            figures = self.draw(predictions)
+            figures = self.draw(predictions) if self.cfg.get("figures") is not False else {}
         if self.wandb is not None:
             from trainlab.recording import wandb_run
 

@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,26 @@ import trainlab
 from trainlab.models.summary import training_operations
 from trainlab.recording.commit import commit
 from trainlab.runtime.assembly import Assembly
-from trainlab.runtime.hardware import matrix_rate
+from trainlab.runtime.hardware import Hardware, matrix_rate
 from trainlab.runtime.plan import Plan
 from trainlab.survival.atomic import atomic_write
 
 MATRIX_SECONDS = 0.05  # for the rate that "mfu" is a share of
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What results.json says of the process and its machine. matrix_rate: see `hardware.matrix_rate`."""
+
+    matrix_rate: float
+    peak_memory_mb: float
+    provenance: dict[str, Any]
+
+
+def look_around(hardware: Hardware) -> Surroundings:
+    """The surroundings as they are now; it takes `MATRIX_SECONDS`."""
+    rate = matrix_rate(hardware, seconds=MATRIX_SECONDS)
+    return Surroundings(rate, peak_memory_mb(on_gpu=hardware.accelerator == "gpu"), provenance())
 
 
 def collect_results(
@@ -33,17 +49,19 @@ def collect_results(
     tested_epoch: int,
     tested: Mapping[str, float],
     cost: Mapping[str, float],
+    surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
     """What results.json holds; where a number is of one moment, its name says so.
 
     last: the last epoch's row, as in metrics.csv; there "last/train/loss" and so on. best: the least value of
     trainer.monitor, None where it was never measured; there "best/" and what was watched. tested: the metrics of the
-    test, of the weights after `tested_epoch` epochs. cost: seconds and images_per_second.
+    test, of the weights after `tested_epoch` epochs. cost: seconds and images_per_second. surroundings: None: they are
+    looked at now.
     """
     cfg = parts.cfg
     processes = cfg.trainer.devices * cfg.trainer.nodes
     monitor = cfg.trainer.monitor if best is not None else "train/loss"
-    rate = matrix_rate(parts.hardware, seconds=MATRIX_SECONDS)
+    around = surroundings or look_around(parts.hardware)
     results: dict[str, Any] = {
         "model": cfg.model.name,
         "data": cfg.data.name,
@@ -57,12 +75,12 @@ def collect_results(
         "views": parts.data.test_views,
         "parameters": sum(layer.weights + layer.biases for layer in plan.layers),
         **cost,
-        "mfu": cost["images_per_second"] * training_operations(plan.layers) / (rate * processes),
-        "peak_memory_mb": peak_memory_mb(on_gpu=parts.hardware.accelerator == "gpu"),
+        "mfu": cost["images_per_second"] * training_operations(plan.layers) / (around.matrix_rate * processes),
+        "peak_memory_mb": around.peak_memory_mb,
         **parts.hardware.fields,
         "processes": processes,
         "threads": plan.threads,
-        **provenance(),
+        **around.provenance,
     }
     if cfg.trainer.target is not None:
         results["target"] = cfg.trainer.target
@@ -82,9 +100,14 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def results_text(values: Mapping[str, Any]) -> str:
+    """What results.json holds."""
+    return json.dumps(dict(values), indent=2, allow_nan=False) + "\n"
+
+
 def write_results(path: Path, values: Mapping[str, Any]) -> None:
     """Write results.json, whole or not at all."""
-    atomic_write(path, json.dumps(dict(values), indent=2, allow_nan=False) + "\n")
+    atomic_write(path, results_text(values))
 
 
 def peak_memory_mb(on_gpu: bool) -> float:

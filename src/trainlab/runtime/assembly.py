@@ -65,8 +65,7 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
     resumed: the checkpoint that the run goes on from, which gives the weights and the batch at which the data begin.
     Raises InputError for what does not go together, and for a checkpoint of another network or other classes.
     """
-    optimizer = optimizer_of(cfg.optim)
-    bytes_per_weight = 4 * (2 + max(1, numbers_per_weight(optimizer)))  # float32, and as many for its gradient
+    size = bytes_per_weight(optimizer_of(cfg.optim))
     hardware = hardware_for(cfg)
     data = read_data(cfg, channels_last=hardware.channels_last)
     net = build_net(
@@ -74,7 +73,7 @@ def assemble(cfg: DictConfig, resumed: checkpoint.Saved | None = None) -> Assemb
         data.input_shape,
         len(data.classes),
         weights_follow=resumed is not None,
-        bytes_per_weight=bytes_per_weight,
+        bytes_per_weight=size,
     )
     if resumed is not None:
         data.first_batch = resumed.progress.batches
@@ -114,6 +113,11 @@ def optimizer_of(optim: DictConfig) -> Callable[..., Optimizer]:
             ) from error
 
     return make
+
+
+def bytes_per_weight(optimizer: Callable[..., Optimizer]) -> int:
+    """What training takes for each weight: float32, the weight, its gradient and what the optimizer keeps."""
+    return 4 * (2 + max(1, numbers_per_weight(optimizer)))
 
 
 def hardware_for(cfg: DictConfig, **fixed: Any) -> Hardware:

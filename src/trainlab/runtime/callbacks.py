@@ -41,13 +41,7 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
     are examples.
     """
     cfg, sets = parts.cfg, parts.data.sets
-    if cfg.trainer.monitor.endswith("top5_error") and len(parts.data.classes) <= TOP_K:
-        raise InputError(
-            f"trainer.monitor={cfg.trainer.monitor} is always 0 with {len(parts.data.classes)} classes",
-            option="trainer.monitor",
-            value=cfg.trainer.monitor,
-            hint="use top1_error",
-        )
+    refuse_silent_monitor(cfg.trainer.monitor, len(parts.data.classes))
     refuse_idle_processes(cfg.trainer, validation=len(sets.val), test=len(sets.test))
     folder = recorder.run_dir / CHECKPOINTS
     best = None
@@ -60,6 +54,17 @@ def callbacks_of(parts: Assembly, plan: Plan, recorder: Recorder, resumed: Saved
     told = [recorder.throughput, recorder.progress]
     every = [Threads(plan.threads), *told, *early_ends(cfg), recorder.history, *saving, interruption]
     return Standard(best, last, interruption, every)
+
+
+def refuse_silent_monitor(monitor: str, classes: int) -> None:
+    """Raises InputError for a `trainer.monitor` that says nothing with so many classes."""
+    if monitor.endswith("top5_error") and classes <= TOP_K:
+        raise InputError(
+            f"trainer.monitor={monitor} is always 0 with {classes} classes",
+            option="trainer.monitor",
+            value=monitor,
+            hint="use top1_error",
+        )
 
 
 def early_ends(cfg: DictConfig) -> list[Callback]:
@@ -95,7 +100,7 @@ class NonFiniteLoss(Callback):
         if losses.device.type != "cpu" and batch_idx % STEPS_BETWEEN_LOOKS:
             return
         if trainer.world_size == 1 and not math.isfinite(losses.max()):  # ranks part ways only at the end of an epoch
-            raise diverged(trainer.current_epoch, trainer)
+            raise diverged(trainer.current_epoch, trainer.optimizers[0].param_groups[0]["lr"])
 
 
 class FlatGradient(Callback):

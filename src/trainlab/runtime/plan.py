@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -28,12 +29,12 @@ class Plan:
     facts: RunMetadata
 
 
-def plan_run(parts: Assembly) -> Plan:
+def plan_run(parts: Assembly, layers: list[LayerSummary] | None = None, config: dict[str, Any] | None = None) -> Plan:
     """The plan of a run whose parts are put together; it also tells the data module how many batches to give out at a
-    time.
+    time. layers, config: what would be found out about the network and the configuration, where it is known already.
     """
     cfg, data, hardware = parts.cfg, parts.data, parts.hardware
-    table = summarize(parts.net, data.input_shape)
+    table = layers if layers is not None else summarize(parts.net, data.input_shape)
     step = min(data.batch_size or sys.maxsize, len(data.sets.train))  # examples
     multiplications = step * sum(layer.connections for layer in table)
     processes = cfg.trainer.devices * cfg.trainer.nodes
@@ -44,7 +45,7 @@ def plan_run(parts: Assembly) -> Plan:
         steps = cfg.trainer.max_epochs * data.train_batches
         profiler = StepProfiler(steps, torch.cuda.synchronize if hardware.accelerator == "gpu" else lambda: None)
     facts = RunMetadata(
-        config=plain_config(cfg),
+        config=plain_config(cfg) if config is None else config,
         classes=list(data.classes),
         input_shape=list(data.input_shape),
         mean=data.mean,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +49,33 @@ def atomic_write(path: Path, text: str) -> None:
     """Write text or bytes to `path`, whole or not at all. Raises OSError."""
     with atomic_open(path) as file:
         file.write(text.encode())
+
+
+def atomic_write_all(files: Mapping[Path, bytes]) -> None:
+    """Write many files, each whole or not at all, into folders that are there. Waits for the disk twice, not twice for
+    each. Raises OSError, before which some may have been written.
+    """
+    beside = {path: path.with_name(f".{path.name}.tmp") for path in files}  # the next to write takes over what is left
+    try:
+        for path, content in files.items():
+            with open(beside[path], "wb") as file:
+                file.write(content)
+        _sync_all(beside.values())
+        for path in files:
+            os.replace(beside[path], path)
+    finally:
+        for left in beside.values():
+            left.unlink(missing_ok=True)
+    _sync_all(dict.fromkeys(path.parent for path in files))
+
+
+def _sync_all(paths: Iterable[Path]) -> None:
+    """Make the files or folders last."""
+    if sys.platform == "linux":  # where it waits for the disk
+        os.sync()
+        return
+    for path in paths:
+        sync_folder(path)
 
 
 def sync_folder(folder: Path) -> None:

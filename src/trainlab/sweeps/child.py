@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -22,13 +23,14 @@ import torch
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-import trainlab.training  # noqa: F401
-from trainlab.command.main import run_as_job
 from trainlab.runtime.lean_imports import import_lightning
-from trainlab.runtime.ranks import UNEXPECTED
-from trainlab.survival.signals import die_with_parent
 
-import_lightning()
+import_lightning()  # before anything that would import all of it
+
+import trainlab.training  # noqa: E402, F401
+from trainlab.command.main import run_as_job  # noqa: E402
+from trainlab.runtime.ranks import UNEXPECTED  # noqa: E402
+from trainlab.survival.signals import die_with_parent  # noqa: E402
 
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
@@ -42,6 +44,16 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
     """Run one point of a sweep as Hydra runs a job, its output going to `log`; ends the process with the run's
     status.
     """
+
+    def work() -> None:
+        done = run_as_job(config, context, "hydra.sweep.dir", "hydra.sweep.subdir")
+        done.return_value  # noqa: B018 - raises what the run raised
+
+    run_to_its_end(work, log, threads, environment)
+
+
+def run_to_its_end(work: Callable[[], None], log: Path, threads: int, environment: Mapping[str, str]) -> None:
+    """Do the work of this process, a new fork, and end it with the status that the work ended with."""
     status = UNEXPECTED
     try:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
@@ -55,8 +67,7 @@ def run_point(config: DictConfig, context: HydraContext, log: Path, threads: int
             os.dup2(output, stream)
         os.environ |= {**environment, "OMP_NUM_THREADS": str(threads)}
         torch.set_num_threads(threads)
-        done = run_as_job(config, context, "hydra.sweep.dir", "hydra.sweep.subdir")
-        done.return_value  # noqa: B018 - raises what the run raised
+        work()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else UNEXPECTED

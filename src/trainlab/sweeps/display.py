@@ -17,9 +17,10 @@ from trainlab.recording.run_directory import read_rows
 from trainlab.recording.terminal import duration
 from trainlab.sweeps.names import shown
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW
-from trainlab.sweeps.pool import RUNNING, Job
+from trainlab.sweeps.pool import RUNNING, Job, Progress
 
 REFRESH_SECONDS = 0.5
+MOST_SAID = 50  # of the points that went wrong
 ORDER = (RUNNING, FAILED, INTERRUPTED, NEW, FINISHED)  # which rows are shown where not all fit
 STATES_BEFORE = {FINISHED: "finished before", INTERRUPTED: "interrupted before, to be resumed"}
 
@@ -27,7 +28,8 @@ STATES_BEFORE = {FINISHED: "finished before", INTERRUPTED: "interrupted before, 
 class Display:
     """Use as a context manager, call `look` whenever something may have changed."""
 
-    def __init__(self, folder: Path, jobs: Sequence[Job], at_a_time: int) -> None:
+    def __init__(self, folder: Path, jobs: Sequence[Job], how: str) -> None:
+        """how: they are run, in words."""
         self.folder, self.jobs = folder, jobs
         self.out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.live = Live(console=self.out, auto_refresh=False) if self.out.is_terminal else None
@@ -35,7 +37,7 @@ class Display:
         self.said: set[str] = set()
         self.refreshed = 0.0
         known: Counter[str] = Counter(self.before.values())
-        parts = [f"{len(jobs)} points, {at_a_time} at a time"]
+        parts = [f"{len(jobs)} points, {how}"]
         parts += [f"{known[state]} {what}" for state, what in STATES_BEFORE.items() if known[state]]
         self.heading = " · ".join(parts)
 
@@ -66,11 +68,11 @@ class Display:
         if job.name in self.said:
             return
         self.said.add(job.name)
-        epoch, error, _ = progress(job)
+        made = progress(job)
         done = sum(job.status.state == FINISHED for job in self.jobs if not job.ran) + len(self.said)
-        parts = [f"[{done}/{len(self.jobs)}] {job.name} {job.status.state}", f"epoch {epoch}"]
-        if error is not None:
-            parts.append(f"validation error {error:.2%}")
+        parts = [f"[{done}/{len(self.jobs)}] {job.name} {job.status.state}", f"epoch {made.epoch}"]
+        if made.error is not None:
+            parts.append(f"validation error {made.error:.2%}")
         parts.append(duration(job.status.seconds))
         self.out.print(" · ".join([*parts, *([job.status.error] if job.status.error else [])]))
 
@@ -86,15 +88,15 @@ class Display:
         for heading in (*self.jobs[0].swept, "state", "epoch", "validation error", "time left"):
             table.add_column(heading, justify="left" if heading == "state" else "right")
         for job in [job for job in self.jobs if job in kept]:
-            epoch, error, left = progress(job)
+            made = progress(job)
             state: str = "waiting" if job.status.state == NEW else job.status.state
             state += " (before)" if not job.ran and job.status.state == FINISHED else ""
             table.add_row(
                 *map(shown, job.swept.values()),
                 state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),
-                f"{epoch}/{job.config.trainer.max_epochs}",
-                "–" if error is None else f"{error:.2%}",
-                "" if left is None else duration(left),
+                f"{made.epoch}/{job.trainer.max_epochs}",
+                "–" if made.error is None else f"{made.error:.2%}",
+                "" if made.left is None else duration(made.left),
             )
         return table
 
@@ -107,10 +109,12 @@ class Display:
         if self.before and (old := sum(state == FINISHED for state in self.before.values())):
             finished += f", {old} of them before"
         self.out.print(finished)
-        for job in self.jobs:
-            if job.status.state in (FAILED, INTERRUPTED):
-                log = os.path.relpath(job.folder / LOG)
-                self.out.print(f"  {job.status.state}: {job.name}: {job.status.error or 'no error'}\n    {log}")
+        wrong = [job for job in self.jobs if job.status.state in (FAILED, INTERRUPTED)]
+        for job in wrong[:MOST_SAID]:
+            log = os.path.relpath(job.log or job.folder / LOG)
+            self.out.print(f"  {job.status.state}: {job.name}: {job.status.error or 'no error'}\n    {log}")
+        if len(wrong) > MOST_SAID:
+            self.out.print(f"  and {len(wrong) - MOST_SAID} more, each with its status.json")
         if stopped is not None:
             name = "Ctrl-C" if stopped == signal.SIGINT else signal.Signals(stopped).name
             self.out.print(f"stopped by {name}; the same command goes on")
@@ -123,14 +127,16 @@ class Display:
         self.out.print(f"to compare: {report} --table\nto look at it: {report} --html report.html --open")
 
 
-def progress(job: Job) -> tuple[int, float | None, float | None]:
+def progress(job: Job) -> Progress:
     """How far a point is: epochs done, last validation error, and the seconds that are left at the present speed."""
+    if job.done is not None:
+        return job.done
     rows = read_rows(job.folder)
     if not rows:
-        return 0, None, None
+        return Progress(0)
     epoch = int(rows[-1]["epoch"])
     error = next((row["val/top1_error"] for row in reversed(rows) if "val/top1_error" in row), None)
     left = None
     if job.status.state == RUNNING and "training_seconds" in rows[-1]:
-        left = rows[-1]["training_seconds"] / epoch * (job.config.trainer.max_epochs - epoch)
-    return epoch, error, left
+        left = rows[-1]["training_seconds"] / epoch * (job.trainer.max_epochs - epoch)
+    return Progress(epoch, error, left)

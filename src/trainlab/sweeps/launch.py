@@ -6,7 +6,7 @@ import functools
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,15 +15,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field
 
+from trainlab.configuration.points import Composer
 from trainlab.configuration.schema import check
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.recording.commit import commit
 from trainlab.recording.point import POINT, Point, load_point, read_point
 from trainlab.recording.run_directory import best_of, read_results
-from trainlab.survival.atomic import atomic_write
+from trainlab.survival.atomic import atomic_write, atomic_write_all
 from trainlab.survival.lock import directory_lock
 from trainlab.survival.signals import outlast_terminal
 from trainlab.sweeps import point as points
@@ -37,14 +38,21 @@ SWEEP = "sweep.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """How the points of a sweep are to be run. at_a_time: how many points. threads: CPU threads of each, unless it
-    has its own number. run: runs the jobs that are not finished, calls its argument whenever something may have
-    changed, and returns the signal that stopped it, or None.
+    """How the points of a sweep are to be run. threads: CPU threads of each, unless it has its own number. run: runs
+    the jobs that are not finished, calls its argument whenever something may have changed, and returns the signal that
+    stopped it, or None. at_a_time: how many points. has_begun: whether a point that has left nothing in its directory
+    yet goes on all the same. words: how they are run, said before it begins, where it is not `at_a_time`.
     """
 
-    at_a_time: int
-    threads: int
+    threads: Callable[[Job], int]
     run: Callable[[Callable[[], None]], int | None]
+    at_a_time: int = 1
+    has_begun: Callable[[Job], bool] = lambda job: False
+    words: Callable[[], str] | None = None
+
+    def said(self) -> str:
+        """How the points are run, in words."""
+        return self.words() if self.words is not None else f"{self.at_a_time} at a time"
 
 
 class Settings(BaseModel):
@@ -65,7 +73,8 @@ class Processes(Settings):
     gpus_per_job: Literal["auto"] | Annotated[float, Field(ge=0.01)] = "auto"
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
-        trainers = [job.config.trainer for job in jobs]
+        """See `Settings.plan`."""
+        trainers = [job.trainer for job in jobs]
         asked = {trainer.accelerator for trainer in trainers}
         resources = allocate(
             self.n_jobs,
@@ -75,7 +84,7 @@ class Processes(Settings):
             accelerator=next(name for name in ("gpu", "auto", "cpu") if name in asked),
         )
         places = resources.environments
-        return Plan(len(places), resources.threads, functools.partial(run_jobs, jobs, places))
+        return Plan(lambda job: resources.threads, functools.partial(run_jobs, jobs, places), at_a_time=len(places))
 
 
 class PointReturn(JobReturn):
@@ -85,7 +94,6 @@ class PointReturn(JobReturn):
         results = read_results(job.folder) if job.status.state == FINISHED else None
         super().__init__(
             overrides=list(overrides),
-            cfg=job.config,
             working_dir=str(job.folder),
             status=JobStatus.COMPLETED if results else JobStatus.FAILED,
             _return_value=best_of(results) if results else float("nan"),
@@ -94,6 +102,7 @@ class PointReturn(JobReturn):
 
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
+        """The least `trainer.monitor` of the point. Raises HydraException where it did not finish, if asked to."""
         if self.error is not None:
             raise HydraException(self.error)
         return self._return_value
@@ -112,7 +121,8 @@ class Sweep:
         self.keys = swept_keys(config)
         self.commit = commit()
         self.jobs: list[Job] = []
-        self.is_basic = config.hydra.sweeper._target_.endswith("BasicSweeper")
+        self.composer = Composer(functools.partial(context.config_loader.load_sweep_config, config))
+        self.is_basic = config.hydra.sweeper._target_.endswith(("BasicSweeper", "ListedSweeper"))
         for override in OverridesParser.create().parse_overrides(task_overrides(config)):
             if self.is_basic and override.is_interval_sweep():
                 raise InputError(
@@ -143,11 +153,13 @@ class Sweep:
                 names.append(job.name)
             jobs = [job for job, _ in named.values()]
             plan = self.settings.plan(jobs)
+            texts = {}
             for job, point in named.values():
-                self.set_out(job, point, plan.threads)
+                texts[job.folder / POINT] = self.settle(job, point, plan.threads(job), begun=plan.has_begun(job))
+            self.write_points(texts)
             self.jobs += jobs
             self.write()
-            with Display(self.folder, jobs, plan.at_a_time) as display:
+            with Display(self.folder, jobs, plan.said()) as display:
                 stopped = plan.run(display.look)
         display.summary(stopped)
         UNFINISHED.extend(job for job in jobs if job.status.state != FINISHED)
@@ -170,38 +182,45 @@ class Sweep:
 
     def prepare(self, overrides: list[str], number: int) -> tuple[Job, Point]:
         """Compose and check the configuration of one point. Raises InputError."""
-        config = self.context.config_loader.load_sweep_config(self.config, overrides)
+        composed = self.composer.compose(overrides)
+        check(composed.plain)
         mine = list(filter_overrides(overrides))
-        plain = OmegaConf.to_container(
-            OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True
-        )
-        assert isinstance(plain, dict)
-        check(plain)  # type: ignore[arg-type]
-        choices = config.hydra.runtime.choices
-        swept = {key: choices[key] if key in choices else _plain(OmegaConf.select(config, key)) for key in self.keys}
+        swept = {key: composed.choices.get(key, _select(composed.plain, key)) for key in self.keys}
         name = point_name(swept, mine)
-        with open_dict(config):
-            config.hydra.job.id, config.hydra.job.num = name, number
-            config.hydra.sweep.dir, config.hydra.sweep.subdir = str(self.folder), name
-        point = Point(self.folder.name, swept, mine, plain, self.commit)  # type: ignore[arg-type]
-        return Job(name, self.folder / name, swept, mine, config, self.context), point
+        point = Point(self.folder.name, swept, mine, composed.plain, self.commit)
+        return Job(name, self.folder / name, swept, mine, composed, number, self.context), point
 
     def set_out(self, job: Job, point: Point, threads: int) -> None:
         """Find out what the point's directory holds, and write there what is going to be run."""
+        self.write_points({job.folder / POINT: self.settle(job, point, threads)})
+
+    def settle(self, job: Job, point: Point, threads: int, *, begun: bool = False) -> bytes:
+        """Find out what the point's directory holds; returns what is to be written there as point.json. begun: see
+        `Plan.has_begun`.
+        """
         job.status = self.inspect(job.folder, point)
+        if begun and job.status.state == NEW and not self.settings.rerun:
+            job.status = points.Status(INTERRUPTED)
         before = read_point(job.folder)
         if job.status.state in (FINISHED, INTERRUPTED) and before is not None and before.threads is not None:
             job.threads = before.threads
         elif job.status.state != FINISHED:
             job.threads = threads
-        with open_dict(job.config):
-            if job.config.ckpt is None or points.own_checkpoint(job.folder):
-                job.config.ckpt = "auto"
+        if job.composed.plain["ckpt"] is None or points.own_checkpoint(job.folder):
+            job.ckpt = "auto"
+        return replace(point, threads=job.threads).text().encode()
+
+    def write_points(self, texts: Mapping[Path, bytes]) -> None:
+        """Write the points' point.json. Raises InputError where that cannot be done."""
+        for file in texts:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{file.parent} cannot be written ({error.strerror}).") from error
         try:
-            job.folder.mkdir(parents=True, exist_ok=True)
-            replace(point, threads=job.threads).write(job.folder)
+            atomic_write_all(texts)
         except OSError as error:
-            raise InputError(f"{job.folder} cannot be written ({error.strerror}).") from error
+            raise InputError(f"{error.filename or self.folder} cannot be written ({error.strerror}).") from error
 
     def inspect(self, folder: Path, point: Point) -> points.Status:
         """How far the point in `folder` is: finished, interrupted (it will go on) or new. A directory that is to be
@@ -235,8 +254,12 @@ class Sweep:
         return status
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+def _select(config: Mapping[str, Any], key: str) -> Any:
+    """The value of an option, None where there is none."""
+    node: Any = config
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
 
 
 def _short(commit: str | None) -> str:

@@ -22,7 +22,7 @@ from trainlab.sweeps.names import shown
 STATUS, LOG = "status.json", "log.txt"
 # What says where code lies, and what configurations had before 2026-12: other names for the same run
 OF_THE_CODE = re.compile(r".*\._target_|data\.load\..*|describe\..*|trainer\.capture")
-NOT_COMPARED = ("ckpt", "logger")  # of a configuration: what does not change the numbers
+NOT_COMPARED = ("ckpt", "logger", "figures")  # of a configuration: what does not change the numbers
 FINISHED: Literal["finished"] = "finished"
 INTERRUPTED: Literal["interrupted"] = "interrupted"
 FAILED: Literal["failed"] = "failed"
@@ -77,9 +77,13 @@ class Status:
     error: str = ""
     seconds: Annotated[float, Field(ge=0, lt=LARGEST)] = 0.0
 
+    def text(self) -> str:
+        """What status.json holds."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
     def write(self, folder: Path) -> None:
         """Write status.json, whole or not at all."""
-        atomic_write(folder / STATUS, json.dumps(asdict(self), indent=1) + "\n")
+        atomic_write(folder / STATUS, self.text())
 
 
 RECORD = TypeAdapter(Status)

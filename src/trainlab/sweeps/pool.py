@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
+from trainlab.configuration.points import Composed
 from trainlab.errors import RESUME_ME, InputError
 from trainlab.recording.run_directory import read_results
 from trainlab.runtime import room
@@ -41,29 +43,63 @@ def run_point(*arguments: Any) -> None:
 
 
 def warm_up() -> None:
-    """Start the process from which all points are forked. It imports torch while the sweep is being composed."""
+    """Start the process from which all points are forked, unless it is there. It imports torch while the sweep is being
+    composed.
+    """
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
 
 
-@dataclass
+@dataclass(frozen=True)
+class Progress:
+    """How far a point is. error: of the validation, None where there was none. left: seconds, None where unknown."""
+
+    epoch: int
+    error: float | None = None
+    left: float | None = None
+
+
+@dataclass(eq=False)
 class Job:
-    """A point of a sweep with its directory and state."""
+    """A point of a sweep with its directory and state.
+
+    number: of the point in the sweep. ckpt: what it is to go on from, where that is not what its configuration says.
+    threads: for its processes together. done: how far it is, where somebody knows that before the files say it. log:
+    what its process said, where that is not in its directory.
+    """
 
     name: str
     folder: Path
     swept: Mapping[str, Any]
     overrides: Sequence[str]
-    config: DictConfig  # composed, Hydra's own part included
+    composed: Composed
+    number: int
     context: HydraContext
     status: Status = field(default_factory=lambda: Status(NEW))
-    threads: int | None = None  # for its processes together
+    ckpt: str | None = None
+    threads: int | None = None
+    done: Progress | None = None
+    log: Path | None = None
     resumed: bool = False
     ran: bool = False  # by this command
     process: Any = None
     slot: int = -1
     started: float = 0.0
+
+    @property
+    def trainer(self) -> SimpleNamespace:
+        """The options of the group `trainer`."""
+        return SimpleNamespace(**self.composed.plain["trainer"])
+
+    def config(self) -> DictConfig:
+        """Its configuration for a run, Hydra's own part included."""
+        config = self.composed.config()
+        with open_dict(config):
+            config.hydra.job.id, config.hydra.job.num = self.name, self.number
+            config.hydra.sweep.dir, config.hydra.sweep.subdir = str(self.folder.parent), self.name
+            config.ckpt = self.ckpt or config.ckpt
+        return config
 
 
 def run_jobs(jobs: Sequence[Job], environments: Sequence[Mapping[str, str]], look: Callable[[], None]) -> int | None:
@@ -105,7 +141,7 @@ def _start(job: Job, method: Any, environment: Mapping[str, str]) -> None:
     job.resumed = job.status.state == INTERRUPTED
     job.status, job.ran, job.started = Status(RUNNING), True, time.monotonic()
     (job.folder / STATUS).unlink(missing_ok=True)
-    arguments = (job.config, job.context, job.folder / LOG, job.threads, dict(environment))
+    arguments = (job.config(), job.context, job.folder / LOG, job.threads, dict(environment))
     job.process = method.Process(target=run_point, args=arguments)
     job.process.start()
 
@@ -122,14 +158,21 @@ def end(job: Job, code: int, seconds: float) -> None:
     if code == 0 and read_results(job.folder) is not None:
         job.status = Status(FINISHED, seconds=seconds)
     else:
-        stopped = code < 0 or code in (RESUME_ME, 128 + signal.SIGINT, UNKNOWN)
-        error = f"killed ({signal.Signals(-code).name})" if code < 0 else last_line(job.folder / LOG)
-        error = "killed with the parent of all points" if code == UNKNOWN else error
+        stopped, error = how_it_ended(code, job.folder / LOG)
         job.status = Status(INTERRUPTED if stopped else FAILED, error, seconds)
     try:
         job.status.write(job.folder)
     except OSError as error:  # a full disk must not end the other points
         print(f"{job.folder}: {error.strerror}", file=sys.stderr)
+
+
+def how_it_ended(code: int, log: Path) -> tuple[bool, str]:
+    """Of a process that did not come to its end: whether it was stopped from outside, and why, in words."""
+    if code == UNKNOWN:
+        return True, "killed with the parent of all points"
+    if code < 0:
+        return True, f"killed ({signal.Signals(-code).name})"
+    return code in (RESUME_ME, 128 + signal.SIGINT), last_line(log)
 
 
 def last_line(log: Path) -> str:

@@ -94,7 +94,8 @@ class Cluster(Settings):
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
         """A point's threads are those of its machine's CPUs, also where SLURM would give it more."""
-        return Plan(min(self.n_jobs, len(jobs)), self.cpus_per_task, functools.partial(self.run, jobs))
+        at_a_time = min(self.n_jobs, len(jobs))
+        return Plan(lambda job: self.cpus_per_task, functools.partial(self.run, jobs), at_a_time=at_a_time)
 
     def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> int | None:
         """Submit the jobs that are not finished and wait for them; Ctrl-C cancels them, and what they saved stays."""
@@ -124,7 +125,7 @@ class Cluster(Settings):
 
     def point(self, job: Job) -> PointJob:
         """What is pickled into the cluster's job that runs this point."""
-        return PointJob(job.folder, job.overrides, job.config.trainer.nodes, job.threads or self.cpus_per_task)
+        return PointJob(job.folder, job.overrides, job.trainer.nodes, job.threads or self.cpus_per_task)
 
     def executor(self, jobs: Sequence[Job]) -> Any:
         """submitit's executor for one array of all jobs, each as large as the largest needs: in arrays of their own
@@ -134,7 +135,7 @@ class Cluster(Settings):
             import submitit
         except ModuleNotFoundError as error:
             raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from error
-        trainers = [job.config.trainer for job in jobs]
+        trainers = [job.trainer for job in jobs]
         sweep = jobs[0].folder.parent
         gpus = self.gpus_per_node
         if gpus is None:

@@ -2,7 +2,7 @@
 
 A folder with
   set.json       written last: what is in it, its checksums (of itself, too) and its colours
-  NAME.images    raw: uint8, N×3×S×S; jpeg: the files one after another
+  NAME.images    raw: uint8, N×S×S×3 (in format 2 N×3×S×S); jpeg: the files one after another
   NAME.ends      jpeg: int64, N: where each ends
   NAME.labels    int32, N
 """
@@ -31,7 +31,8 @@ from trainlab.augment import ChannelStatistics
 from trainlab.errors import InputError, RunError
 
 SET = "set.json"
-FORMAT = 2
+FORMAT = 3
+CHANNELS_FIRST = 2  # the format before, which differs in the order of raw pictures alone, and is still read
 BLOCK = 256  # pictures to a checksum
 MAPPED = 2**27  # bytes that are read before the mapping lets go of them
 LARGEST = 8192  # side of a picture in pixels: 200 MB
@@ -77,6 +78,7 @@ class Packed:
     whole_files: dict[str, int]  # CRC-32 by file name: of labels and ends
     as_written: bool  # whether set.json is what was written
     skipped: list[str]
+    channels_first: bool  # whether raw pictures are 3×S×S
     statistics: ChannelStatistics  # of the training set
 
     def lengths(self, name: str) -> dict[str, int]:
@@ -109,7 +111,7 @@ def read_packed(folder: Path) -> Packed:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / SET} cannot be read ({error})", hint="pack the images again") from error
     form = said.get("format") if isinstance(said, dict) else None
-    if form != FORMAT:
+    if form not in (FORMAT, CHANNELS_FIRST):
         raise InputError(f"{folder} was packed in format {form}, and this is format {FORMAT}", hint="pack again")
     try:
         told = SetFile.model_validate(said)
@@ -129,6 +131,7 @@ def read_packed(folder: Path) -> Packed:
         {f"{name}.{kind}": crc for name, part in splits.items() for kind, crc in part.whole_files.items()},
         told.checksum == checksum_of(said),
         [bad for part in splits.values() for bad in part.skipped],
+        form == CHANNELS_FIRST,
         ChannelStatistics(torch.tensor(told.mean), torch.tensor(told.covariance, dtype=torch.float64)),
     )
     if not found.counts.get("train"):
@@ -193,10 +196,11 @@ class PackedImages:
         )
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        """int64 (B,) → uint8 (B, 3, S, S)."""
+        """int64 (B,) → uint8 (B, 3, S, S), the channels last in memory, but for raw pictures of format 2."""
         rows = indices if self.rows is None else self.rows[indices]
         if self.packed.store == "raw":
             read = self._raw.index_select(0, rows)
+            read = read if self.packed.channels_first else read.permute(0, 3, 1, 2)
             self.bytes_read += read.numel()
         else:
             read = self._decoded(rows)
@@ -215,7 +219,9 @@ class PackedImages:
     def _raw(self) -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*not writable.*")  # nobody writes
-            return torch.from_numpy(self._bytes).view(-1, *self.shape[1:])
+            side = self.packed.size
+            picture = (3, side, side) if self.packed.channels_first else (side, side, 3)
+            return torch.from_numpy(self._bytes).view(-1, *picture)
 
     @cached_property
     def _mapped(self) -> np.memmap:

@@ -102,7 +102,8 @@ def read_picture(
     a half, a quarter or an eighth of their size, never below 2 x `size`, as Pillow's thumbnails are.
     Raises InputError for what cannot be decoded; `name` is what it calls an open file.
     """
-    return torch.from_numpy(decode(source, name or str(source), size=size, channels=channels).copy())
+    pixels = decode(source, name or str(source), size=size, channels=channels)
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_image: str) -> tuple[Tensor, Tensor]:
@@ -126,7 +127,7 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
             f"{gigabytes(free_memory())} are free",
             hint="set a smaller data.size",
         )
-    images = np.empty((len(paths), channels, size, size), dtype=np.uint8)
+    images = np.empty((len(paths), size, size, channels), dtype=np.uint8)
 
     def read(index: int) -> bool:
         try:
@@ -145,11 +146,12 @@ def read_pictures(paths: Sequence[Path], *, size: int, channels: int, on_bad_ima
         with ThreadPoolExecutor() as threads:
             good = np.array(list(threads.map(read, indices)))
     kept = np.flatnonzero(good)
-    return torch.from_numpy(images if good.all() else images[kept]), torch.from_numpy(kept)
+    images = images if good.all() else images[kept]
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(kept)
 
 
 def decode(source: Path | BinaryIO | Image.Image, name: str, *, size: int, channels: int = 3) -> np.ndarray:
-    """Decode one picture as `read_picture` describes it: uint8 (channels, size, size). source: a file, an open file
+    """Decode one picture as `read_picture` describes it: uint8 (size, size, channels). source: a file, an open file
     or one of Pillow's images. name: what errors call it. Raises InputError.
     """
     try:
@@ -176,7 +178,7 @@ def decode(source: Path | BinaryIO | Image.Image, name: str, *, size: int, chann
     if orientation in TURNS:
         square = square.transpose(TURNS[orientation])
     pixels = np.asarray(square)
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    return pixels[..., None] if channels == 1 else pixels
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

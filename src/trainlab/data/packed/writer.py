@@ -284,9 +284,9 @@ def pack_block(sources: Sequence[Source], form: Form, with_colours: bool) -> Blo
         pictures.append(_encode(pixels, form))
         labels.append(source.label)
         if with_colours:
-            colours = pixels.reshape(3, -1).astype(np.float64)  # exact: sums of products stay below 2^53
-            sums += colours.sum(1).astype(np.int64)
-            products += (colours @ colours.T).astype(np.int64)
+            colours = pixels.reshape(-1, 3).astype(np.float64)  # exact: sums of products stay below 2^53
+            sums += colours.sum(0).astype(np.int64)
+            products += (colours.T @ colours).astype(np.int64)
     return Block(pictures, labels, skipped, sums, products)
 
 
@@ -294,7 +294,7 @@ def _encode(pixels: np.ndarray, form: Form) -> bytes:
     if form.store == "raw":
         return pixels.tobytes()
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(file, "JPEG", quality=form.quality)
+    Image.fromarray(pixels).save(file, "JPEG", quality=form.quality)
     return file.getvalue()
 
 

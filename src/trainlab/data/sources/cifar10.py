@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from trainlab.data.image_set import DataSplits, ImageSet, split
@@ -81,7 +82,8 @@ def _from_archive(folder: Path, download: bool, val_fraction: float, split_seed:
 
     def read(train: bool) -> ImageSet:
         data = CIFAR10(folder, train=train)
-        images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+        pixels = np.ascontiguousarray(data.data)  # torchvision's view of the archive's planes, (N, H, W, C)
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         return ImageSet(images, torch.tensor(data.targets, dtype=torch.int64), CLASSES)
 
     return split(read(True), test=read(False), test_fraction=0, val_fraction=val_fraction, split_seed=split_seed)

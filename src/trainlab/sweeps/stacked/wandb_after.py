@@ -1,0 +1,49 @@
+"""The W&B run of a point of a stack, recorded once it is trained: one service records them all, one after another."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from trainlab.recording import wandb_run
+from trainlab.recording.point import read_point
+from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST
+from trainlab.sweeps.stacked.member import Member
+
+
+def record(
+    run_dir: Path,
+    member: Member,
+    rows: Sequence[Mapping[str, float]],
+    results: Mapping[str, Any] | None,
+    figures: Mapping[str, Path],
+) -> None:
+    """Record a point as its own run would have. results: None where it failed. Never raises what goes wrong in W&B."""
+    for begun in run_dir.glob(wandb_run.OFFLINE):  # by an earlier process, which was killed
+        if not any(begun.glob("*.synced")):
+            shutil.rmtree(begun)
+    cfg = member.cfg
+    run = wandb_run.start(
+        run_dir,
+        project=cfg.logger.project,
+        mode=cfg.logger.mode,
+        tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
+        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+        monitor=cfg.trainer.monitor,
+    )
+    if run is None:
+        return
+    wandb_run.log_layers(run, member.plan.layers)
+    for row in rows:
+        wandb_run.log_row(run, row)
+    if results is not None:
+        wandb_run.log_figures(run, figures)
+        if point := read_point(run_dir):
+            wandb_run.log_point(run, point.swept, results)
+        if cfg.logger.get("checkpoint"):
+            wandb_run.log_checkpoints(run, [run_dir / CHECKPOINTS / name for name in (BEST, LAST)], results)
+    wandb_run.finish(run, results)
