@@ -9,7 +9,7 @@ from timeit import timeit
 import pytest
 import torch
 from benchmarks import report
-from benchmarks.growth import write_sparse_set
+from benchmarks.growth import grow, write_sparse_set
 from benchmarks.interleaved import Timed, ratios, time_interleaved
 from benchmarks.measure import Measure, in_turn
 from benchmarks.pace import Enough, Pace
@@ -122,6 +122,15 @@ def test_memory_does_not_grow_with_what_was_read(tmp_path, monkeypatch):
     for ids in torch.arange(8000).split(200):
         assert not images[ids].any()
         assert mapped() - before < 80_000_000
+
+
+@pytest.mark.process
+def test_growth_is_read_from_the_results_of_a_command():
+    (point,) = grow(lambda _: None, counts=(400,))
+    assert point.images == 400
+    assert point.memory_mb > 100
+    assert point.epoch > 0
+    assert point.rest > 0
 
 
 @pytest.mark.run

@@ -78,8 +78,9 @@ def plain_float() -> None:
     """The whole batch becomes float, and then the mean is subtracted from all of it, as on a GPU."""
     from trainlab import augment
 
-    def whole_batch(images: Tensor, mean: Tensor, colours: Tensor | None) -> Tensor:
-        seen = augment._centre_values(images.to(torch.float32, copy=True), mean[:, None, None])
+    def whole_batch(images: Tensor, mean: Tensor, colours: Tensor | None, memory_format: torch.memory_format) -> Tensor:
+        values = images.to(torch.float32, memory_format=memory_format, copy=True)
+        seen = augment._centre_values(values, mean[:, None, None])
         return seen if colours is None else seen.add_(colours[:, :, None, None])
 
     swap(augment, "_to_float", whole_batch)
