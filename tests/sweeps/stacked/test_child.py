@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ pytestmark = pytest.mark.process
 
 WORDS = ("model=mlp", "model.hidden=[4]", "data=moons", "data.batch_size=16", "trainer=cpu", "logger=csv")
 WORDS += ("trainer.max_epochs=40",)
+
+
+def test_its_import_leaves_the_signals_alone():
+    """The import of `sweeps.child` blocks them, for the parent of all points; here it would be for all other tests."""
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from trainlab.runtime.process import keep_freed_memory
 from trainlab.runtime.room import free_memory, gigabytes
 from trainlab.survival.atomic import atomic_write_all, written
 from trainlab.survival.signals import noted, stopped
-from trainlab.sweeps.child import run_to_its_end
 from trainlab.sweeps.point import FAILED, Status
 from trainlab.sweeps.stacked import kept
 from trainlab.sweeps.stacked.leaving import Ended, Left, last_files, leave
@@ -26,11 +25,6 @@ SAVE_SHARE = 0.05  # of the time that saving may take
 MEMORY_SHARE = 0.7  # of what is free
 COPIES = 8  # of a member's weights: weights, gradients, velocities, the best, and what is saved of these
 BYTES_OF_A_MEMBER, BYTES_OF_A_ROW = 200_000, 500  # beside its weights: its configuration, and each epoch's numbers
-
-
-def run_stack(request: Request, launcher: Connection) -> None:
-    """Train a stack and leave its points; ends the process with a status as a run's."""
-    run_to_its_end(lambda: work(request, launcher), request.log, request.threads, request.environment)
 
 
 @report_user_errors

@@ -233,8 +233,11 @@ def for_a_process(job: Job) -> Any:
     return replace(composed, unresolved=composed.unresolved | given, plain=composed.plain | given)
 
 
-def run_stack(*arguments: Any) -> None:
-    """Called in its process, once the imports are there (this module itself must load without torch)."""
-    from trainlab.sweeps.stacked import child
+def run_stack(request: Request, launcher: Connection) -> None:
+    """Train a stack and leave its points; ends the process with a status as a run's. Called in its process, once the
+    imports are there (this module itself must load without torch).
+    """
+    from trainlab.sweeps.child import run_to_its_end
+    from trainlab.sweeps.stacked.child import work
 
-    child.run_stack(*arguments)
+    run_to_its_end(lambda: work(request, launcher), request.log, request.threads, request.environment)
