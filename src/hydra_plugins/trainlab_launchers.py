@@ -43,23 +43,17 @@ class ProcessesLauncher(_Launcher):
 
     def checked(self) -> Any:
         from trainlab.sweeps.launch import Processes
-        from trainlab.sweeps.pool import warm_up
 
-        settings = check_options(Processes, self.settings, prefix=PREFIX)
-        warm_up()
-        return settings
+        return check_options(Processes, self.settings, prefix=PREFIX)
 
 
 class StackedLauncher(_Launcher):
     """Points whose networks have one shape trained as one; conf/hydra/launcher/stacked.yaml has the options."""
 
     def checked(self) -> Any:
-        from trainlab.sweeps.pool import warm_up
         from trainlab.sweeps.stacked.launcher import Stacked
 
-        settings = check_options(Stacked, self.settings, prefix=PREFIX)
-        warm_up()
-        return settings
+        return check_options(Stacked, self.settings, prefix=PREFIX)
 
 
 class SlurmLauncher(_Launcher):

@@ -74,10 +74,7 @@ class ClassificationMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """loss, top1_error and top5_error as float64 scalars; errors are fractions in [0, 1]."""
-        values = {"loss": self.loss / self.count, "top1_error": self.top1.double() / self.count}
-        if self.with_top5:
-            values["top5_error"] = self.top5.double() / self.count
-        return values
+        return means(self)
 
     def sums(self) -> dict[str, Tensor]:
         """The sums so far, added up over all ranks, on the CPU. A collective call: every rank has to make it."""
@@ -125,10 +122,15 @@ class StackedSums:
 
     def compute(self) -> dict[str, Tensor]:
         """loss, top1_error and top5_error, each float64 (K,); errors are fractions in [0, 1]."""
-        values = {"loss": self.loss / self.count, "top1_error": self.top1.double() / self.count}
-        if self.with_top5:
-            values["top5_error"] = self.top5.double() / self.count
-        return values
+        return means(self)
+
+
+def means(sums: ClassificationMetrics | StackedSums) -> dict[str, Tensor]:
+    """What the sums come to for each example, by the names of the metrics."""
+    values = {"loss": sums.loss / sums.count, "top1_error": sums.top1.double() / sums.count}
+    if sums.with_top5:
+        values["top5_error"] = sums.top5.double() / sums.count
+    return values
 
 
 def ranks(outputs: Tensor, labels: Tensor) -> Tensor:

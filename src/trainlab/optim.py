@@ -149,6 +149,11 @@ def numbers_per_weight(kind: Callable[..., torch.optim.Optimizer]) -> int:
     return sum(torch.is_tensor(value) and value.shape == weight.shape for value in optimizer.state[weight].values())
 
 
+def cosine(step: int, steps: int) -> float:
+    """What the schedule "cosine" makes of η, as a factor, after `step` of a run's `steps` updates."""
+    return 0.5 * (1 + math.cos(math.pi * min(step, steps - 1) / steps))
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How the learning rate η changes over a run.
@@ -169,7 +174,7 @@ class Schedule:
         if self.name == "constant":
             return None
         if self.name == "cosine":
-            return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps - 1) / steps)))
+            return LambdaLR(optimizer, lambda step: cosine(step, steps))
         assert self.name == "plateau", f"schedule={self.name} is unknown; use constant, cosine or plateau"
         return ReduceLROnPlateau(optimizer, factor=0.1, patience=self.patience)
 

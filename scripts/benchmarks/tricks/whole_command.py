@@ -10,13 +10,9 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 
+from benchmarks.tricks.switching import by_name, swap
+
 LIBGOMP_SPINS = "300000"  # libgomp's own GOMP_SPINCOUNT, from its manual
-
-
-def swap(owner: object, name: str, value: object) -> None:
-    """Set an attribute that is there already; a switch whose trick was renamed fails."""
-    getattr(owner, name)
-    setattr(owner, name, value)
 
 
 def once_imported(switch: Callable[[], None]) -> None:
@@ -100,20 +96,17 @@ def as_it_is() -> None:
     """The command with all its tricks."""
 
 
-SWITCHES: dict[str, Callable[[], None]] = {
-    function.__name__: function
-    for function in (
-        as_it_is,
-        collected_imports,
-        slow_exit,
-        whole_lightning,
-        whole_wandb,
-        torchs_wrapper,
-        long_spin,
-        cold_points,
-        mapped_pages_kept,
-    )
-}
+SWITCHES = by_name(
+    as_it_is,
+    collected_imports,
+    slow_exit,
+    whole_lightning,
+    whole_wandb,
+    torchs_wrapper,
+    long_spin,
+    cold_points,
+    mapped_pages_kept,
+)
 
 if __name__ == "__main__":
     SWITCHES[sys.argv.pop(1)]()

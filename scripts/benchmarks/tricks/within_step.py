@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,13 @@ from torch import Tensor
 
 from benchmarks import this_project
 from benchmarks.pace import Pace
+from benchmarks.tricks.switching import by_name, swap
 
 
 def run(overrides: list[str], pace: Pace, folder: Path, trick: str) -> None:
     """Train with this project after one of its tricks was taken away. trick: a key of SWITCHES."""
     SWITCHES[trick]()
     this_project.run(overrides, pace, folder)
-
-
-def swap(owner: object, name: str, value: object) -> None:
-    """Set an attribute that is there already; a switch whose trick was renamed fails."""
-    getattr(owner, name)
-    setattr(owner, name, value)
 
 
 def default_allocator() -> None:
@@ -105,16 +99,13 @@ def stream_of_draws() -> None:
     swap(augment, "uniform", lambda ids, draws, **key: torch.rand(draws, len(ids), generator=stream))
 
 
-SWITCHES: dict[str, Callable[[], None]] = {
-    function.__name__: function
-    for function in (
-        default_allocator,
-        torchs_response_norm,
-        plain_float,
-        stream_of_draws,
-        one_batch_at_a_time,
-        each_batch_counted,
-        automatic_optimization,
-        lightnings_profiler,
-    )
-}
+SWITCHES = by_name(
+    default_allocator,
+    torchs_response_norm,
+    plain_float,
+    stream_of_draws,
+    one_batch_at_a_time,
+    each_batch_counted,
+    automatic_optimization,
+    lightnings_profiler,
+)

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import hydra
@@ -290,10 +289,10 @@ def check_sweep(overrides: list[str]) -> None:
     params = whole.sweeper.get("params") or {}
     here = whole.runtime.choices["hydra/launcher"] in ("processes", "stacked")
     for point in points([*(f"{key}={value}" for key, value in params.items()), *overrides]):
-        plain = composer.compose(point).plain
-        check(plain)
+        composed = composer.compose(point)
+        check(composed.plain)
         if here:
-            refuse_more_than_there_is_room_for(SimpleNamespace(**plain["trainer"]))
+            refuse_more_than_there_is_room_for(composed.trainer)
     make_run_directory(folder_of("hydra.sweep.dir", whole.sweep.dir), "hydra.sweep.dir")
     if here:
         from trainlab.sweeps.pool import warm_up

@@ -10,7 +10,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-CONFIG, HYDRA, OVERRIDES = Path(".hydra/config.yaml"), Path(".hydra/hydra.yaml"), Path(".hydra/overrides.yaml")
+from trainlab.recording.run_directory import CONFIG, OVERRIDES
+
+HYDRA = Path(".hydra/hydra.yaml")
 # Texts that YAML writes as they are, on one line: no number, truth or null looks like one of these
 AS_IT_IS = re.compile(r"[/A-Za-z](?=[\w.,+-]*[/=_])[\w./=,+-]*", re.ASCII)
 

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -40,6 +41,15 @@ class Composed:
     def choices(self) -> dict[str, Any]:
         """The choice of each group, by the group's name."""
         return self.hydra["runtime"]["choices"]
+
+    @property
+    def trainer(self) -> SimpleNamespace:
+        """The options of the group `trainer`."""
+        return SimpleNamespace(**self.plain["trainer"])
+
+    def value(self, option: str) -> Any:
+        """What a group has chosen, or the resolved value of an option; None where there is neither."""
+        return self.choices.get(option, _find(self.plain, tuple(option.split(".")))[1])
 
     def config(self) -> DictConfig:
         """All of it, as Hydra composes it, made anew."""

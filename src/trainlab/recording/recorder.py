@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
-from omegaconf import OmegaConf
 
 from trainlab.classifier import Predictions
 from trainlab.errors import RunError, StoppedError
 from trainlab.recording.history import History, Throughput
-from trainlab.recording.point import read_point
 from trainlab.recording.progress_bar import ProgressBar
 from trainlab.recording.results import write_results
-from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST, METRICS, PROFILE, RESULTS
+from trainlab.recording.run_directory import METRICS, PROFILE, RESULTS
 from trainlab.recording.terminal import console, layer_table, profile_table, result_table
 from trainlab.runtime.assembly import Assembly
 from trainlab.runtime.plan import Plan
@@ -41,7 +39,6 @@ class Recorder:
 
     def __init__(self, run_dir: Path, parts: Assembly, plan: Plan) -> None:
         self.cfg, self.run_dir, self.parts, self.plan = parts.cfg, run_dir, parts, plan
-        self.title = f"{self.cfg.model.name} on {self.cfg.data.name}"
         self.out = console()
         self.throughput = Throughput()
         self.progress = ProgressBar(self.out, self.throughput)
@@ -79,7 +76,7 @@ class Recorder:
 
     def begin(self, resumed: Saved | None) -> None:
         """The layer table, where it goes on from, the data and the hardware; then W&B."""
-        self.out.print(layer_table(self.plan.layers, title=self.title))
+        self.out.print(layer_table(self.plan.layers, title=self.parts.title))
         if resumed:
             if resumed.remark:
                 self.out.print(resumed.remark, soft_wrap=True)
@@ -97,15 +94,8 @@ class Recorder:
         """Start the run's record at W&B, or go on with it, and let it have every row of the history from then on."""
         from trainlab.recording import wandb_run  # a third of a second that other runs need not wait
 
-        cfg, recorded = self.cfg, wandb_run.last_recorded(self.run_dir)
-        self.wandb = wandb_run.start(
-            self.run_dir,
-            project=cfg.logger.project,
-            mode=cfg.logger.mode,
-            tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
-            config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-            monitor=cfg.trainer.monitor,
-        )
+        recorded = wandb_run.last_recorded(self.run_dir)
+        self.wandb = wandb_run.start_run(self.run_dir, self.cfg)
         if self.wandb is None:
             return
         log_row = partial(wandb_run.log_row, self.wandb, after=recorded)
@@ -135,12 +125,7 @@ class Recorder:
         if self.wandb is not None:
             from trainlab.recording import wandb_run
 
-            wandb_run.log_figures(self.wandb, figures)
-            if point := read_point(self.run_dir):
-                wandb_run.log_point(self.wandb, point.swept, results)
-            if self.cfg.logger.get("checkpoint"):
-                files = [self.run_dir / CHECKPOINTS / name for name in (BEST, LAST)]
-                wandb_run.log_checkpoints(self.wandb, files, results)
+            wandb_run.log_end(self.wandb, self.run_dir, self.cfg, results, figures)
         with written(self.run_dir / RESULTS):
             write_results(self.run_dir / RESULTS, results)
 
@@ -148,13 +133,5 @@ class Recorder:
         """Draw the run's figures into figures/; returns their files by name."""
         from trainlab.recording.run_figures import draw_figures  # matplotlib: no run need wait for it at its start
 
-        return draw_figures(
-            self.run_dir / "figures",
-            title=self.title,
-            rows=self.history.rows,
-            sets=self.parts.data.sets,
-            net=self.parts.net.cpu().eval(),
-            loss=self.parts.loss,
-            input_shape=self.parts.data.input_shape,
-            predictions=predictions,
-        )
+        net = self.parts.net.cpu().eval()
+        return draw_figures(self.run_dir / "figures", self.parts, net, rows=self.history.rows, predictions=predictions)

@@ -18,6 +18,7 @@ from trainlab.figures.mistakes import worst_mistakes
 from trainlab.figures.points import decision_regions
 from trainlab.figures.style import save
 from trainlab.objective import Loss
+from trainlab.runtime.assembly import Assembly
 
 WORST = 12
 GRID = 200  # points along each side of a figure of the plane
@@ -32,29 +33,27 @@ def confusion_counts(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
 
 def draw_figures(
     folder: Path,
-    *,
-    title: str,
-    rows: Sequence[Mapping[str, float]],
-    sets: DataSplits,
+    parts: Assembly,
     net: nn.Module,
-    loss: Loss,
-    input_shape: tuple[int, ...],
+    *,
+    rows: Sequence[Mapping[str, float]],
     predictions: Predictions,
 ) -> dict[str, Path]:
-    """Draw a run's figures into folder/*.png; returns their paths by name. predictions: of the test set, in its
-    order.
+    """Draw a run's figures into folder/*.png; returns their paths by name. net: as it was trained, on the CPU.
+    predictions: of the test set, in its order.
     """
+    title, sets = parts.title, parts.data.sets
     test, predicted, confidence = sets.test, predictions.predicted, predictions.confidence
     figures: dict[str, Figure | None] = {
         "learning_curves": learning_curves(rows, title),
         "confusion_matrix": confusion_matrix(
             confusion_counts(test.labels, predicted, len(test.classes)), test.classes, title
         ),
-        "first_layer": first_layer_figure(net, input_shape, test.classes, f"{title}: first layer"),
+        "first_layer": first_layer_figure(net, parts.data.input_shape, test.classes, f"{title}: first layer"),
     }
     if test.is_points:
         if test.images.shape[1] == 2 and len(test.classes) == 2:
-            figures["decision_regions"] = plane_figure(net, loss, sets, title)
+            figures["decision_regions"] = plane_figure(net, parts.loss, sets, title)
     else:
         figures["worst_mistakes"] = mistakes_figure(test, predicted, confidence, f"{title}: worst mistakes")
     folder.mkdir(exist_ok=True)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
 import wandb
+from omegaconf import DictConfig, OmegaConf
 from wandb import Run
 
 from trainlab.errors import RESUME_ME
 from trainlab.recording.point import read_point
-from trainlab.recording.run_directory import experiment_of, read_rows
+from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST, experiment_of, read_rows
 from trainlab.runtime.lean_imports import wandb_without_launch
 from trainlab.survival.atomic import atomic_write
 
@@ -91,6 +92,18 @@ def start(
                 with suppress(Exception):
                     wandb.teardown()  # of its service, which would not let go of the run's id
     return None
+
+
+def start_run(run_dir: Path, cfg: DictConfig) -> Run | None:
+    """`start` with what the configuration of a run says."""
+    return start(
+        run_dir,
+        project=cfg.logger.project,
+        mode=cfg.logger.mode,
+        tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
+        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+        monitor=cfg.trainer.monitor,
+    )
 
 
 def _settings() -> wandb.Settings:
@@ -219,6 +232,15 @@ def log_checkpoints(run: Run, files: Sequence[Path], results: Mapping[str, Any])
         if file.is_file():
             artifact.add_file(str(file), policy="immutable")  # no second copy: a finished run writes them no more
     run.log_artifact(artifact)
+
+
+def log_end(run: Run, run_dir: Path, cfg: DictConfig, results: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
+    """What a finished run has beside its rows: figures, the last row of a sweep's point, checkpoints if asked for."""
+    log_figures(run, figures)
+    if point := read_point(run_dir):
+        log_point(run, point.swept, results)
+    if cfg.logger.get("checkpoint"):
+        log_checkpoints(run, [run_dir / CHECKPOINTS / name for name in (BEST, LAST)], results)
 
 
 @_never_in_the_way

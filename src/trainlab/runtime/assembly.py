@@ -51,6 +51,11 @@ class Assembly:
     loss: Loss
     l2: L2
 
+    @property
+    def title(self) -> str:
+        """Which network it is, on which data, for people to read."""
+        return f"{self.cfg.model.name} on {self.cfg.data.name}"
+
     def make_optimizer(self, net: nn.Module) -> Optimizer:
         """The optimizer that the group `optim` names, over the parameters of `net`."""
         optim = self.cfg.optim

@@ -94,7 +94,7 @@ class Display:
             table.add_row(
                 *map(shown, job.swept.values()),
                 state + (" (resumed)" if job.resumed and job.status.state == RUNNING else ""),
-                f"{made.epoch}/{job.trainer.max_epochs}",
+                f"{made.epoch}/{job.composed.trainer.max_epochs}",
                 "–" if made.error is None else f"{made.error:.2%}",
                 "" if made.left is None else duration(made.left),
             )
@@ -138,5 +138,5 @@ def progress(job: Job) -> Progress:
     error = next((row["val/top1_error"] for row in reversed(rows) if "val/top1_error" in row), None)
     left = None
     if job.status.state == RUNNING and "training_seconds" in rows[-1]:
-        left = rows[-1]["training_seconds"] / epoch * (job.trainer.max_epochs - epoch)
+        left = rows[-1]["training_seconds"] / epoch * (job.composed.trainer.max_epochs - epoch)
     return Progress(epoch, error, left)

@@ -74,7 +74,7 @@ class Processes(Settings):
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
         """See `Settings.plan`."""
-        trainers = [job.trainer for job in jobs]
+        trainers = [job.composed.trainer for job in jobs]
         asked = {trainer.accelerator for trainer in trainers}
         resources = allocate(
             self.n_jobs,
@@ -185,7 +185,7 @@ class Sweep:
         composed = self.composer.compose(overrides)
         check(composed.plain)
         mine = list(filter_overrides(overrides))
-        swept = {key: composed.choices.get(key, _select(composed.plain, key)) for key in self.keys}
+        swept = {key: composed.value(key) for key in self.keys}
         name = point_name(swept, mine)
         point = Point(self.folder.name, swept, mine, composed.plain, self.commit)
         return Job(name, self.folder / name, swept, mine, composed, number, self.context), point
@@ -252,14 +252,6 @@ class Sweep:
             print(f"{folder.name}: runs anew, because {why}; what was there is in {away.parent.name}/{away.name}.")
             return points.Status(NEW)
         return status
-
-
-def _select(config: Mapping[str, Any], key: str) -> Any:
-    """The value of an option, None where there is none."""
-    node: Any = config
-    for name in key.split("."):
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
 
 
 def _short(commit: str | None) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from hydra.types import HydraContext
@@ -43,9 +42,7 @@ def run_point(*arguments: Any) -> None:
 
 
 def warm_up() -> None:
-    """Start the process from which all points are forked, unless it is there. It imports torch while the sweep is being
-    composed.
-    """
+    """Start the process from which all points are forked. It imports torch while the sweep is being composed."""
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
@@ -86,11 +83,6 @@ class Job:
     process: Any = None
     slot: int = -1
     started: float = 0.0
-
-    @property
-    def trainer(self) -> SimpleNamespace:
-        """The options of the group `trainer`."""
-        return SimpleNamespace(**self.composed.plain["trainer"])
 
     def config(self) -> DictConfig:
         """Its configuration for a run, Hydra's own part included."""

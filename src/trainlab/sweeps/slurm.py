@@ -125,7 +125,7 @@ class Cluster(Settings):
 
     def point(self, job: Job) -> PointJob:
         """What is pickled into the cluster's job that runs this point."""
-        return PointJob(job.folder, job.overrides, job.trainer.nodes, job.threads or self.cpus_per_task)
+        return PointJob(job.folder, job.overrides, job.composed.trainer.nodes, job.threads or self.cpus_per_task)
 
     def executor(self, jobs: Sequence[Job]) -> Any:
         """submitit's executor for one array of all jobs, each as large as the largest needs: in arrays of their own
@@ -135,7 +135,7 @@ class Cluster(Settings):
             import submitit
         except ModuleNotFoundError as error:
             raise InputError("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'.") from error
-        trainers = [job.trainer for job in jobs]
+        trainers = [job.composed.trainer for job in jobs]
         sweep = jobs[0].folder.parent
         gpus = self.gpus_per_node
         if gpus is None:

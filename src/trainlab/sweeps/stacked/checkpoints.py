@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from trainlab.data.module import ImageData
 from trainlab.objective import weights_and_biases
-from trainlab.optim import Schedule
+from trainlab.optim import Schedule, cosine
 from trainlab.recording.history import History, Throughput
 from trainlab.recording.run_directory import BEST
 from trainlab.survival.checkpoint import KEY, PREFIX, Progress, SaveBest
@@ -83,13 +82,14 @@ class Checkpoints:
     def optimizer_states(self, point: Finished, at: Snapshot) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What torch's optimizer and scheduler of a single run say of themselves."""
         optim, net = point.plain["optim"], point.member.parts.net
-        cosine = optim["schedule"] == "cosine"
+        is_cosine = optim["schedule"] == "cosine"
         base = [optim["lr"], optim.get("bias_lr") or optim["lr"]]
         known = self.known(point)
-        factor = 0.5 * (1 + math.cos(math.pi * min(at.steps, point.steps - 1) / point.steps)) if cosine else 1.0
-        rates = [rate * factor for rate in base] if cosine else [at.lr, at.lr * (base[1] / base[0])]
+        rates = [at.lr, at.lr * (base[1] / base[0])]
+        if is_cosine:
+            rates = [rate * cosine(at.steps, point.steps) for rate in base]
         groups = [
-            {**group, "weight_decay": decay, "lr": lr, **({"initial_lr": first} if cosine else {})}
+            {**group, "weight_decay": decay, "lr": lr, **({"initial_lr": first} if is_cosine else {})}
             for group, decay, lr, first in zip(
                 known["param_groups"], (point.member.parts.l2.weight_decay, 0.0), rates, base, strict=True
             )
@@ -101,7 +101,7 @@ class Checkpoints:
             state = {number: {"velocity": at.velocity[name].clone()} for number, name in enumerate(order)}
         scheduler = {**known["scheduler"], "base_lrs": base, "last_epoch": at.steps, "_step_count": at.steps + 1}
         scheduler["_last_lr"] = rates
-        return {"state": state, "param_groups": groups}, [scheduler] if cosine else []
+        return {"state": state, "param_groups": groups}, [scheduler] if is_cosine else []
 
     def known(self, point: Finished) -> dict[str, Any]:
         """What an optimizer and its scheduler say that is the same whatever their numbers."""

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainlab.models.stacked import Room, StackedNet
 from trainlab.objective import L2, CrossEntropy, HalfMSE, Loss
-from trainlab.optim import Schedule
+from trainlab.optim import Schedule, cosine
 
 IN_CACHE = 2**17  # float32 values of one matrix that are updated at a time: half a MiB
 
@@ -61,13 +61,9 @@ class Rates:
         self.cosine = np.array([rule.schedule.name == "cosine" for rule in rules])
         self.plateaus = [plateau(rule) for rule in rules]
 
-    def factor(self, step: int) -> float:
-        """What the cosine makes of η after so many updates."""
-        return 0.5 * (1 + math.cos(math.pi * min(step, self.steps - 1) / self.steps))
-
     def now(self, step: int) -> np.ndarray:
         """η of each member's weights after so many updates, float64 (K,)."""
-        return self.base[0] * np.where(self.cosine, self.factor(step), 1.0)
+        return self.base[0] * np.where(self.cosine, cosine(step, self.steps), 1.0)
 
     def over(self, first: int, count: int) -> np.ndarray:
         """η of each of `count` updates from update number `first` on, float64 (count, K)."""

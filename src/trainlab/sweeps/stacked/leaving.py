@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import nn
 
-from trainlab.configuration.hydra_files import CONFIG, HydraFiles
+from trainlab.configuration.hydra_files import HydraFiles
 from trainlab.recording.results import Surroundings, collect_results, look_around, results_text
-from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST, METRICS, RESULTS
+from trainlab.recording.run_directory import BEST, CHECKPOINTS, CONFIG, LAST, METRICS, RESULTS
 from trainlab.runtime import closed_form
 from trainlab.survival.atomic import atomic_write_all, written
 from trainlab.sweeps.point import FAILED, FINISHED, LOG, STATUS, Status
@@ -172,15 +172,7 @@ def draw(one: Ended, left: Left) -> Mapping[str, Path]:
         return {}
     from trainlab.recording.run_figures import draw_figures
 
-    parts, chosen = one.member.parts, one.standing.best or one.standing.last
+    chosen = one.standing.best or one.standing.last
     assert chosen is not None, "it has not failed"
-    return draw_figures(
-        one.place.folder / "figures",
-        title=f"{parts.cfg.model.name} on {parts.cfg.data.name}",
-        rows=left.rows,
-        sets=parts.data.sets,
-        net=trained(one.member, chosen),
-        loss=parts.loss,
-        input_shape=parts.data.input_shape,
-        predictions=one.tested.predictions,
-    )
+    folder, net = one.place.folder / "figures", trained(one.member, chosen)
+    return draw_figures(folder, one.member.parts, net, rows=left.rows, predictions=one.tested.predictions)

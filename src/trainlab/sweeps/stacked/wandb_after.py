@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from trainlab.recording import wandb_run
-from trainlab.recording.point import read_point
-from trainlab.recording.run_directory import BEST, CHECKPOINTS, LAST
 from trainlab.sweeps.stacked.member import Member
 
 
@@ -26,24 +22,12 @@ def record(
     for begun in run_dir.glob(wandb_run.OFFLINE):  # by an earlier process, which was killed
         if not any(begun.glob("*.synced")):
             shutil.rmtree(begun)
-    cfg = member.cfg
-    run = wandb_run.start(
-        run_dir,
-        project=cfg.logger.project,
-        mode=cfg.logger.mode,
-        tags=[cfg[group].name for group in ("model", "data", "optim", "reg", "aug", "loss")],
-        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-        monitor=cfg.trainer.monitor,
-    )
+    run = wandb_run.start_run(run_dir, member.cfg)
     if run is None:
         return
     wandb_run.log_layers(run, member.plan.layers)
     for row in rows:
         wandb_run.log_row(run, row)
     if results is not None:
-        wandb_run.log_figures(run, figures)
-        if point := read_point(run_dir):
-            wandb_run.log_point(run, point.swept, results)
-        if cfg.logger.get("checkpoint"):
-            wandb_run.log_checkpoints(run, [run_dir / CHECKPOINTS / name for name in (BEST, LAST)], results)
+        wandb_run.log_end(run, run_dir, member.cfg, results, figures)
     wandb_run.finish(run, results)
