@@ -48,7 +48,8 @@ from trainlab.sweeps.names import sweep_name
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(CONF.iterdir())
-    if folder.is_dir() and folder.name not in ("hydra", "study")  # studies are no part of a run: scripts/study.py
+    if folder.is_dir()
+    and folder.name not in ("hydra", "study", "evidence")  # scripts/study.py and claims.py read those
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from trainlab.configuration.evidence import Evidence, Text, read_evidence
+from trainlab.configuration.evidence import both as text_of
 from trainlab.configuration.folder import CONF
 from trainlab.recording.section import LANGUAGES
-
-Text = Mapping[str, str]  # by language: "en", "es"
 
 
 @dataclass(frozen=True)
@@ -110,30 +109,30 @@ def order() -> tuple[str, ...]:
 
 
 def shown(item: Mapping[str, Any]) -> Shown:
-    """A study's claim and cost stand in its own file."""
+    """Claim and cost of a study or an experiment stand in its evidence, those of any other command here."""
     kind = next(key for key in ("study", "experiment", "command") if key in item)
     name = "" if kind == "command" else str(item[kind])
-    if kind == "study":
-        evidence = load(CONF / "study" / f"{name}.yaml")["evidence"]
-        claim, cost = evidence["claim"], evidence["cost"].partition(" on ")[0]
-    else:
-        claim, cost = item["claim"], item["cost"]
-    commands = {"study": f"python scripts/study.py {name}", "command": item.get("command", "")}
+    evidence = read_evidence(name) if name else None
     return Shown(
         kind,
         name,
-        commands[kind] if kind in commands else command_of_experiment(name),
-        both(claim),
-        both(cost),
+        evidence.command if evidence else item["command"],
+        evidence.claim if evidence else both(item["claim"]),
+        evidence.cost_text if evidence else both(item["cost"]),
         tuple(item["figures"]) if "figures" in item else None,
         item.get("first"),
         item.get("table") == "open",
-        tuple(number(row) for row in item.get("numbers", ())),
+        tuple(number(row, evidence) for row in item.get("numbers", ())),
     )
 
 
-def number(row: Mapping[str, Any]) -> Number:
-    """One row of the numbers that stand beside a figure. row: the item of conf/lecture.yaml."""
+def number(row: Mapping[str, Any], evidence: Evidence | None = None) -> Number:
+    """One row of the numbers that stand beside a figure. row: the item of conf/lecture.yaml. evidence: has what is
+    published, where the row does not say it.
+    """
+    told = evidence.published.get(row["here"]) if evidence and "published" not in row else None
+    if told is not None:
+        row = {**row, "published": text_of(told.text), "source": text_of(told.source)}
     published = row.get("published", "–")
     beside = published if isinstance(published, Mapping) and "here" in published else {}
     return Number(
@@ -156,10 +155,8 @@ def spec_of(row: Mapping[str, Any]) -> str:
 
 
 def command_of_experiment(name: str) -> str:
-    """The command in the header of an experiment's file, without what is left to choose."""
-    text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-    line = next(iter(re.findall(r"^# Command: (.*)$", text, re.MULTILINE)))
-    return re.split(r" \[| #", line)[0].strip()
+    """The command in the evidence of an experiment, without what is left to choose."""
+    return read_evidence(name).command
 
 
 def load(file: Path) -> Any:

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from trainlab.command.help import first_comment, study_options
 from trainlab.command.main import new_stamp
-from trainlab.command.studies.options import ALL, COMMON, Asked, known, options_of, parse, read_study, studies
+from trainlab.command.studies.options import ALL, COMMON, Asked, known, options_of, parse, studies
 from trainlab.command.studies.writing import as_plain, read_results_of, run
+from trainlab.configuration.evidence import read_evidence
 from trainlab.configuration.folder import CONF
 from trainlab.configuration.lecture import command_of_experiment, order
 from trainlab.errors import InputError, RunError
@@ -69,9 +70,19 @@ def overview() -> str:
 
 def help_of(name: str) -> str:
     """One study: what it claims, its source, its cost, what was measured, and its options."""
-    file, evidence = CONF / "study" / f"{name}.yaml", read_study(name)["evidence"]
-    lines = [f"{name}: {first_comment(file)}", "", f"  {'claim':<10} {evidence['claim']['en']}"]
-    lines += [f"  {key:<10} {evidence[key]}" for key in ("heading", "source", "cost", "measured")]
+    from trainlab.command.claims.table import label, text_of  # with what compares figures, which no other study needs
+
+    evidence = read_evidence(name)
+    file, cost = evidence.file, "; ".join(filter(None, [f"{evidence.cost_text['en']} on 2 cores", evidence.cost.more]))
+    lines = [f"{name}: {first_comment(file)}", "", f"  {'claim':<10} {evidence.claim['en']}"]
+    lines += [
+        f"  {'heading':<10} {evidence.heading}",
+        f"  {'source':<10} {evidence.source['en']}",
+        f"  {'cost':<10} {cost}",
+    ]
+    lines += [f"  {'measured':<10} {evidence.conditions.date if evidence.conditions else 'not yet'}"]
+    lines += [f"  {'':<10} {label(evidence, metric)}: {text_of(metric, f)}" for metric, f in evidence.measured.items()]
+    lines += [f"  {'':<10} {evidence.remarks}"] if evidence.remarks else []
     lines += ["", f"  python scripts/study.py {name} [option=value …]", ""]
     lines += [f"  {o.name + '=' + o.value:<30} {o.comment}".rstrip() for o in study_options(file)]
     return "\n".join([*lines, "", *(f"  {key + '=…':<30} {what}" for key, what in COMMON.items())])

@@ -1,0 +1,1 @@
+"""scripts/claims.py: every claim with its figures, checked anew, and the tables of the pages that come from them."""
