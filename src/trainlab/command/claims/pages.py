@@ -102,7 +102,10 @@ def written(mean: float, deviation: float | None, spec: str) -> str:
     """Mean ± deviation as `spec` says: .2f, .4g and .1e as format() has them; .1p a fraction in percent; .2% with the
     sign.
     """
-    digits, kind = FORMAT.fullmatch(spec).groups()  # type: ignore[union-attr]
+    form = FORMAT.fullmatch(spec)
+    if form is None:
+        raise ValueError(f"{spec} is no format")
+    digits, kind = form.groups()
     scale, kind, sign = (100, "f", " %" * (kind == "%")) if kind in "p%" else (1, kind, "")
     parts = [f"{scale * value:.{digits}{kind}}" for value in (mean, deviation) if value is not None]
     return " ± ".join(parts) + sign

@@ -1,13 +1,14 @@
 """Four small runs at fixed seeds whose loss curves are recorded: a gate for changes of the training path.
 
 On one machine the curves are equal to the bit. Another number of threads, another processor or another torch adds up in
-another order: TOLERANCE says how far that was seen to lead.
+another order: two threads, or no AVX-512, made a difference of 4e-08 of a loss in the first three, of 7e-06 in AlexNet.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 import tempfile
 from contextlib import redirect_stdout
@@ -38,12 +39,22 @@ RUNS = {
         "model=convnet",
         "data=digits",
         "data.train_examples=512",
+        "data.batch_size=32",
         "aug=crop_flip",
         "trainer.max_epochs=3",
     ),
-    "alexnet": ("model=alexnet", "data=digits", "data.train_examples=128", "trainer.max_epochs=2"),
+    # Constant borders leave ties to max pooling, which rounding breaks: with its own 0.01 that grows to 1e-3.
+    "alexnet": (
+        "model=alexnet",
+        "data=digits",
+        "data.train_examples=64",
+        "data.batch_size=32",
+        "optim.lr=0.001",
+        "trainer.max_epochs=2",
+    ),
 }
-TOLERANCE = 1e-5  # of a loss, relative
+TOLERANCE = {"alexnet": 1e-4}  # of a loss, relative
+OTHERS = 1e-5
 
 Curves = dict[str, list[float]]  # the training loss of each epoch, by the run's name
 
@@ -61,7 +72,7 @@ class Difference:
         """Whether it is the same curve."""
         if self.relative == 0:
             return "equal"
-        return "same" if self.relative <= TOLERANCE else "differs"
+        return "same" if self.relative <= TOLERANCE.get(self.run, OTHERS) else "differs"
 
 
 def same(*, update: bool = False) -> None:
@@ -71,11 +82,11 @@ def same(*, update: bool = False) -> None:
     recorded = read(FILE) if FILE.exists() or not update else {}
     now = curves()
     differences = [difference(name, recorded[name], now[name]) for name in now if name in recorded]
-    table = Table(title=f"training losses beside {FILE.name}, at most {TOLERANCE:g} relative", title_justify="left")
-    for head in ("run", "largest difference, relative", "in epoch", ""):
+    table = Table(title=f"training losses beside {FILE.name}", title_justify="left")
+    for head in ("run", "relative difference", "at most", "in epoch", ""):
         table.add_column(head)
     for one in differences:
-        table.add_row(one.run, f"{one.relative:.1e}", str(one.epoch), one.word)
+        table.add_row(one.run, f"{one.relative:.1e}", f"{TOLERANCE.get(one.run, OTHERS):.0e}", str(one.epoch), one.word)
     console().print(table)
     if update:
         atomic_write(FILE, text(now))
@@ -106,10 +117,9 @@ def curves() -> Curves:
 def difference(name: str, recorded: list[float], now: list[float]) -> Difference:
     """The largest relative difference of two curves; infinite where one is longer."""
     if len(recorded) != len(now):
-        return Difference(name, float("inf"), min(len(recorded), len(now)) + 1)
-    apart = [abs(b - a) / abs(a) if a else float(a != b) for a, b in zip(recorded, now, strict=True)]
-    largest = max(apart)
-    return Difference(name, largest if largest == largest else float("inf"), apart.index(largest) + 1)
+        return Difference(name, math.inf, min(len(recorded), len(now)) + 1)
+    apart = [abs(b - a) / abs(a) if math.isfinite(b) else math.inf for a, b in zip(recorded, now, strict=True)]
+    return Difference(name, max(apart), apart.index(max(apart)) + 1)
 
 
 def text(found: Curves) -> str:

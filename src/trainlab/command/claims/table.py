@@ -93,10 +93,13 @@ def of_verdict(verdict: Verdict) -> Table:
 
 
 def interval_text(one: Compared) -> str:
-    """ "−0.002 … 0.003"; one number where it is a point."""
+    """ "−0.12 … 0.12 points" of errors, "−1.2 … 3.4" of others; one number where it is a point."""
     if one.low is None or one.high is None:
         return "–"
-    return f"{one.low:.2g}" if one.low == one.high else f"{one.low:.2g} … {one.high:.2g}"
+    ends = (one.low,) if one.low == one.high else (one.low, one.high)
+    if "_error" in one.metric and 0 <= one.stated <= 1:
+        return " … ".join(f"{100 * end + 0.0:.2f}" for end in ends) + " points"
+    return " … ".join(f"{end:.2g}" for end in ends)
 
 
 def told(verdict: Verdict) -> str:

@@ -57,6 +57,12 @@ def rows_file(name: str) -> Path:
     return ROOT / "docs" / "results" / f"{name}.csv"
 
 
+def has_rows(name: str) -> bool:
+    """Whether there is such a file, and not one of means from before."""
+    file = rows_file(name)
+    return file.is_file() and SEED in file.read_text(encoding="utf-8").partition("\n")[0].split(",")
+
+
 def rounded(value: float | None) -> float | None:
     """With as many digits as a file has."""
     return None if value is None else float(f"{value:.{DIGITS}g}")
@@ -66,12 +72,22 @@ def with_figures(text: str, conditions: Mapping[str, Any], figures: Mapping[str,
     """The text of a claim's file with other conditions and figures, each of which stands on one line; all else stays
     as it is. Raises InputError where it is written in another way.
     """
-    lines = {"conditions": conditions} | dict(figures)
-    for key, values in lines.items():
-        pattern = rf"^(\s*){re.escape(flow(key))}: \{{.*\}}$"
-        text, times = re.subn(pattern, lambda m, k=key, v=values: f"{m[1]}{flow(k)}: {flow(v)}", text, flags=re.M)  # type: ignore[misc]
-        if times != 1:
-            raise InputError(f"{name}: {key} is not on one line as '{flow(key)}: {{…}}'; write it so.")
+    text = with_line(text, "conditions", conditions, name)
+    block = re.search(r"^( *)measured:\n(?:\1 +.*\n)+", text, re.MULTILINE)
+    if block is None:
+        raise InputError(f"{name}: there is no 'measured:' with a figure on each line below it.")
+    inner = block[0]
+    for metric, values in figures.items():
+        inner = with_line(inner, metric, values, name)
+    return text[: block.start()] + inner + text[block.end() :]
+
+
+def with_line(text: str, key: str, values: Mapping[str, Any], name: str) -> str:
+    """A text in which the one line of `key` has these values. Raises InputError."""
+    line = re.compile(rf"^( *){re.escape(flow(key))}: \{{.*\}}$", re.MULTILINE)
+    text, times = line.subn(lambda found: f"{found[1]}{flow(key)}: {flow(values)}", text)
+    if times != 1:
+        raise InputError(f"{name}: {key} is not on one line as '{flow(key)}: {{…}}'; write it so.")
     return text
 
 
