@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import random
+import signal
 import statistics
+import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import yaml
@@ -21,7 +25,7 @@ from trainlab.command.claims.table import cells, in_order, told
 from trainlab.command.claims.welch import Sample, interval
 from trainlab.command.main import compose_run
 from trainlab.configuration.evidence import CONF, Figure, claims, read_evidence
-from trainlab.errors import InputError, RunError
+from trainlab.errors import InputError, RunError, StoppedError
 
 ERROR = "test/top1_error"
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
@@ -143,8 +147,9 @@ def test_a_study_beyond_the_bound_of_what_it_is_checked_against_differs(tmp_path
 
 
 def test_the_command_says_what_it_was_asked_and_what_differs(monkeypatch):
-    with pytest.raises(InputError, match="no claim l2_swep; did you mean l2_sweep"):
+    with pytest.raises(InputError, match="no claim l2_swep; did you mean l2_sweep or .* lists all") as unknown:
         front.parse(["--check", "l2_swep"])
+    assert unknown.value.status == 2
     with pytest.raises(InputError, match="name them"):
         front.parse(["--update"])
     with pytest.raises(InputError, match="leave the rest out"):
@@ -158,6 +163,17 @@ def test_the_command_says_what_it_was_asked_and_what_differs(monkeypatch):
     with pytest.raises(RunError, match=r"not as stated: l2_sweep\.") as error:
         front.claims(["--check", "l2_sweep"])
     assert error.value.status == 1
+
+
+@pytest.mark.process
+def test_a_check_that_is_stopped_stops_its_command(tmp_path):
+    Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    ends = tmp_path / "ended"
+    ending = "(pathlib.Path(sys.argv[1]).touch(), sys.exit())"
+    waits = f"import pathlib, signal, sys, time; signal.signal(15, lambda *_: {ending})"
+    with pytest.raises(StoppedError, match="the same command goes on with it"):
+        checking.run_command([sys.executable, "-c", f"{waits}; time.sleep(60)", str(ends), f"run_dir={tmp_path}"])
+    assert ends.exists()
 
 
 @pytest.mark.parametrize(
@@ -255,7 +271,9 @@ def test_a_place_in_a_table_is_a_figure(made_up):
     }.items():
         with pytest.raises(InputError, match=sentence):
             pages.put_in(place, "a table", lambda name: evidence)
-    with pytest.raises(InputError, match=r"front.md: there is no claim perceptron; did you mean"):
+    with pytest.raises(
+        InputError, match=r"front.md: there is no claim perceptron; `python scripts/claims.py` lists all"
+    ):
         pages.put_in("{perceptron x}", "front.md")
     with pytest.raises(InputError, match="there is no table fron"):
         pages.table("fron")

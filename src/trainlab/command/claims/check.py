@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from trainlab.command.claims.welch import Sample, interval
 from trainlab.command.main import new_stamp
+from trainlab.command.studies.front import stopping
 from trainlab.command.studies.writing import read_results_of
 from trainlab.configuration.evidence import Evidence, Figure
 from trainlab.configuration.folder import CONF
@@ -164,11 +165,22 @@ def command_in(evidence: Evidence, folder: Path, words: Sequence[str]) -> list[s
 
 
 def run_command(words: Sequence[str]) -> int:
-    """Run a command to its end, what it prints on standard error; finished ones are not begun again."""
+    """Run a command to its end, what it prints on standard error; a finished one is not begun again. Raises
+    StoppedError, once the command has ended too.
+    """
     folder = Path(next(word for word in words if "dir=" in word).partition("=")[2])
     if (folder / RESULTS).exists():
         return 0
-    return subprocess.run(words, stdout=sys.stderr.fileno(), check=False).returncode
+    with (
+        stopping(" before the check was finished; the same command goes on with it"),
+        subprocess.Popen(words, stdout=sys.stderr.fileno()) as process,
+    ):
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
 
 
 def found_in(evidence: Evidence, folder: Path) -> Found:

@@ -6,13 +6,14 @@ import argparse
 import math
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from trainlab.command.arguments import Arguments
 from trainlab.command.claims.check import DIFFERS, HOLDS, Runner, Verdict, check, last_check
 from trainlab.command.claims.pages import write_pages
 from trainlab.command.claims.table import as_markdown_of_all, in_order, of_all, of_verdict, summary, told
 from trainlab.command.claims.update import write_figures
-from trainlab.command.main import is_override, nearest
+from trainlab.command.main import is_override
 from trainlab.configuration.evidence import read_evidence
 from trainlab.errors import InputError, RunError
 from trainlab.recording.terminal import console
@@ -72,7 +73,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     there = in_order()
     for name in options.names:
         if name not in there:
-            raise InputError(f"there is no claim {name}; {nearest(name, there)}.", option=name)
+            near = " or ".join(get_close_matches(name, there))
+            hint = f"did you mean {near}? `python scripts/claims.py` lists all"
+            raise InputError(f"there is no claim {name}", hint=hint if near else hint.partition("? ")[2])
     return options
 
 

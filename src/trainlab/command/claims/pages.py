@@ -70,7 +70,7 @@ def put_in(template: str, where: str, read: Callable[[str], Evidence] = read_evi
     def figure(place: re.Match[str]) -> str:
         name, *words = place[1].split()
         if name not in claims() and read is read_evidence:
-            raise InputError(f"{where}: there is no claim {name}; {nearest(name, list(claims()))}.")
+            raise InputError(f"{where}: there is no claim {name}; `python scripts/claims.py` lists all.")
         try:
             return said(read(name), words)
         except (ValueError, IndexError) as error:

@@ -98,7 +98,7 @@ def interval_text(one: Compared) -> str:
         return "–"
     ends = (one.low,) if one.low == one.high else (one.low, one.high)
     if "_error" in one.metric and 0 <= one.stated <= 1:
-        return " … ".join(f"{100 * end + 0.0:.2f}" for end in ends) + " points"
+        return " … ".join(f"{round(100 * end, 2) + 0.0:.2f}" for end in ends) + " points"
     return " … ".join(f"{end:.2g}" for end in ends)
 
 
