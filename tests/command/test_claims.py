@@ -147,7 +147,7 @@ def test_a_study_beyond_the_bound_of_what_it_is_checked_against_differs(tmp_path
 
 
 def test_the_command_says_what_it_was_asked_and_what_differs(monkeypatch):
-    with pytest.raises(InputError, match="no claim l2_swep; did you mean l2_sweep or .* lists all") as unknown:
+    with pytest.raises(InputError, match=r"no claim l2_swep; did you mean l2_sweep or .* lists all") as unknown:
         front.parse(["--check", "l2_swep"])
     assert unknown.value.status == 2
     with pytest.raises(InputError, match="name them"):
