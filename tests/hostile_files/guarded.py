@@ -58,6 +58,7 @@ def call(command: str, words: list[str]) -> str:
         "rerun": ("trainlab.command.rerun", "rerun", lambda f: f(words)),
         "train": ("guarded", "train", lambda f: f(words)),
         "train undrawn": ("guarded", "train_undrawn", lambda f: f(words)),
+        "train with curves": ("guarded", "train_with_curves", lambda f: f(words)),
         "packed": ("guarded", "packed", lambda f: f(words[0])),
     }
     module, name, caller = commands[command]
@@ -94,6 +95,20 @@ def train_undrawn(words: list[str]) -> None:
     from trainlab.recording.recorder import Recorder
 
     with patch.object(Recorder, "draw", return_value={}):
+        train(words)
+
+
+def train_with_curves(words: list[str]) -> None:
+    """The same with the one figure that is of the rows."""
+    from trainlab.figures.curves import learning_curves
+    from trainlab.figures.style import save
+    from trainlab.recording.recorder import Recorder
+
+    def draw(recorder: Recorder, predictions: object) -> dict[str, Path]:
+        save(learning_curves(recorder.history.rows, ""), Path(words[0]) / "curves.png")
+        return {}
+
+    with patch.object(Recorder, "draw", draw):
         train(words)
 
 

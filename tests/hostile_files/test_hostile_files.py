@@ -392,7 +392,7 @@ def test_a_run_that_goes_on_from_a_hostile_checkpoint_ends_in_a_sentence(good, f
     for number, place in enumerate(alike.values()):
         path = write(changed(content, place, draw.choice(WRONG)), folder / f"on_{number}.ckpt")
         words = ["model=mlp", "model.hidden=[8]", "data=moons", "logger=csv", "trainer.max_epochs=3", f"ckpt={path}"]
-        command = "train" if "rows" in place else "train undrawn"  # the figures are of the rows
+        command = "train with curves" if "rows" in place else "train undrawn"
         hostile.append([command, [folder / f"going_on_{number}", *words]])
     came = guarded(folder, warm_up(good, folder, "train"), hostile)
     assert not tracebacks(came)
