@@ -166,6 +166,8 @@ def read_data(
         augmentation,
         batch_size=cfg.data.batch_size,
         train_examples=cfg.data.get("train_examples"),
+        label_noise=cfg.data.get("label_noise", 0.0),
+        split_seed=cfg.data.split_seed,
         batches=debug.batches if (debug := cfg.get("debug")) else None,
         seed=cfg.seed,
         channels_last=channels_last,
