@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from trainlab.augment import Augmentation, ChannelStatistics, MeasuredStatistics, NoAugmentation, Statistics
 from trainlab.data.batches import Batch, GlobalBatchSampler, IndexedBatches
-from trainlab.data.image_set import NOTED, DataSplits, ImageSet, evenly_spread, relabel_train, subsample_train
+from trainlab.data.image_set import NOTED, DataSplits, ImageSet, evenly_spread
 from trainlab.data.packed.format import PackedImages
 from trainlab.errors import InputError
 
@@ -23,11 +23,9 @@ class ImageData(L.LightningDataModule):
 
     load: reads the sets; called once. augmentation: makes the `Augmentation`, given the side of the stored images and
     their statistics; points take NoAugmentation only. batch_size: global, over all ranks; None for the whole training
-    set in one batch. train_examples: use only this many training images, every class by the same share; None for all.
-    label_noise: the share of their labels that is replaced by other classes, chosen by split_seed.
-    batches: use only this many batches of each set, views counted, evenly spread over it; None for all. A set that is
-    one batch stays whole. seed: of order and augmentation. channels_last: whether the network takes its inputs in
-    that memory order. mean: of each channel, float32 (C,); None: it is measured on the training set.
+    set in one batch. batches: use only this many batches of each set, views counted, evenly spread over it; None for
+    all. A set that is one batch stays whole. seed: of order and augmentation. channels_last: whether the network takes
+    its inputs in that memory order. mean: of each channel, float32 (C,); None: it is measured on the training set.
     """
 
     def __init__(
@@ -36,9 +34,6 @@ class ImageData(L.LightningDataModule):
         augmentation: Callable[..., Augmentation],
         *,
         batch_size: int | None,
-        train_examples: int | None = None,
-        label_noise: float = 0.0,
-        split_seed: int = 0,
         batches: int | None = None,
         seed: int = 0,
         channels_last: bool = False,
@@ -46,8 +41,7 @@ class ImageData(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
-        self.batch_size, self.train_examples, self.batches = batch_size, train_examples, batches
-        self.label_noise, self.split_seed = label_noise, split_seed
+        self.batch_size, self.batches = batch_size, batches
         self.seed, self.mean_given = seed, mean
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.splits: DataSplits | None = None
@@ -61,8 +55,7 @@ class ImageData(L.LightningDataModule):
         """
         if self.splits is not None:
             return
-        chosen = subsample_train(self.load(), self.train_examples)
-        self.splits = relabel_train(chosen, self.label_noise, self.split_seed)
+        self.splits = self.load()
         stored = self.splits.train.images.shape[-1]
         if not self.splits.train.is_points:
             self.augmentation = self.make_augmentation(
