@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from trainlab.experiments import two_options
-from trainlab.experiments.two_options import grid_of, numbers, sentences, table
+from trainlab.experiments.two_options import grid_of, numbers, places, reference_line, sentences, table
 from trainlab.figures.sweeps.heat_map import Map, heat_map
 from trainlab.sweeps.drawing import draw
 from trainlab.sweeps.report import sections_of
@@ -103,10 +102,16 @@ def test_a_report_draws_it_by_itself(tmp_path):
 
 def test_the_line_of_one_effective_rate():
     grid = grid_of(group(runs()))
-    curve, _ = two_options.effective_rate(grid)
-    row, column = grid.best
-    steps = np.arange(len(MOMENTA))  # learning rates and 1 − γ go by factors of two
-    np.testing.assert_allclose(curve, column - (steps - row), atol=1e-9)
+    line, name = reference_line(grid)
+    rate = np.median([RATES[column] / (1 - momentum) for column, momentum in zip(grid.chosen, MOMENTA, strict=True)])
+    assert name == f"η/(1−γ) = {rate:.3g}"
+    for place, momentum in zip(line, MOMENTA, strict=True):  # the rates are 0.1 · 2^place
+        wanted = np.log2(rate * (1 - momentum) / 0.1)
+        assert place == pytest.approx(wanted) if 0 <= wanted <= 3 else np.isnan(place)
+
+
+def test_values_lie_between_the_positive_columns():
+    np.testing.assert_allclose(places([0.01, 0.1, 0.1**0.5, 2.0], [0, 0.1, 1]), [np.nan, 1, 1.5, np.nan])
 
 
 def test_the_map_shows_every_error_and_what_is_best(assert_legible, words):

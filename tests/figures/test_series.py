@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from trainlab.experiments import decision_regions
-from trainlab.figures.sweeps.regions import Panel
 from trainlab.figures.studies.approximation import one_steepness_each, one_width_each
 from trainlab.figures.studies.dropout_ensemble import one_count_each
 from trainlab.figures.studies.gradient_descent import one_path_each
 from trainlab.figures.studies.minibatch import one_size_each
 from trainlab.figures.style import save_series
+from trainlab.figures.sweeps.regions import Panel
 from trainlab.recording.section import Series, speaker
 from trainlab.sweeps.table import Run
 

@@ -10,8 +10,8 @@ import torch
 from matplotlib.contour import ContourSet
 from matplotlib.image import AxesImage
 
-from trainlab.figures.sweeps.regions import Panel, grid_of_regions
 from trainlab.figures.sweeps.lines import Series, curves_of, errors_against, mean_curve, scale_of
+from trainlab.figures.sweeps.regions import Panel, grid_of_regions
 
 STRENGTHS = [0.01, 0.1, 1.0]
 TEST = Series("test", [0.2, 0.1, 0.3], [0.02, 0.01, math.nan])

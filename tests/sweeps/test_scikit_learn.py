@@ -20,7 +20,9 @@ def run(l2: float, name: str = "moons") -> Run:
 @pytest.fixture
 def fitted(monkeypatch):
     found = []
-    monkeypatch.setattr(scikit_learn, "reference_error", lambda run: found.append(run) or run.config["reg.l2"] / 10)
+    monkeypatch.setattr(
+        scikit_learn, "reference_error", lambda run, known: found.append(run) or run.config["reg.l2"] / 10
+    )
     return found
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 
 from trainlab.configuration.build import build
+from trainlab.configuration.schema import check
 from trainlab.errors import InputError
-from trainlab.experiments.scikit_learn import config_of, data_of, reference
+from trainlab.experiments.scikit_learn import data_of, reference
 from trainlab.figures.sweeps.regions import Panel, grid_of_regions
 from trainlab.recording.run_figures import GRID, grid_extent, plane_points
 from trainlab.recording.section import Section, Series
@@ -79,7 +81,7 @@ def whole(grid: Grid | None) -> Figure | None:
 
 
 def evenly_spaced(count: int) -> list[int]:
-    """The places of the columns that a figure shows: all, or SHOWN_COLUMNS of them, the first and the last among them."""
+    """The places of the columns that a figure shows: all, or SHOWN_COLUMNS of them from the first to the last."""
     if count <= MOST_COLUMNS:
         return list(range(count))
     return [round(place * (count - 1) / (SHOWN_COLUMNS - 1)) for place in range(SHOWN_COLUMNS)]
@@ -137,10 +139,10 @@ def _panel(run: Run | None) -> Panel | None:
     if run is None or not has_regions(run):
         return None
     try:
-        config = config_of(run)
-        data = data_of(config)
         saved = checkpoint.read(str(run.folder), prefer="best")
-        net = network_of(saved, str(run.folder)).eval()
+        config, net = saved.config, network_of(saved, str(run.folder)).eval()
+        check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        data = data_of(config)
     except InputError:
         return None
     train, test = data.sets.train, data.sets.test

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,14 +25,12 @@ from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.recording.run_directory import read_json
 from trainlab.runtime.assembly import read_data
-from trainlab.survival import checkpoint
 from trainlab.survival.atomic import atomic_write
-from trainlab.survival.trained import network_of
 from trainlab.sweeps.point import alike
 from trainlab.sweeps.table import SEED, SKLEARN, Run, has_regions
 
 ITERATIONS = 2000  # of L-BFGS, as in scikit-learn's example
-MOST_POINTS = 10_000  # beyond that scikit-learn's network takes longer than ours
+MOST_POINTS, MOST_WEIGHTS = 10_000, 1_000_000  # beyond these scikit-learn's network takes longer than ours
 ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
 FILE = "scikit_learn.json"
 SAVED_EVERY = 100  # fits
@@ -54,11 +54,15 @@ def with_references(runs: Iterable[Run], folder: Path) -> list[Run]:
     kept = Kept()
     with suppress(InputError):
         kept = read_json(folder / FILE, KEPT) or kept
+    known_data: dict[str, ImageData | None] = {}  # by their options: most runs have one of a few sets
     found, fits = [], 0
     for run in runs:
+        if not has_regions(run):
+            found.append(run)
+            continue
         name = digest_of(run)
-        if has_regions(run) and name not in kept.errors:
-            error = reference_error(run)
+        if name not in kept.errors:
+            error = reference_error(run, known_data)
             if error is not None:
                 kept.errors[name] = error
                 fits += 1
@@ -78,41 +82,64 @@ def save(kept: Kept, folder: Path) -> None:
 
 def digest_of(run: Run) -> str:
     """Hexadecimal digits for all that scikit-learn's network beside a run depends on."""
-    from sklearn import __version__
+    told = {
+        key: value for key, value in run.config.items() if key.split(".")[0] in ("model", "reg", "loss", "data", SEED)
+    }
+    return hashlib.sha256(f"{version('scikit-learn')} {ITERATIONS} {alike(told)}".encode()).hexdigest()[:16]
 
-    told = {key: value for key, value in run.config.items() if key.split(".")[0] in ("model", "reg", "loss", "data", SEED)}
-    return hashlib.sha256(f"{__version__} {ITERATIONS} {alike(told)}".encode()).hexdigest()[:16]
 
+def reference_error(run: Run, known_data: dict[str, ImageData | None]) -> float | None:
+    """The test error of scikit-learn's network beside a run, a fraction; None where there is no such network.
 
-def reference_error(run: Run) -> float | None:
-    """The test error of scikit-learn's network beside a run, a fraction; None where there is no such network."""
+    known_data: those that have been read, by their options; these are put there. None for data that cannot be.
+    """
+    plain = nested(run.config)
+    options = alike(plain.get("data"))
     try:
-        config = config_of(run)
-        data = data_of(config)
-    except InputError:  # a run without its checkpoint keeps its place in the table
+        check(plain)
+        config = OmegaConf.create(plain)
+        if options not in known_data:
+            known_data[options] = None
+            known_data[options] = data_of(config)
+    except InputError:  # a run without a whole configuration keeps its place in the table
         return None
-    net = reference(config, data)
+    data = known_data[options]
+    net = reference(config, data) if data is not None else None
     if net is None:
         return None
+    assert data is not None
     test = data.sets.test
     return 1 - float(net.score(test.all_images.numpy(), test.labels.numpy()))
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `trainlab.sweeps.point.flat`."""
+    values: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, name = key.split(".")
+        node = values
+        for group in groups:
+            inner = node.setdefault(group, {})
+            node = inner if isinstance(inner, dict) else {}
+        node[name] = value
+    return values
 
 
 def reference(config: DictConfig, data: ImageData) -> Any | None:
     """scikit-learn's MLPClassifier with the same layers, activation, λ, points and seed, trained.
 
-    config: of the run, out of its checkpoint. None where the run has no such counterpart: another network, dropout, or
+    config: of the run. None where the run has no such counterpart: another network, dropout, or
     L2 in the mean form.
     """
     model, reg = config.model, config.reg
-    if len(data.sets.train) > MOST_POINTS:
+    widths = [2, *model.get("hidden", []), 1]
+    if len(data.sets.train) > MOST_POINTS or sum(a * b for a, b in pairwise(widths)) > MOST_WEIGHTS:
         return None
     same = model.name == "mlp" and config.loss.name == "cross_entropy" and not reg.dropout
     if not same or (reg.l2 and reg.form != "sum") or not model.hidden:
         return None
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
-    from threadpoolctl import threadpool_limits
 
     net = MLPClassifier(
         tuple(model.hidden),
@@ -123,17 +150,9 @@ def reference(config: DictConfig, data: ImageData) -> Any | None:
         random_state=config[SEED],
     )
     train = data.sets.train
-    with warnings.catch_warnings(), threadpool_limits(1):  # of such small matrices several threads only wait
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return net.fit(train.all_images.numpy(), train.labels.numpy())
-
-
-def config_of(run: Run) -> DictConfig:
-    """The configuration in a run's checkpoint. Raises InputError, also for layers that are not those of its weights."""
-    saved = checkpoint.read(str(run.folder), prefer="best")
-    network_of(saved, str(run.folder))
-    check(OmegaConf.to_container(saved.config, resolve=True))  # type: ignore[arg-type]
-    return saved.config
 
 
 def data_of(config: DictConfig) -> ImageData:

@@ -5,6 +5,7 @@ What is best is told by the validation error, never by the test error that is re
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
 
 FEWEST = 3  # values of each option
 TESTED = "test/top1_error"
-RATE, MOMENTUM = "optim.lr", "optim.momentum"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The groups of a sweep by the values of two options. across: the one with more values, which is chosen for each value
-    of `down`. columns, rows: their values, ascending. cells: a row for each of `rows`; None where there is no run.
+    """The groups of a sweep by the values of two options. across: the one with more values, which is chosen for each
+    value of `down`. columns, rows: their values, ascending. cells: a row for each of `rows`; None where there is no run.
     """
 
     across: str
@@ -91,7 +91,9 @@ def grid_of(groups: Sequence[Group]) -> Grid | None:
     keys = list(groups[0].choices)
     if len(keys) != 2 or not finished or numeric_choices(groups) != keys:
         return None
-    values = {key: sorted({alike(g.choices[key]): g.choices[key] for g in groups}.values(), key=place_of) for key in keys}
+    values = {
+        key: sorted({alike(g.choices[key]): g.choices[key] for g in groups}.values(), key=place_of) for key in keys
+    }
     if min(map(len, values.values())) < FEWEST:
         return None
     if not all(TESTED in run.results for g in finished for run in g.finished):
@@ -180,7 +182,7 @@ def figure(grid: Grid) -> Figure:
     note = []
     if grid.best is not None:
         note = [f"joined: for each {grid.down} the {grid.across} with least validation error; framed: the least of all"]
-    curve, name = effective_rate(grid)
+    curve, name = reference_line(grid)
     note += [f"dotted: {name}"] if curve else []
     note += ["*: not every seed has finished"] if grid.incomplete.any() else []
     drawn = Map(
@@ -197,18 +199,35 @@ def figure(grid: Grid) -> Figure:
     return heat_map(drawn, title, "; ".join(note))
 
 
-def effective_rate(grid: Grid) -> tuple[list[float], str]:
-    """Of a sweep over learning rates and momenta: where η/(1−γ) is that of the best pair, in columns for each row."""
-    if (grid.across, grid.down) != (RATE, MOMENTUM) or grid.best is None:
+def reference_line(grid: Grid) -> tuple[list[float], str]:
+    """Where theory expects what is chosen, in columns for each row, and its name; nothing for options without one.
+
+    Under a constant gradient momentum adds up to steps of η/(1−γ). Beside the mean loss of n examples a strength of L2
+    of λ/n is the same prior for all n. The line is that of the median over the rows.
+    """
+    runs = [run for row in grid.cells for g in row if g for run in g.finished]
+    means = all(run.config.get("reg.form") == "mean" for run in runs)
+    if (grid.across, grid.down) == ("optim.lr", "optim.momentum"):
+        name, shares = "η/(1−γ)", [1 - momentum for momentum in grid.rows]
+    elif (grid.across, grid.down) == ("reg.l2", "data.train_examples") and means:
+        name, shares = "reg.l2 × examples", [1 / (examples or math.nan) for examples in grid.rows]
+    else:
         return [], ""
-    row, column = grid.best
-    rate = grid.columns[column] / (1 - grid.rows[row])
-    wanted = np.log([rate * (1 - momentum) for momentum in grid.rows])
-    # beyond the first and the last column as between their neighbours
-    logs = np.log(grid.columns)
-    inside = np.interp(wanted, logs, np.arange(len(logs)))
-    below, above = np.minimum(wanted - logs[0], 0), np.maximum(wanted - logs[-1], 0)
-    return list(inside + below / (logs[1] - logs[0]) + above / (logs[-1] - logs[-2])), f"η/(1−γ) = {rate:.2g}"
+    picked = [None if column is None else grid.columns[column] for column in grid.chosen]
+    products = [value / share for value, share in zip(picked, shares, strict=True) if value]
+    if not products or not all(share > 0 for share in shares):
+        return [], ""
+    product = statistics.median(products)
+    return places([product * share for share in shares], grid.columns), f"{name} = {product:.3g}"
+
+
+def places(values: Sequence[float], columns: Sequence[float]) -> list[float]:
+    """Where values lie among the positive columns, by their logarithms: 0.5 is half way from the first to the second;
+    beyond them NaN.
+    """
+    positive = [(math.log(column), place) for place, column in enumerate(columns) if column > 0]
+    logs, numbers = zip(*positive, strict=True)
+    return list(np.interp(np.log(values), logs, numbers, left=np.nan, right=np.nan))
 
 
 def plain(value: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from trainlab.command.arguments import Arguments
@@ -151,7 +152,8 @@ def with_references(runs: Sequence[Run], out: Path) -> list[Run]:
         return list(runs)
     from trainlab.experiments import scikit_learn  # loads torch, which other reports need not wait for
 
-    with writing(out):
+    said = "scikit-learn's networks beside ours are trained; the next report knows them already"
+    with writing(out), Console(stderr=True).status(said):
         return scikit_learn.with_references(runs, out)
 
 

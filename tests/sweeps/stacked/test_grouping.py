@@ -112,7 +112,12 @@ def test_the_dense_experiments_are_as_many_stacks_as_they_say(grouped, experimen
     sweep = compose_sweep([f"experiment={experiment}"])
     assert sweep.runtime.choices["hydra/launcher"] == "stacked"
     listed = {key: str(values) for key, values in sweep.sweeper.params.items()}
-    assert math.prod(int(v[6:-1]) if v.startswith("range") else 1 + len(re.findall(r",(?!\d+\])", v)) for v in listed.values()) == points
+    assert (
+        math.prod(
+            int(v[6:-1]) if v.startswith("range") else 1 + len(re.findall(r",(?!\d+\])", v)) for v in listed.values()
+        )
+        == points
+    )
     found = grouped(f"experiment={experiment}", *(f"{k}={v}" for k, v in (listed | {"seed": "0,1"}).items()))
     assert (len(found.stacks), found.alone) == (stacks, {})
 

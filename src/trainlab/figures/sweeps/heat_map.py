@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,12 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from trainlab.figures.style import GREY, INK, PALE, VERMILLION, new_figure, styled, tick
 
 COLOURS = matplotlib.colormaps["cividis_r"]  # even to the eye, also with colour blindness, and in grey; pale is good
 WIDE_RANGE = 5.0  # largest error by least, from which on colours go by ratios
 LEAST_WIDTH = 0.6  # inches of a cell that has room for its number
+SIGNS = 80  # of 14 points beside each other below the map
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,12 @@ def _numbers(axes: Axes, shown: Map, percent: np.ndarray, norm: Normalize, *, wr
         is_chosen = row < len(shown.chosen) and shown.chosen[row] == column
         text = (f"{value:.1f}" if value < 10 else f"{value:.0f}") + star
         edge = VERMILLION if is_chosen else "none"
-        box = {"facecolor": colour, "edgecolor": edge, "linewidth": 2.5, "boxstyle": "round,pad=0.25"}  # above the lines
+        box = {
+            "facecolor": colour,
+            "edgecolor": edge,
+            "linewidth": 2.5,
+            "boxstyle": "round,pad=0.25",
+        }  # above the lines
         axes.text(
             column,
             row,
@@ -119,7 +128,9 @@ def _lines(axes: Axes, shown: Map) -> None:
     """What joins the chosen cells, the line of reference, and the best cell's frame."""
     joined = [(column, row) for row, column in enumerate(shown.chosen) if column is not None]
     if len(shown.curve):
-        axes.plot(shown.curve, range(len(shown.curve)), color=INK, linestyle=(0, (2, 2)), linewidth=2, zorder=2)
+        on_dark = [withStroke(linewidth=4, foreground="white")]
+        dots: Any = {"color": INK, "linestyle": (0, (1, 1.5)), "linewidth": 2.5, "path_effects": on_dark}
+        axes.plot(shown.curve, range(len(shown.curve)), zorder=2, **dots)
     if joined:
         axes.plot(*zip(*joined, strict=True), color=VERMILLION, linewidth=3, zorder=3)
     if shown.best is not None:
@@ -129,7 +140,12 @@ def _lines(axes: Axes, shown: Map) -> None:
 
 
 def _thinned(labels: Sequence[str]) -> list[str]:
-    """Every label, or as many as have room beside each other."""
-    longest = max(map(len, labels))
-    every = -(-len(labels) * (longest + 1) // 85)  # so many signs of 14 points have room in some 10 inches
+    """Every label, or every second, third, … so that neighbours have room beside each other."""
+    room = SIGNS / len(labels)  # in signs, of one cell
+
+    def fit(every: int) -> bool:
+        kept = labels[::every]
+        return all((len(one) + len(other)) / 2 + 1 <= every * room for one, other in pairwise(kept))
+
+    every = next(every for every in range(1, len(labels) + 1) if fit(every))
     return [label if place % every == 0 else "" for place, label in enumerate(labels)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,8 +22,8 @@ STRENGTH = LinearSegmentedColormap.from_list("strength", ["#A6CDE6", BLUE, "#002
 
 @dataclass(frozen=True)
 class Series:
-    """A metric at each of the swept values: mean and standard deviation, NaN for one run. beside: the name of the series
-    that this one is to be compared with, in whose colour it is drawn, dashed.
+    """A metric at each of the swept values: mean and standard deviation, NaN for one run. beside: the name of the
+    series that this one is to be compared with, in whose colour it is drawn, dashed.
     """
 
     name: str
@@ -41,14 +41,14 @@ def errors_against(
     training: Sequence[Series] = (),
     runs: int = 1,
 ) -> Figure:
-    """Errors (fractions) and, where given, training errors and weight norms against the value of one option, a panel for
-    each; bands are ± one deviation.
+    """Errors (fractions) and, where given, training errors and weight norms against the value of one option, a panel
+    for each; bands are ± one deviation.
 
     values: in the order given, evenly spaced, as a sweep over decades wants it; many numbers have an axis of their own,
     logarithmic where they are.
     """
-    panels = [("test error in %" if training else "error in %", [_scaled(s, 100) for s in errors])]
-    panels += [("training error in %", [_scaled(s, 100) for s in training])] if training else []
+    panels: list[tuple[str, Sequence[Series]]] = [("test error in %" if training else "error in %", _percent(errors))]
+    panels += [("training error in %", _percent(training))] if training else []
     panels += [("norm of the weights ‖W‖", norms)] if norms else []
     figure = new_figure(6.8 * len(panels) + 1, 5.6)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -74,9 +74,10 @@ def norms_against(option: str, values: Sequence[object], norms: Sequence[Series]
     return figure
 
 
-def _scaled(series: Series, by: float) -> Series:
-    mean, deviation = [by * v for v in series.mean], [by * v for v in series.deviation]
-    return Series(series.name, mean, deviation, series.beside)
+def _percent(series: Sequence[Series]) -> list[Series]:
+    return [
+        replace(one, mean=[100 * v for v in one.mean], deviation=[100 * v for v in one.deviation]) for one in series
+    ]
 
 
 def _against(axes: Axes, option: str, values: Sequence[object], series: Sequence[Series], label: str) -> None:
