@@ -94,20 +94,21 @@ def reference_error(run: Run, known_data: dict[str, ImageData | None]) -> float 
     known_data: those that have been read, by their options; these are put there. None for data that cannot be.
     """
     plain = nested(run.config)
-    options = alike(plain.get("data"))
     try:
         check(plain)
-        config = OmegaConf.create(plain)
-        if options not in known_data:
-            known_data[options] = None
-            known_data[options] = data_of(config)
     except InputError:  # a run without a whole configuration keeps its place in the table
         return None
+    config, options = OmegaConf.create(plain), alike(plain["data"])
+    if plain["data"].get("n_samples", 0) > MOST_POINTS:
+        return None
+    if options not in known_data:
+        known_data[options] = None
+        with suppress(InputError):
+            known_data[options] = data_of(config)
     data = known_data[options]
     net = reference(config, data) if data is not None else None
-    if net is None:
+    if net is None or data is None:
         return None
-    assert data is not None
     test = data.sets.test
     return 1 - float(net.score(test.all_images.numpy(), test.labels.numpy()))
 
@@ -132,18 +133,19 @@ def reference(config: DictConfig, data: ImageData) -> Any | None:
     L2 in the mean form.
     """
     model, reg = config.model, config.reg
-    widths = [2, *model.get("hidden", []), 1]
-    if len(data.sets.train) > MOST_POINTS or sum(a * b for a, b in pairwise(widths)) > MOST_WEIGHTS:
+    hidden, activation = model.get("hidden"), ACTIVATIONS.get(model.get("activation"))
+    if model.name != "mlp" or not hidden or activation is None or config.loss.name != "cross_entropy":
         return None
-    same = model.name == "mlp" and config.loss.name == "cross_entropy" and not reg.dropout
-    if not same or (reg.l2 and reg.form != "sum") or not model.hidden:
+    if reg.dropout or (reg.l2 and reg.form != "sum"):
+        return None
+    if len(data.sets.train) > MOST_POINTS or sum(a * b for a, b in pairwise([2, *hidden, 1])) > MOST_WEIGHTS:
         return None
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     net = MLPClassifier(
-        tuple(model.hidden),
-        activation=ACTIVATIONS[model.activation],
+        tuple(hidden),
+        activation=activation,
         solver="lbfgs",
         alpha=float(reg.l2),
         max_iter=ITERATIONS,
@@ -152,7 +154,10 @@ def reference(config: DictConfig, data: ImageData) -> Any | None:
     train = data.sets.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return net.fit(train.all_images.numpy(), train.labels.numpy())
+        try:
+            return net.fit(train.all_images.numpy(), train.labels.numpy())
+        except ValueError:  # points, or a λ, with which nothing can be computed
+            return None
 
 
 def data_of(config: DictConfig) -> ImageData:

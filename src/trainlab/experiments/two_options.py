@@ -29,7 +29,8 @@ TESTED = "test/top1_error"
 @dataclass(frozen=True)
 class Grid:
     """The groups of a sweep by the values of two options. across: the one with more values, which is chosen for each
-    value of `down`. columns, rows: their values, ascending. cells: a row for each of `rows`; None where there is no run.
+    value of `down`. columns, rows: their values, ascending. cells: a row for each of `rows`; None where there is no
+    run.
     """
 
     across: str
