@@ -169,8 +169,9 @@ def numbers(groups: Sequence[Group]) -> dict[str, float]:
         if isinstance(amount, int | float):
             found[f"chosen/{grid.across}/{name}"] = amount
         gain = grid.gain(row)
-        if len(gain) > 1:
-            found |= {f"gain/{name}": statistics.fmean(gain), f"gain_sd/{name}": statistics.stdev(gain)}
+        if gain:
+            deviation = statistics.stdev(gain) if len(gain) > 1 else math.nan
+            found |= {f"gain/{name}": statistics.fmean(gain), f"gain_sd/{name}": deviation}
     return found
 
 
