@@ -17,6 +17,7 @@ from trainlab.figures.style import BLUE, GREY, INK, VERMILLION, new_figure, numb
 # Okabe and Ito's other colours, in the order in which they are easiest to tell apart.
 SERIES = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK, GREY)
 MOST_LABELS = 9  # of values beside each other at an axis
+MOST_INSIDE = 6  # lines whose names stand among them, and not beside the figure
 STRENGTH = LinearSegmentedColormap.from_list("strength", ["#A6CDE6", BLUE, "#00263D"])  # weak to strong
 
 
@@ -50,10 +51,13 @@ def errors_against(
     panels: list[tuple[str, Sequence[Series]]] = [("test error in %" if training else "error in %", _percent(errors))]
     panels += [("training error in %", _percent(training))] if training else []
     panels += [("norm of the weights ‖W‖", norms)] if norms else []
-    figure = new_figure(6.8 * len(panels) + 1, 5.6)
+    aside = 3.5 if len(panels[-1][1]) > MOST_INSIDE else 0  # inches, for the names
+    figure = new_figure(6.8 * len(panels) + 1 + aside, 5.6)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (label, series) in zip(axes, panels, strict=True):
         _against(ax, option, values, series, label)
+    if len(panels[-1][1]) > MOST_INSIDE:
+        axes[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if training:
         top = max(axes[0].get_ylim()[1], axes[1].get_ylim()[1])
         axes[0].set_ylim(0, top)
@@ -69,6 +73,8 @@ def norms_against(option: str, values: Sequence[object], norms: Sequence[Series]
     figure = new_figure(7.8, 5.6)
     axes = figure.subplots()
     _against(axes, option, values, norms, "norm of the weights ‖W‖")
+    if len(norms) > MOST_INSIDE:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if runs > 1:
         axes.set_title(f"mean ± standard deviation of {runs} seeds", loc="left", color=GREY, fontsize=14)
     return figure
@@ -105,7 +111,7 @@ def _against(axes: Axes, option: str, values: Sequence[object], series: Sequence
     axes.set_xlabel(option)
     axes.set_ylabel(label)
     axes.grid(axis="y")
-    if len(series) > 1:
+    if 1 < len(series) <= MOST_INSIDE:
         axes.legend(frameon=False)
 
 
