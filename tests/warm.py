@@ -28,7 +28,6 @@ import contextlib
 import fcntl
 import gc
 import json
-import logging
 import multiprocessing.process
 import multiprocessing.util
 import os
@@ -57,12 +56,10 @@ PRELOADED = (
     "trainlab",
     "hydra",
     "torch",
-    "lightning",
+    "trainlab.runtime.lean_imports",  # and Lightning as a run imports it
     "matplotlib.backends.backend_agg",
     "sklearn.datasets",
     "sklearn.model_selection",
-    "torchmetrics",
-    "torchvision",
     "trainlab.configuration.schema",
     "trainlab.training",
     "trainlab.recording.run_figures",
@@ -268,14 +265,9 @@ def run(script: str) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[2:]:
-        # Triton, which Lightning loads and runs do not, complains at the end of an interpreter that was told to freeze.
-        if name == "lightning":
-            sys.modules["triton"] = None  # type: ignore[assignment]
-            logging.disable(logging.WARNING)
-        import_module(name)
-        if name == "lightning":
-            del sys.modules["triton"]
-            logging.disable(logging.NOTSET)
+        module = import_module(name)
+        if name == "trainlab.runtime.lean_imports":
+            module.import_lightning()
     gc.freeze()
     script = serve(socket.socket(fileno=int(sys.argv[1])))
     if "-m" in sys.argv[1:]:

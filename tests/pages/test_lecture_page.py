@@ -308,6 +308,7 @@ def test_the_page_needs_neither_torch_nor_lightning(tmp_path):
     assert "'lightning'" not in loaded
 
 
+@pytest.mark.run  # a tenth of a second each
 @pytest.mark.parametrize("command", sorted({shown.command for shown in SHOWN}))
 def test_every_command_can_be_typed(command):
     program, script, *words = shlex.split(command)
