@@ -223,3 +223,19 @@ def test_the_figures_of_a_table_are_those_of_its_file(file):
         for column, value in row.items():
             if column != "n_seeds" and re.fullmatch(r"-?\d+(\.\d+)?(e-\d+)?", value):
                 assert re.search(rf"(?<![\d.]){re.escape(value)}(?!\d)", text), f"{value} ({column}) is not on the page"
+
+
+@pytest.mark.parametrize(
+    "file", sorted((REPOSITORY / "docs" / "results" / "settings").glob("*.csv")), ids=lambda file: file.stem
+)
+def test_a_row_for_each_setting_is_linked_and_whole(file):
+    """More rows than a page shows."""
+    assert any(f"results/settings/{file.name})" in page.read_text() for page in PAGES)
+    with open(file, newline="") as lines:
+        head, *rows = csv.reader(lines)
+    errors = [place for place, column in enumerate(head) if column.endswith("_percent")]
+    assert rows
+    assert errors
+    for row in rows:
+        assert len(row) == len(head)
+        assert all(0 <= float(row[place]) <= 100 for place in errors)

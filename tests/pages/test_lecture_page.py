@@ -362,6 +362,8 @@ def test_an_experiments_numbers_are_those_that_its_report_will_have(name):
     choices = {key: [yaml.safe_load(v) for v in str(values).split(",")] for key, values in params.items()}
     choices.pop("seed")
     results = {"test/top1_error": 0.1, "sklearn/top1_error": 0.1, "last/epoch": 3.0, "last/training_seconds": 1.0}
+    if "val_fraction" not in experiment.get("data", {}) or experiment["data"]["val_fraction"]:
+        results |= {"best/val/top1_error": 0.1}
     if "target" in experiment.get("trainer", {}):
         results |= {"target": 0.25, "target_reached": True}
     groups = [
