@@ -66,6 +66,7 @@ for _page in PAGES:
             COMMANDS.setdefault(_words, []).append(name_of(_page))
 
 
+@pytest.mark.run  # a tenth of a second each
 @pytest.mark.parametrize("words", COMMANDS, ids=[f"{pages[0]}: {shlex.join(w)}" for w, pages in COMMANDS.items()])
 def test_every_command_composes(words):
     assert not any("…" in word for word in words), "a command to copy has no gaps"

@@ -12,11 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import lightning as L
 import pytest
 import warm
+
+from trainlab.runtime.lean_imports import import_lightning
+
+import_lightning()  # as a run does, in half the time; the tests of modules that import Lightning come after this
+
+if TYPE_CHECKING:
+    import lightning as L
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DRAWN, UNDRAWN = "train.py", "tests/undrawn.py"  # the second leaves the figures out, for tests that look at none
@@ -123,6 +129,8 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
 
 def bare_trainer(folder: Path, **options: Any) -> L.Trainer:
     """Lightning's trainer on a CPU with nothing beside the training."""
+    import lightning as L
+
     return L.Trainer(
         accelerator="cpu",
         logger=False,

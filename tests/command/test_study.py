@@ -159,9 +159,7 @@ def test_a_number_that_is_none_holds_nothing():
 
 def test_an_experiment_is_named_by_what_it_has_come_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert front.state_of_experiment("l2_sweep").startswith(
-        "python train.py -m hydra/launcher=stacked experiment=l2_sweep"
-    )
+    assert front.state_of_experiment("l2_sweep").startswith("python train.py -m experiment=l2_sweep")
     for name in ("l2_sweep_0a1b2c", "l2_sweep_fashion_3d4e5f"):
         sweep = tmp_path / "runs/sweeps" / name
         (sweep / "figures").mkdir(parents=True)

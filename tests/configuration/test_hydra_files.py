@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -18,7 +19,8 @@ TREES = st.recursive(
 GROUPS = st.dictionaries(NAMES, TREES, min_size=1, max_size=4)
 
 
-@settings(deadline=None)
+@pytest.mark.run
+@settings(deadline=None, max_examples=50)
 @given(st.lists(GROUPS, min_size=1, max_size=3), st.lists(TEXTS | WORDS, max_size=4), TREES)
 @example([{"a": {"b c": "/runs/y/n", "l2": ["/", "e=_"]}}], ["inf_", "a=1"], "null")
 def test_letter_for_letter_as_omegaconf_writes_them(configs, words, told):

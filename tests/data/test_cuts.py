@@ -9,9 +9,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 from sklearn.model_selection import train_test_split
 
-from trainlab.data.image_set import TEST, UNCUT, VAL, DataSplits, ImageSet, cut, split, subsample_train
+from trainlab.data.image_set import (
+    RELABELLED,
+    TEST,
+    UNCUT,
+    VAL,
+    DataSplits,
+    ImageSet,
+    cut,
+    relabel_train,
+    split,
+    subsample_train,
+)
 from trainlab.data.sources import points
 from trainlab.errors import InputError
 
@@ -136,3 +148,34 @@ def test_points_of_the_plane_are_cut_or_refused_in_a_sentence(n_samples, test_fr
         return
     assert len(splits.train) + len(splits.val) + len(splits.test) == n_samples
     assert splits.train.images.isfinite().all()
+
+
+@given(COUNTS, st.floats(0, 0.999), st.integers(0, 2**32 - 1))
+def test_label_noise_replaces_that_share_by_other_classes_and_more_of_it_only_adds(counts, share, seed):
+    labels = labels_of(counts)
+    sets = DataSplits(*(numbered(labels),) * 3)
+    if int(labels.max()) == 0:
+        if share:
+            with pytest.raises(InputError, match="there are none"):
+                relabel_train(sets, share, seed)
+        return
+    noisy, more = relabel_train(sets, share, seed), relabel_train(sets, (1 + share) / 2, seed)
+    changed = noisy.train.labels != labels
+    assert int(changed.sum()) == round(share * len(labels)) == noisy.notes.get(RELABELLED, 0)
+    assert torch.equal(noisy.train.labels, relabel_train(sets, share, seed).train.labels)
+    assert torch.equal(more.train.labels[changed], noisy.train.labels[changed])
+    assert noisy.val is sets.val
+    assert noisy.test is sets.test
+    assert noisy.train.images is sets.train.images
+    assert set(noisy.train.labels.tolist()) <= set(range(int(labels.max()) + 1))
+
+
+def test_the_wrong_labels_are_all_other_classes_alike():
+    labels = labels_of([9000] * 4)
+    noisy = relabel_train(DataSplits(*(numbered(labels),) * 3), 0.5, seed=3).train.labels
+    confusion = np.zeros((4, 4), int)
+    np.add.at(confusion, (labels.numpy(), noisy.numpy()), 1)
+    wrong = confusion[~np.eye(4, dtype=bool)]
+    assert wrong.sum() == 18_000
+    assert chisquare(wrong).pvalue > 1e-3
+    assert chisquare(confusion.diagonal()).pvalue > 1e-3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainlab.experiments.ablation import cells, is_ablation, rows_of
-from trainlab.figures.ablation import worth
+from trainlab.figures.sweeps.ablation import worth
 from trainlab.sweeps.table import Run, group
 
 ONE_VIEW = "one view, not ten"

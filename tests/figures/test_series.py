@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from trainlab.experiments import decision_regions
-from trainlab.figures.regions import Panel
 from trainlab.figures.studies.approximation import one_steepness_each, one_width_each
 from trainlab.figures.studies.dropout_ensemble import one_count_each
 from trainlab.figures.studies.gradient_descent import one_path_each
 from trainlab.figures.studies.minibatch import one_size_each
 from trainlab.figures.style import save_series
+from trainlab.figures.sweeps.regions import Panel
 from trainlab.recording.section import Series, speaker
 from trainlab.sweeps.table import Run
 
@@ -107,3 +107,14 @@ def test_the_strengths_of_a_sweep_are_a_series_whose_panels_are_computed_once(mo
     assert titles == [["moons", "circles"]] * 3
     assert [ax.get_title() for ax in whole.axes[:3]] == ["λ = 0.1", "λ = 0.32", "λ = 1"]
     assert len(computed) == len(points)
+
+
+def test_of_more_columns_than_fit_a_figure_five_are_shown():
+    assert decision_regions.evenly_spaced(8) == list(range(8))
+    assert decision_regions.evenly_spaced(25) == [0, 6, 12, 18, 24]
+    dot = torch.zeros(1, 2)
+    panel = Panel(torch.zeros(3, 3), (0, 1, 0, 1), dot, torch.tensor([0]), dot, torch.tensor([0]), "")
+    names = [f"λ = {number}" for number in range(25)]
+    figure = decision_regions.whole(decision_regions.Grid([[panel] * 25], ["moons"], names, "0"))
+    assert [ax.get_title() for ax in figure.axes] == names[::6]
+    assert figure.get_supxlabel().endswith("5 of 25 values, evenly spaced")

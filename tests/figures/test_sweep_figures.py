@@ -10,8 +10,8 @@ import torch
 from matplotlib.contour import ContourSet
 from matplotlib.image import AxesImage
 
-from trainlab.figures.regions import Panel, grid_of_regions
-from trainlab.figures.sweep import Series, curves_of, errors_against, mean_curve
+from trainlab.figures.sweeps.lines import Series, curves_of, errors_against, mean_curve, scale_of
+from trainlab.figures.sweeps.regions import Panel, grid_of_regions
 
 STRENGTHS = [0.01, 0.1, 1.0]
 TEST = Series("test", [0.2, 0.1, 0.3], [0.02, 0.01, math.nan])
@@ -41,6 +41,37 @@ def test_a_strength_without_a_finished_run_leaves_a_gap():
     gap = Series("test", [0.2, math.nan, 0.3], [0.02, math.nan, 0.01])
     drawn = errors_against("reg.l2", STRENGTHS, [gap], []).axes[0].lines[0].get_ydata()
     assert np.isnan(drawn).tolist() == [False, True, False]
+
+
+def test_many_numbers_have_an_axis_of_their_own(assert_legible):
+    strengths = np.geomspace(0.1, 10, 25).tolist()
+    ours = [Series(name, [0.1] * 25, [0.01] * 25) for name in ("moons", "circles")]
+    theirs = [Series("scikit-learn", [0.2] * 25, [0.02] * 25, beside=one.name) for one in ours]
+    figure = errors_against("reg.l2", strengths, [*ours, *theirs], training=ours, runs=20)
+    tested, trained = figure.axes
+    np.testing.assert_allclose(tested.lines[0].get_xdata(), strengths)
+    assert tested.get_xscale() == "log"
+    assert tested.get_ylim() == trained.get_ylim()
+    dashed = [line for line in tested.lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    assert [line.get_color() for line in dashed] == [line.get_color() for line in tested.lines[:2]]
+    assert [text.get_text() for text in tested.get_legend().get_texts()] == ["moons", "circles", "scikit-learn"]
+    assert {"0.1", "0.5", "1", "10"} <= {label.get_text() for label in tested.get_xticklabels()}
+    assert trained.get_ylabel() == "training error in %"
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([0.1, 1, 10], "even"),
+        (list(range(1, 30)), "linear"),
+        ([0.0, *np.geomspace(0.1, 10, 12)], "even"),
+        ([str(value) for value in range(12)], "even"),
+    ],
+)
+def test_numbers_lie_as_they_are_spaced(values, scale, assert_legible):
+    assert scale_of(values) == scale
+    assert_legible(errors_against("x", values, [Series("test", [0.1] * len(values), [0.0] * len(values))]))
 
 
 def test_curves_are_the_means_of_their_runs(assert_legible, words):

@@ -308,6 +308,7 @@ def test_the_page_needs_neither_torch_nor_lightning(tmp_path):
     assert "'lightning'" not in loaded
 
 
+@pytest.mark.run  # a tenth of a second each
 @pytest.mark.parametrize("command", sorted({shown.command for shown in SHOWN}))
 def test_every_command_can_be_typed(command):
     program, script, *words = shlex.split(command)
@@ -361,6 +362,8 @@ def test_an_experiments_numbers_are_those_that_its_report_will_have(name):
     choices = {key: [yaml.safe_load(v) for v in str(values).split(",")] for key, values in params.items()}
     choices.pop("seed")
     results = {"test/top1_error": 0.1, "sklearn/top1_error": 0.1, "last/epoch": 3.0, "last/training_seconds": 1.0}
+    if "val_fraction" not in experiment.get("data", {}) or experiment["data"]["val_fraction"]:
+        results |= {"best/val/top1_error": 0.1}
     if "target" in experiment.get("trainer", {}):
         results |= {"target": 0.25, "target_reached": True}
     groups = [

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab.command.main import compose_run, without_hydra
-from trainlab.configuration.renamed import in_words
+from trainlab.configuration.renamed import in_config, in_words
 from trainlab.configuration.stored import read_config
 from trainlab.optim import GradientDescent, Momentum
 from trainlab.recording.point import Point, load_point
@@ -25,6 +25,7 @@ def as_before(cfg: DictConfig) -> dict:
     taken = ("test_fraction", "val_fraction", "split_seed", "root", "n_samples", "noise")
     old["data"]["load"] = {"_target_": target} | {key: f"${{data.{key}}}" for key in taken if key in old["data"]}
     old["optim"].pop("_target_")
+    del old["data"]["label_noise"]
     old["describe"] = {"image_shape": [1, 8, 8], "classes": 10}
     old["trainer"]["capture"] = False
     return old
@@ -57,7 +58,8 @@ def test_a_reference_in_the_options_of_the_data_is_followed():
 def test_a_sweeps_point_of_before_is_not_run_again():
     cfg = without_hydra(compose_run(["model=mlp"]))
     old = OmegaConf.to_container(OmegaConf.create(as_before(cfg)), resolve=True)
-    points = [Point("sweep", {}, [], config, None) for config in (old, OmegaConf.to_container(cfg, resolve=True))]
+    now = OmegaConf.to_container(cfg, resolve=True)
+    points = [Point("sweep", {}, [], config, None) for config in (in_config(old), now)]
     assert differences(*points) == differences(*reversed(points)) == []
     other = OmegaConf.to_container(without_hydra(compose_run(["model=mlp", "data.split_seed=1"])), resolve=True)
     assert differences(points[0], Point("sweep", {}, [], other, None)) == ["data.split_seed: 1 → 0"]

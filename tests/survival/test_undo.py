@@ -143,8 +143,13 @@ MISTAKES = {
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize(
+    ("mistake", "before"),
+    [
+        *((name, False) for name in MISTAKES),
+        *((name, True) for name in ("a checkpoint that is not there", "two processes", "a sweep with a wrong point")),
+    ],
+)
 def test_after_status_2_nothing_is_left(tmp_path: Path, mistake: str, before: bool) -> None:
     folder = tmp_path / "deep" / "run"
     if before:

@@ -125,7 +125,7 @@ def reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize("name", ["results.json", "status.json", "metrics.csv"])
 def test_a_value_of_any_type_anywhere_in_a_file(sweep, name, monkeypatch, capsys):
     """Each is refused, or taken for what it is; the table is made of it either way."""
-    monkeypatch.setattr("trainlab.sweeps.report.save", lambda *_: None)
+    monkeypatch.setattr("trainlab.sweeps.drawing.save", lambda *_: None)
     folder, _, prepared = sweep
     job, _ = prepared[0]
     if name == "status.json":
@@ -154,7 +154,7 @@ def _as_csv(content: Any) -> str:
 
 def test_a_value_of_any_type_anywhere_in_a_points_file(sweep, monkeypatch, capsys):
     """Its configuration is data, also where the report draws by it; the sweep runs anew what has changed."""
-    monkeypatch.setattr("trainlab.sweeps.report.save", lambda *_: None)
+    monkeypatch.setattr("trainlab.sweeps.drawing.save", lambda *_: None)
     folder, made, prepared = sweep
     job, point = prepared[0]
     good = json.loads((job.folder / "point.json").read_text())
@@ -181,7 +181,7 @@ def test_a_value_of_any_type_anywhere_in_a_points_file(sweep, monkeypatch, capsy
 
 
 def test_a_value_of_any_type_anywhere_in_a_runs_configuration(sweep, monkeypatch, capsys):
-    monkeypatch.setattr("trainlab.sweeps.report.save", lambda *_: None)
+    monkeypatch.setattr("trainlab.sweeps.drawing.save", lambda *_: None)
     folder, _, prepared = sweep
     job, _ = prepared[0]
     file = job.folder / ".hydra/config.yaml"
@@ -196,7 +196,7 @@ def test_a_value_of_any_type_anywhere_in_a_runs_configuration(sweep, monkeypatch
 
 
 def test_a_value_of_any_type_anywhere_in_a_list_of_points(sweep, monkeypatch, capsys):
-    monkeypatch.setattr("trainlab.sweeps.report.save", lambda *_: None)
+    monkeypatch.setattr("trainlab.sweeps.drawing.save", lambda *_: None)
     folder, _, _ = sweep
     good = json.loads((folder / "sweep.json").read_text())
     for content in changed(good):
@@ -208,7 +208,7 @@ def test_a_value_of_any_type_anywhere_in_a_list_of_points(sweep, monkeypatch, ca
 @pytest.mark.parametrize("name", [*FILES, "sweep.json"])
 @pytest.mark.parametrize("content", [*CONTENT, None], ids=[*(repr(c[:9]) for c in CONTENT), "a folder"])
 def test_a_file_that_is_none(sweep, name, content, monkeypatch, capsys):
-    monkeypatch.setattr("trainlab.sweeps.report.save", lambda *_: None)
+    monkeypatch.setattr("trainlab.sweeps.drawing.save", lambda *_: None)
     folder, made, prepared = sweep
     job, point = prepared[0]
     file = (folder if name == "sweep.json" else job.folder) / name

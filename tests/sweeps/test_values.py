@@ -17,9 +17,10 @@ from whole_runs import UNDRAWN, command
 
 from trainlab.errors import InputError
 from trainlab.recording.point import load_point
+from trainlab.sweeps.drawing import draw, label
 from trainlab.sweeps.names import shown, typed
 from trainlab.sweeps.point import FINISHED, NEW, alike, differences
-from trainlab.sweeps.report import draw, label, sections_of
+from trainlab.sweeps.report import sections_of
 from trainlab.sweeps.table import as_csv, as_markdown, cells, gather, group, ordered
 
 pytestmark = pytest.mark.process

@@ -1,6 +1,6 @@
-"""`python train.py WORDS…` without one of its tricks: ``python -m benchmarks.tricks.whole_command SWITCH WORDS…``.
+"""`python train.py WORDS…` without some of its tricks: ``python -m benchmarks.tricks.whole_command SWITCH,… WORDS…``.
 
-Imports nothing before the switch is made that the command itself would not import first.
+Imports nothing before the switches are made that the command itself would not import first.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ SWITCHES = by_name(
 )
 
 if __name__ == "__main__":
-    SWITCHES[sys.argv.pop(1)]()
+    for name in sys.argv.pop(1).split(","):
+        SWITCHES[name]()
     from trainlab.command.main import main
 
     main()

@@ -1,5 +1,5 @@
 """Options, values and targets that had another name until 2026-12: typed, they are still taken, with a remark; in the
-files of older runs they are read by today's names."""
+files of older runs they are read by today's names. And options that older runs had not, with what those did."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ VALUES = {
     "model.width": {"all": "full"},
     "model.pool": {"plain": "non_overlapping"},
 }
+ADDED = {"data.label_noise": 0}
 TARGETS = {  # of modules that have moved
     f"trainlab.data.{name}": f"trainlab.data.sources.{name}"
     for name in (
@@ -57,11 +58,15 @@ def in_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in plain containers, by today's names; `config` itself stays as it is."""
+    """A configuration in plain containers, by today's names, with `ADDED` options; `config` itself stays as it is."""
     today = dict(config)
     for group in {option.partition(".")[0] for option in (*OPTIONS, *VALUES)}:
         node = today.get(group)
         if isinstance(node, dict):
             named = in_values({f"{group}.{key}": value for key, value in node.items()})
             today[group] = {option.removeprefix(f"{group}."): value for option, value in named.items()}
+    for option, value in ADDED.items():
+        group, _, key = option.partition(".")
+        if isinstance(today.get(group), dict):
+            today[group] = {key: value, **today[group]}
     return today

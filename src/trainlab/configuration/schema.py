@@ -145,6 +145,7 @@ class Data(Group):
     name: str
     batch_size: PositiveInt | None
     train_examples: PositiveInt | None = None
+    label_noise: Share = 0.0
     val_fraction: Share
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: Seed

@@ -62,7 +62,7 @@ class ImageSet:
         return self.images[torch.arange(len(self))] if isinstance(self.images, PackedImages) else self.images
 
 
-SKIPPED, PASSED_OVER, UNCUT = "skipped_images", "passed_over", "uncut_classes"
+SKIPPED, PASSED_OVER, UNCUT, RELABELLED = "skipped_images", "passed_over", "uncut_classes", "relabelled"
 NOTED = {  # of `DataSplits.notes`: what a count says, of one and of several
     SKIPPED: ("1 image could not be decoded and is left out", "{:,} images could not be decoded and are left out"),
     PASSED_OVER: (
@@ -72,6 +72,10 @@ NOTED = {  # of `DataSplits.notes`: what a count says, of one and of several
     UNCUT: (
         "1 class has too few examples to be cut and stays whole in training",
         "{:,} classes have too few examples to be cut and stay whole in training",
+    ),
+    RELABELLED: (
+        "1 training label is replaced by another class; validation and test stay as they are",
+        "{:,} training labels are replaced by other classes; validation and test stay as they are",
     ),
 }
 
@@ -229,3 +233,29 @@ def subsample_train(sets: DataSplits, train_examples: int | None) -> DataSplits:
     except ValueError:  # a class with one example, or fewer left out than there are classes
         kept = _draw(labels, deal_out(counts, train_examples, least=np.minimum(counts, 1), most=counts, seed=0), seed=0)
     return replace(sets, train=sets.train.take(torch.from_numpy(kept).sort().values))
+
+
+def relabel_train(sets: DataSplits, share: float, seed: int) -> DataSplits:
+    """The splits with `share` of the training labels, in [0, 1], replaced: each by one of the other classes, all with
+    the same probability. Validation and test stay as they are.
+
+    A pure function of its arguments; what a smaller share replaces, a greater one replaces by the same. Source: the
+    partially corrupted labels of Zhang et al. 2017, "Understanding deep learning requires rethinking generalization",
+    §2.1, who draw from all classes, so that a tenth of ten classes' labels stay right. Raises InputError for one class.
+    """
+    if share == 0:
+        return sets
+    train, classes = sets.train, len(sets.train.classes)
+    if classes < 2:
+        raise InputError(
+            f"data.label_noise={share:g} replaces labels by other classes, of which there are none",
+            option="data.label_noise",
+            value=share,
+            hint="set it to 0",
+        )
+    draws = np.random.default_rng(seed)
+    chosen = torch.from_numpy(draws.permutation(len(train)))[: round(share * len(train))]
+    steps = torch.from_numpy(draws.integers(1, classes, len(train)))[: len(chosen)]
+    labels = train.labels.clone()
+    labels[chosen] = (labels[chosen] + steps) % classes
+    return replace(sets, train=replace(train, labels=labels), notes={**sets.notes, RELABELLED: len(chosen)})

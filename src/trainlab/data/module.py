@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from trainlab.augment import Augmentation, ChannelStatistics, MeasuredStatistics, NoAugmentation, Statistics
 from trainlab.data.batches import Batch, GlobalBatchSampler, IndexedBatches
-from trainlab.data.image_set import NOTED, DataSplits, ImageSet, evenly_spread, subsample_train
+from trainlab.data.image_set import NOTED, DataSplits, ImageSet, evenly_spread
 from trainlab.data.packed.format import PackedImages
 from trainlab.errors import InputError
 
@@ -23,10 +23,9 @@ class ImageData(L.LightningDataModule):
 
     load: reads the sets; called once. augmentation: makes the `Augmentation`, given the side of the stored images and
     their statistics; points take NoAugmentation only. batch_size: global, over all ranks; None for the whole training
-    set in one batch. train_examples: use only this many training images, every class by the same share; None for all.
-    batches: use only this many batches of each set, views counted, evenly spread over it; None for all. A set that is
-    one batch stays whole. seed: of order and augmentation. channels_last: whether the network takes its inputs in
-    that memory order. mean: of each channel, float32 (C,); None: it is measured on the training set.
+    set in one batch. batches: use only this many batches of each set, views counted, evenly spread over it; None for
+    all. A set that is one batch stays whole. seed: of order and augmentation. channels_last: whether the network takes
+    its inputs in that memory order. mean: of each channel, float32 (C,); None: it is measured on the training set.
     """
 
     def __init__(
@@ -35,7 +34,6 @@ class ImageData(L.LightningDataModule):
         augmentation: Callable[..., Augmentation],
         *,
         batch_size: int | None,
-        train_examples: int | None = None,
         batches: int | None = None,
         seed: int = 0,
         channels_last: bool = False,
@@ -43,7 +41,7 @@ class ImageData(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.load, self.make_augmentation = load, augmentation
-        self.batch_size, self.train_examples, self.batches = batch_size, train_examples, batches
+        self.batch_size, self.batches = batch_size, batches
         self.seed, self.mean_given = seed, mean
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.splits: DataSplits | None = None
@@ -57,7 +55,7 @@ class ImageData(L.LightningDataModule):
         """
         if self.splits is not None:
             return
-        self.splits = subsample_train(self.load(), self.train_examples)
+        self.splits = self.load()
         stored = self.splits.train.images.shape[-1]
         if not self.splits.train.is_points:
             self.augmentation = self.make_augmentation(

@@ -57,7 +57,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 def figure(rows: Sequence[Row]) -> Figure:
     """A bar for each change, with the paper's figure beside it."""
-    from trainlab.figures.ablation import worth
+    from trainlab.figures.sweeps.ablation import worth
 
     changed = [row for row in rows if row.change != WHOLE and not math.isnan(row.worth[0][0])]
     return worth(

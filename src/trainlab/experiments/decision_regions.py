@@ -1,8 +1,7 @@
-"""Sweeps on points of the plane: the grid of decision regions, and scikit-learn's networks beside ours."""
+"""Sweeps on points of the plane: the grid of decision regions, scikit-learn's networks beside ours."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,86 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from trainlab.configuration.build import build
 from trainlab.configuration.schema import check
-from trainlab.configuration.stored import options_of
-from trainlab.data.module import ImageData
 from trainlab.errors import InputError
-from trainlab.figures.regions import Panel, grid_of_regions
+from trainlab.experiments.scikit_learn import data_of, reference
+from trainlab.figures.sweeps.regions import Panel, grid_of_regions
 from trainlab.recording.run_figures import GRID, grid_extent, plane_points
 from trainlab.recording.section import Section, Series
-from trainlab.runtime.assembly import read_data
 from trainlab.survival import checkpoint
 from trainlab.survival.trained import network_of
 from trainlab.sweeps.names import clean, shown
 from trainlab.sweeps.point import alike
 from trainlab.sweeps.table import SEED, Run, has_regions, place_of
 
-ITERATIONS = 2000  # of L-BFGS, as in scikit-learn's example
-MOST_POINTS = 10_000  # beyond that scikit-learn's network takes longer than ours
 MOST_PANELS = 40  # in a row or a column
-
-
-def reference(config: DictConfig, data: ImageData) -> Any | None:
-    """scikit-learn's MLPClassifier with the same layers, activation, λ, points and seed, trained.
-
-    config: of the run, out of its checkpoint. None where the run has no such counterpart: another network, dropout, or
-    L2 in the mean form.
-    """
-    activations = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
-    model, reg = config.model, config.reg
-    if len(data.sets.train) > MOST_POINTS:
-        return None
-    same = model.name == "mlp" and config.loss.name == "cross_entropy" and not reg.dropout
-    if not same or (reg.l2 and reg.form != "sum") or not model.hidden:
-        return None
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
-    net = MLPClassifier(
-        tuple(model.hidden),
-        activation=activations[model.activation],
-        solver="lbfgs",
-        alpha=float(reg.l2),
-        max_iter=ITERATIONS,
-        random_state=config[SEED],
-    )
-    train = data.sets.train
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return net.fit(train.all_images.numpy(), train.labels.numpy())
-
-
-def reference_error(run: Run) -> float | None:
-    """The test error of scikit-learn's network beside a run, a fraction; None where there is no such network."""
-    if not has_regions(run):
-        return None
-    try:
-        config = config_of(run)
-        data = data_of(config)
-    except InputError:  # a run without its checkpoint keeps its place in the table
-        return None
-    net = reference(config, data)
-    if net is None:
-        return None
-    test = data.sets.test
-    return 1 - float(net.score(test.all_images.numpy(), test.labels.numpy()))
-
-
-def data_of(config: DictConfig) -> ImageData:
-    """The data of a run, read but never fetched. Raises InputError where they are not there."""
-    with options_of("a checkpoint"):
-        return read_data(config, may_fetch=False)
-
-
-def config_of(run: Run) -> DictConfig:
-    """The configuration in a run's checkpoint. Raises InputError, also for layers that are not those of its weights."""
-    saved = checkpoint.read(str(run.folder), prefer="best")
-    network_of(saved, str(run.folder))
-    check(OmegaConf.to_container(saved.config, resolve=True))  # type: ignore[arg-type]
-    return saved.config
+MOST_COLUMNS, SHOWN_COLUMNS = 8, 5  # beside each other in one figure, and how many are shown where there are more
 
 
 @dataclass(frozen=True)
@@ -135,7 +71,20 @@ def section(runs: Sequence[Run], rows: str, columns: str) -> Section:
 
 def whole(grid: Grid | None) -> Figure | None:
     """The figure of all panels; None where no run has one, or where there would be more than anybody can look at."""
-    return None if grid is None else grid_of_regions(grid.panels, grid.rows, grid.columns, note=grid.note)
+    if grid is None:
+        return None
+    places, note = evenly_spaced(len(grid.columns)), grid.note
+    if len(places) < len(grid.columns):
+        note += f"; {len(places)} of {len(grid.columns)} values, evenly spaced"
+    panels = [[row[place] for place in places] for row in grid.panels]
+    return grid_of_regions(panels, grid.rows, [grid.columns[place] for place in places], note=note)
+
+
+def evenly_spaced(count: int) -> list[int]:
+    """The places of the columns that a figure shows: all, or SHOWN_COLUMNS of them from the first to the last."""
+    if count <= MOST_COLUMNS:
+        return list(range(count))
+    return [round(place * (count - 1) / (SHOWN_COLUMNS - 1)) for place in range(SHOWN_COLUMNS)]
 
 
 def column_each(grid: Grid | None) -> Iterator[Figure]:
@@ -190,10 +139,10 @@ def _panel(run: Run | None) -> Panel | None:
     if run is None or not has_regions(run):
         return None
     try:
-        config = config_of(run)
-        data = data_of(config)
         saved = checkpoint.read(str(run.folder), prefer="best")
-        net = network_of(saved, str(run.folder)).eval()
+        config, net = saved.config, network_of(saved, str(run.folder)).eval()
+        check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        data = data_of(config)
     except InputError:
         return None
     train, test = data.sets.train, data.sets.test

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ def commonest(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {key: values[key, counted.most_common(1)[0][0]] for key, counted in sorted(found.items())}
 
 
+@cache
 def default_config() -> dict[str, Any]:
     """The flat configuration of `python train.py` where nothing is typed; {} where conf/ cannot be composed."""
     with suppress(InputError):

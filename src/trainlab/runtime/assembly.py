@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainlab.configuration.build import build, target
+from trainlab.data.image_set import DataSplits, relabel_train, subsample_train
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.models.weight_budget import WeightBudget
@@ -161,11 +162,16 @@ def read_data(
     augmentation = partial(
         build, "aug", cfg.aug, min_size=least_side(cfg), size=input_size, reflections=cfg.data.reflections
     )
+    whole = source(cfg, may_fetch=may_fetch)
+
+    def load() -> DataSplits:
+        few = subsample_train(whole(), cfg.data.get("train_examples"))
+        return relabel_train(few, cfg.data.get("label_noise", 0.0), cfg.data.split_seed)
+
     data = ImageData(
-        source(cfg, may_fetch=may_fetch),
+        load,
         augmentation,
         batch_size=cfg.data.batch_size,
-        train_examples=cfg.data.get("train_examples"),
         batches=debug.batches if (debug := cfg.get("debug")) else None,
         seed=cfg.seed,
         channels_last=channels_last,

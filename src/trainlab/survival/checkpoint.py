@@ -12,6 +12,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,7 +86,7 @@ class Saved:
     progress: Progress
     remark: str = ""
 
-    @property
+    @cached_property
     def config(self) -> DictConfig:
         """The run's configuration, safe to resolve. Raises InputError for one that is not; `read` has seen to that."""
         return read_config(self.facts.config, f"the configuration in {self.path}")

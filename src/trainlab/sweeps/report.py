@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from trainlab.command.arguments import Arguments
 from trainlab.errors import InputError
-from trainlab.experiments import ablation, time_to_target
-from trainlab.figures import sweep as figures
-from trainlab.figures.style import save, save_series, shorten
-from trainlab.recording.run_directory import LARGEST, read_rows
+from trainlab.experiments import ablation, time_to_target, two_options
+from trainlab.figures.style import save_series
 from trainlab.recording.section import Section
 from trainlab.recording.terminal import console, printable
 from trainlab.survival.atomic import atomic_write
-from trainlab.sweeps.names import clean, shown
-from trainlab.sweeps.point import FAILED, FINISHED, alike
+from trainlab.sweeps.drawing import draw
+from trainlab.sweeps.point import FAILED, FINISHED
 from trainlab.sweeps.section import write_section
 from trainlab.sweeps.table import (
     DAMAGED,
@@ -36,14 +33,8 @@ from trainlab.sweeps.table import (
     gather,
     group,
     has_regions,
-    ordered,
-    place_of,
     sorted_groups,
 )
-
-VALIDATED = "best/val/top1_error"
-MOST_CURVES = 10
-LONGEST_TICK, LONGEST_NAME = 24, 80  # characters of a value at an axis, and of a curve's name
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -58,7 +49,7 @@ def report(arguments: Sequence[str]) -> None:
         return
     out = Path(options.out or folders[0])
     runs, again = distinct(gather(folders))
-    runs = [with_reference(run) for run in runs]
+    runs = with_references(runs, out)
     groups = sorted_groups(runs, options.metric, options.sort)
     metrics = [*default_metrics(groups), *options.metric]
     title = f"{len(runs)} runs, mean ± sample standard deviation over seeds"
@@ -66,14 +57,10 @@ def report(arguments: Sequence[str]) -> None:
     shown_table = next(section for section in reversed(sections) if section.rows)  # an experiment's own, if it has one
     said = [sentence for section in sections for sentence in section.sentences]
     markdown, comma = as_markdown(shown_table.head, shown_table.rows), as_csv(groups, metrics)
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         atomic_write(out / "table.md", markdown + "".join(f"\n{line}\n" for line in said))
         atomic_write(out / "table.csv", comma)
-    except OSError as error:
-        raise InputError(
-            f"{out} cannot be written ({error.strerror})", hint="choose another folder with --out"
-        ) from error
 
     terminal = console()
     if options.table == "markdown":
@@ -157,19 +144,33 @@ def write_pages(options: argparse.Namespace, folders: Sequence[Path]) -> None:
         command.write_page(folders, Path(options.html), **page)
 
 
-def with_reference(run: Run) -> Run:
-    """scikit-learn's error beside ours, for networks on points of the plane."""
-    if not has_regions(run):
-        return run
-    from trainlab.experiments import decision_regions  # loads torch, which other reports need not wait for
+def with_references(runs: Sequence[Run], out: Path) -> list[Run]:
+    """The runs, scikit-learn's error beside ours for networks on points of the plane. out: where it is kept. Raises
+    InputError.
+    """
+    if not any(map(has_regions, runs)):
+        return list(runs)
+    from trainlab.experiments import scikit_learn  # loads torch, which other reports need not wait for
 
-    error = decision_regions.reference_error(run)
-    return run if error is None else replace(run, results=run.results | {"sklearn/top1_error": error})
+    said = "scikit-learn's networks beside ours are trained; the next report knows them already"
+    with writing(out), Console(stderr=True).status(said):
+        return scikit_learn.with_references(runs, out)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Inside, files are written into `out`. Raises InputError where that cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written ({error.strerror})", hint="choose another folder with --out"
+        ) from error
 
 
 def sections_of(groups: Sequence[Group]) -> list[Section]:
     """What the experiments that these runs belong to have to report."""
-    found = [experiment.section(groups) for experiment in (ablation, time_to_target)]
+    found = [experiment.section(groups) for experiment in (ablation, time_to_target, two_options)]
     runs = [run for g in groups for run in g.finished]
     choices = list(groups[0].choices)
     if runs and all(has_regions(run) for run in runs) and len(choices) == 2 and "data" in choices:
@@ -177,115 +178,3 @@ def sections_of(groups: Sequence[Group]) -> list[Section]:
 
         found.append(decision_regions.section(runs, "data", next(key for key in choices if key != "data")))
     return [section for section in found if section is not None]
-
-
-def draw(groups: Sequence[Group], sections: Sequence[Section], folder: Path) -> list[Path]:
-    """The figures that these runs can have, those of their experiments among them; returns what was written."""
-    groups = [g for g in groups if g.finished]
-    if not groups:
-        return []
-    numeric = numeric_choices(groups)
-    drawn = {f"error_against_{clean(key.replace('.', '_'))}": against(key, groups) for key in numeric}
-    for section in sections:
-        made = {name: make() for name, make in section.figures.items()}
-        drawn |= {name: figure for name, figure in made.items() if figure is not None}
-    curves = draw_curves(groups, numeric)
-    drawn |= {"curves": curves} if curves else {}
-    paths = []
-    for name, drawing in drawn.items():
-        paths.append(folder / f"{name}.png")
-        save(drawing, paths[-1])
-    return paths
-
-
-def numeric_choices(groups: Sequence[Group]) -> list[str]:
-    """The choices that have an order, of which there is more than one value."""
-    numeric = [key for key in groups[0].choices if all(is_amount(g.choices[key]) for g in groups)]
-    return [key for key in numeric if len({alike(g.choices[key]) for g in groups}) > 1]
-
-
-def draw_curves(groups: Sequence[Group], numeric: Sequence[str]) -> figures.Figure | None:
-    """The error over the epochs, a curve for each group; None for too many, or for runs without rows."""
-    first, choices = groups[0].finished[0], groups[0].choices
-    monitored = "train/top1_error" if "target" in first.results else "val/top1_error"
-    if not any(monitored in row for row in read_rows(first.folder)):
-        monitored = "train/top1_error"
-    timed = time_to_target.times_to_target(groups)
-    drawn_groups = [c.best for c in timed[1]] if timed else groups
-    if len(drawn_groups) > MOST_CURVES:
-        return None
-    named: Callable[[Group], str] = ablation.change if ablation.is_ablation(groups) else label
-    natural = ordered(drawn_groups, numeric[0]) if len(choices) == 1 and numeric else drawn_groups
-    names = [named(g) for g in natural]
-    short = [shorten(name, LONGEST_NAME) for name in names]
-    names = short if len(set(short)) == len(set(names)) else names
-    curves = {name: [curve(run, monitored) for run in g.finished] for name, g in zip(names, natural, strict=True)}
-    if not any(epochs for of_group in curves.values() for epochs, _ in of_group):
-        return None
-    return figures.curves_of(
-        {"train/top1_error": "training error", "val/top1_error": "validation error"}[monitored],
-        curves,
-        target=first.results.get("target"),
-        ordered=len(choices) == 1 and bool(numeric),
-    )
-
-
-def against(key: str, groups: Sequence[Group]) -> figures.Figure:
-    """Errors and weight norms against the values of option `key`; a line for each combination of the others."""
-    values = sorted({alike(g.choices[key]): g.choices[key] for g in groups}.values(), key=place_of)
-    others = list(dict.fromkeys(label(g, without=key) for g in groups))
-    metrics = {"test/top1_error": "test"}
-    if len(others) == 1:
-        metrics = {"last/train/top1_error": "training", VALIDATED: "validation", "test/top1_error": "test"}
-        if not all(VALIDATED in run.results for g in groups for run in g.finished):
-            metrics.pop(VALIDATED)
-
-    def series(metric: str, other: str, name: str) -> figures.Series:
-        found = {alike(g.choices[key]): g for g in groups if label(g, without=key) == other}
-        some = [found.get(alike(value)) for value in values]
-        return figures.Series(
-            name,
-            [g.mean(metric) if g else float("nan") for g in some],
-            [g.deviation(metric) if g else float("nan") for g in some],
-        )
-
-    errors = [series(metric, other, other or name) for other in others for metric, name in metrics.items()]
-    norms = [series("last/weight_norm", other, other) for other in others]
-    seeds = max(len(g.finished) for g in groups)
-    ticks = [
-        value if isinstance(value, int | float) else drawable(shorten(shown(value), LONGEST_TICK)) for value in values
-    ]
-    return figures.errors_against(drawable(key), ticks, errors, norms, runs=seeds)
-
-
-def is_amount(value: Any) -> bool:
-    """Whether values like this have an order that a figure's axis can show: numbers, lists of them, and null."""
-    if isinstance(value, list):
-        return all(map(is_amount, value))
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST)
-
-
-def label(g: Group, without: str = "") -> str:
-    """ "relu, optim.lr=0.03": values that are words stand for themselves."""
-    said = {key: value for key, value in g.choices.items() if key != without}
-    return drawable(
-        ", ".join(
-            shown(value)
-            if isinstance(value, str)
-            else f"{key}={value:g}"
-            if isinstance(value, float)
-            else f"{key}={shown(value)}"
-            for key, value in said.items()
-        )
-    )
-
-
-def drawable(text: str) -> str:
-    """A text for a figure, in which what stands between two dollars is no formula."""
-    return text.replace("$", r"\$")
-
-
-def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
-    """Epochs, and the values of a metric in a run's metrics.csv; without those that are not finite."""
-    rows = [row for row in read_rows(run.folder) if abs(row.get(metric, math.nan)) < LARGEST]
-    return [row["epoch"] for row in rows], [row[metric] for row in rows]

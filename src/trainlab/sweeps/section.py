@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainlab.experiments import two_options
 from trainlab.experiments.time_to_target import EPOCHS, SECONDS, times_to_target
 from trainlab.recording.section import SECTION, Section
 from trainlab.survival.atomic import atomic_write
@@ -39,9 +40,10 @@ def write_section(
 
 def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
     """Means and sample standard deviations: "test/top1_error/reg.l2=1", "test/top1_error_sd/reg.l2=1"; of
-    times to a target the least of each side: "soonest/last/epoch/model.activation=relu". What is no number is left out.
+    times to a target the least of each side: "soonest/last/epoch/model.activation=relu"; of a map what
+    `two_options.numbers` chooses. What is no number is left out.
     """
-    numbers = {}
+    numbers = two_options.numbers(groups)
     for g in groups:
         for metric in (*default_metrics(groups), "last/weight_norm"):
             numbers[named(metric, g.choices)] = g.mean(metric)

@@ -36,6 +36,8 @@ from trainlab.sweeps.point import (
 
 MISSING, DAMAGED = "missing", "damaged"
 SEED = "seed"
+VALIDATED = "best/val/top1_error"
+SKLEARN = "sklearn/top1_error"
 LONGEST_NAME = 255  # bytes, of a file system
 NOT_A_CHOICE = (*NOT_COMPARED, SEED)
 
@@ -186,6 +188,19 @@ def _follows(key: str, chosen: str, configs: Sequence[Mapping[str, Any]]) -> boo
     return len(pairs) == len({of for of, _ in pairs})
 
 
+def numeric_choices(groups: Sequence[Group]) -> list[str]:
+    """The choices that have an order, of which there is more than one value."""
+    numeric = [key for key in groups[0].choices if all(is_amount(g.choices[key]) for g in groups)]
+    return [key for key in numeric if len({alike(g.choices[key]) for g in groups}) > 1]
+
+
+def is_amount(value: Any) -> bool:
+    """Whether values like this have an order that a figure's axis can show: numbers, lists of them, and null."""
+    if isinstance(value, list):
+        return all(map(is_amount, value))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST)
+
+
 def group(runs: Sequence[Run]) -> list[Group]:
     """The runs in groups that differ in nothing but the seed, in the order in which the choices first appear."""
     keys = choices_of(runs)
@@ -219,7 +234,7 @@ def default_metrics(groups: Sequence[Group]) -> list[str]:
     """
     there = {name for g in groups for run in g.finished for name in run.results}
     best = sorted(name for name in there if name.startswith("best/") and not name.endswith("loss"))
-    names = [*best, "test/top1_error", "test/top1_error_tencrop", "sklearn/top1_error"]
+    names = [*best, "test/top1_error", "test/top1_error_tencrop", SKLEARN]
     if "target" in there:
         names = ["last/epoch", "last/training_seconds", *names]
     return [name for name in names if name in there]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import math
+import re
 
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from trainlab.command.main import compose_sweep
 from trainlab.sweeps.stacked.grouping import fingerprint, group, said
 
 pytestmark = pytest.mark.process
@@ -77,7 +82,6 @@ def test_points_that_differ_in_that_are_several(grouped, words, stacks):
     ],
 )
 def test_what_cannot_be_stacked_is_run_by_itself_and_told_why(grouped, words, reason):
-    import re
 
     found = grouped(*words, "seed=0,1")
     assert found.stacks == []
@@ -99,3 +103,25 @@ def test_a_fingerprint_is_of_what_changes_the_numbers(composed, tmp_path):
     found = [fingerprint(sweep.composer.compose(overrides).plain) for overrides in batch]
     assert len(set(found)) == 2
     assert len(set(found[::2])) == 1
+
+
+@pytest.mark.parametrize(
+    ("experiment", "points", "stacks"),
+    [("l2_sweep", 1500, 1), ("lr_momentum_map", 770, 1), ("l2_examples_map", 660, 6), ("dropout_width_map", 630, 7)],
+)
+def test_the_dense_experiments_are_as_many_stacks_as_they_say(grouped, experiment, points, stacks):
+    sweep = compose_sweep([f"experiment={experiment}"])
+    assert sweep.runtime.choices["hydra/launcher"] == "stacked"
+    listed = {key: str(values) for key, values in sweep.sweeper.params.items()}
+    parsed = OverridesParser.create().parse_overrides([f"{key}={values}" for key, values in listed.items()])
+    assert math.prod(len(list(override.sweep_string_iterator())) for override in parsed) == points
+    found = grouped(f"experiment={experiment}", *(f"{k}={v}" for k, v in (listed | {"seed": "0,1"}).items()))
+    assert (len(found.stacks), found.alone) == (stacks, {})
+
+
+def test_an_experiment_that_is_stacked_can_be_run_in_processes():
+    for words, launcher in (
+        (["experiment=l2_sweep", "hydra/launcher=processes"], "processes"),
+        (["seed=0,1"], "processes"),
+    ):
+        assert compose_sweep(words).runtime.choices["hydra/launcher"] == launcher

@@ -12,9 +12,9 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-import trainlab
 from trainlab.classifier import Predictions
 from trainlab.command.from_python import composed
+from trainlab.command.main import without_hydra
 from trainlab.configuration.points import Composer
 from trainlab.errors import RunError
 from trainlab.recording.recorder import Recorder
@@ -63,7 +63,8 @@ def single(monkeypatch, tmp_path_factory):
             found.rows, found.results, found.predictions = self.history.rows, results, predictions
 
         monkeypatch.setattr(Recorder, "finish", finish)
-        train(trainlab.compose([*common, *QUIET, *point.split()]), tmp_path_factory.mktemp("single"))
+        config = composer.compose([*common, *QUIET, *point.split()]).config()
+        train(without_hydra(config), tmp_path_factory.mktemp("single"))
         return found
 
     return run
@@ -134,7 +135,7 @@ def run_single(patch: pytest.MonkeyPatch, point: str) -> Single:
 
     patch.setattr(Recorder, "finish", finish)
     with tempfile.TemporaryDirectory() as folder:
-        train(trainlab.compose([*MLP, *QUIET, *point.split()]), Path(folder))
+        train(without_hydra(composer.compose([*MLP, *QUIET, *point.split()]).config()), Path(folder))
     return found
 
 

@@ -192,9 +192,9 @@ def found_in(evidence: Evidence, folder: Path) -> Found:
     if unfinished:
         raise RunError(f"{evidence.name}: {len(unfinished)} of {len(runs)} runs in {folder} are not finished.")
     if any(metric.startswith("sklearn/") for metric in evidence.measured):
-        from trainlab.sweeps.report import with_reference
+        from trainlab.experiments.scikit_learn import with_references  # loads torch
 
-        runs = [with_reference(run) for run in runs]
+        runs = with_references(runs, folder)
     groups = group(runs)
     precisions = sorted({str(run.results.get("precision")) for run in runs})
     return Found(samples_of(groups), groups, precisions[0] if len(precisions) == 1 else "both")

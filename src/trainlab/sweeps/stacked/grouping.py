@@ -19,8 +19,14 @@ STACKED = {
 # What the points of a stack may differ in, beside whole groups
 OWN = {
     "model": ("activation", "output_activation", "dropout", "init"),
-    "data": ("split_seed",),
-    "points": ("name", "_target_", "noise", "split_seed"),  # of the plane, which are made as many as n_samples says
+    "data": ("split_seed", "label_noise"),
+    "points": (
+        "name",
+        "_target_",
+        "noise",
+        "split_seed",
+        "label_noise",
+    ),  # of the plane, which are made as many as n_samples says
 }
 IN_COMMON = ("model", "data", "aug", "loss", "trainer", "ablation")  # groups; in the others each has its own
 
