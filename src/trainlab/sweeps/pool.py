@@ -49,7 +49,7 @@ def warm_up() -> None:
 
 
 @dataclass(frozen=True)
-class Progress:
+class PointProgress:
     """How far a point is. error: of the validation, None where there was none. left: seconds, None where unknown."""
 
     epoch: int
@@ -76,7 +76,7 @@ class Job:
     status: Status = field(default_factory=lambda: Status(NEW))
     ckpt: str | None = None
     threads: int | None = None
-    done: Progress | None = None
+    done: PointProgress | None = None
     log: Path | None = None
     resumed: bool = False
     ran: bool = False  # by this command

@@ -14,7 +14,7 @@ from trainlab.runtime.room import gigabytes
 from trainlab.sweeps.stacked import child
 from trainlab.sweeps.stacked.child import Worker
 from trainlab.sweeps.stacked.grouping import fingerprint
-from trainlab.sweeps.stacked.request import Place, Request, Told
+from trainlab.sweeps.stacked.request import Message, PointTask, Request
 
 pytestmark = pytest.mark.process
 
@@ -37,7 +37,7 @@ def asked_for(composed, tmp_path):
         for number, overrides in enumerate(batch):
             job, point = sweep.prepare(overrides, number)
             sweep.set_out(job, point, threads=1)
-            places.append(Place(job.name, job.folder, number, job.composed.parted()))
+            places.append(PointTask(job.name, job.folder, number, job.composed.parted()))
             prints[job.name] = fingerprint(job.composed.plain)
         file = tmp_path / "one.ckpt"
         names = list(prints) if going_on else []
@@ -86,7 +86,7 @@ def test_asked_to_stop_it_saves_and_goes_on_with_the_same_bits(asked_for, monkey
     unbroken = end_of(tmp_path / "sweep")
     asked: list[int] = []
 
-    def stop(told: Told) -> None:
+    def stop(told: Message) -> None:
         if told.epoch == after:
             asked.append(15)
 

@@ -86,7 +86,7 @@ class Snapshot:
 
 
 @dataclass
-class Standing:
+class MemberState:
     """How far one member has come: plain values and tensors on the CPU, loadable with weights_only=True by way of
     `plain` and `from_plain`.
 
@@ -96,7 +96,7 @@ class Standing:
     `best_score` its value; best.epochs is "test/epoch". images, seconds: what `Throughput` counts; the seconds are the
     member's share of the stack's, so that those of all members add up to the stack's. formed: the epoch at which those
     were put together that are computed together; a resumed stack puts the same together, since a large product may have
-    other last bits in other company.
+    other last bits in other cohort.
     """
 
     name: str
@@ -108,11 +108,11 @@ class Standing:
     best_score: float | None = None
     images: int = 0
     seconds: float = 0.0
-    formed: int = 0
+    formed_at: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """As plain containers and tensors, to be saved. Tensors of the standings of one stack are views of few large
-        ones: saving the standings of a whole stack in one file writes each of those once.
+        """As plain containers and tensors, to be saved. Tensors of the members of one stack are views of few large
+        ones: saving a whole stack in one file writes each of those once.
         """
         return {
             **{name: getattr(self, name) for name in PLAIN},
@@ -122,8 +122,8 @@ class Standing:
         }
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Standing:
-        """The standing of which `plain()` is given. Raises KeyError or TypeError for anything else."""
+    def from_plain(cls, plain: dict[str, Any]) -> MemberState:
+        """The state of which `plain()` is given. Raises KeyError or TypeError for anything else."""
         return cls(
             last=Snapshot(**plain["last"]) if plain["last"] else None,
             best=Snapshot(**plain["best"]) if plain["best"] else None,
@@ -132,7 +132,7 @@ class Standing:
         )
 
 
-PLAIN = ("name", "ended", "error", "best_score", "images", "seconds", "formed")
+PLAIN = ("name", "ended", "error", "best_score", "images", "seconds", "formed_at")
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,11 @@ def make_members(named: Sequence[tuple[str, Composed]]) -> list[Member]:
     """The members of a stack: name and configuration of each point. Whatever two points have in common is made once:
     sets, networks that begin with the same weights. Raises InputError as a single run does.
     """
-    workshop = Workshop()
-    return [workshop.member(name, composed) for name, composed in named]
+    factory = MemberFactory()
+    return [factory.member(name, composed) for name, composed in named]
 
 
-class Workshop:
+class MemberFactory:
     """Makes members, and keeps what others may share, each by the options that it depends on."""
 
     def __init__(self) -> None:
