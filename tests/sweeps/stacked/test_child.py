@@ -36,7 +36,7 @@ def asked_for(composed, tmp_path):
         places, prints = [], {}
         for number, overrides in enumerate(batch):
             job, point = sweep.prepare(overrides, number)
-            sweep.set_out(job, point, threads=1)
+            sweep.write_points({job.folder / "point.json": sweep.settle(job, point, 1)})
             places.append(PointTask(job.name, job.folder, number, job.composed.parted()))
             prints[job.name] = fingerprint(job.composed.plain)
         file = tmp_path / "one.ckpt"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from trainlab.configuration.hydra_files import HydraFiles
+from trainlab.recording.history import columns_of, metrics_text
 from trainlab.recording.results import Surroundings, collect_results, look_around, results_text
 from trainlab.recording.run_directory import BEST, CHECKPOINTS, CONFIG, LAST, METRICS, RESULTS
 from trainlab.runtime import closed_form
@@ -142,7 +141,7 @@ def files_of(one: TrainedPoint, output: PointOutput, writers: Writers) -> Iterat
     for path, text in writers.hydra.of(one.task.composed.unresolved, one.task.hydra).items():
         yield folder / path, text.encode()
     if plain["logger"]["name"] != "none" and output.rows:
-        yield folder / METRICS, metrics_text(output.rows).encode()
+        yield folder / METRICS, metrics_text(output.rows, columns_of(output.rows)).encode()
     finished = Finished(one.member, state, plain, output.rows)
     saved: dict[int, bytes] = {}  # by epochs: of one state the two are the same
     for name, at in ((LAST, state.last), (BEST, state.best)):
@@ -159,15 +158,6 @@ def last_files(output: PointOutput) -> Iterator[tuple[Path, bytes]]:
     yield output.task.folder / STATUS, output.status.text().encode()
     if output.results is not None:
         yield output.task.folder / RESULTS, results_text(output.results).encode()
-
-
-def metrics_text(rows: Sequence[Mapping[str, float]]) -> str:
-    """metrics.csv, with a column for whatever any epoch has, in the order in which they came."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def draw(one: TrainedPoint, output: PointOutput) -> Mapping[str, Path]:
