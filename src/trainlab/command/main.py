@@ -118,6 +118,10 @@ def main() -> None:
     # word after --info for a part of the configuration.
     sys.argv[1:] = sorted(typed, key=lambda word: 0 if word in MULTIRUN else 1 if is_override(word) else 2)
     show_help(sys.argv[1:])
+    if starts_here(sys.argv[1:]):
+        from trainlab.sweeps.pool import warm_up
+
+        warm_up()
     composed = check_command_line(sys.argv[1:])
     with quick_exit():
         if composed is not None:
@@ -126,6 +130,15 @@ def main() -> None:
             with argparse_of_hydra():
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
         sys.exit(exit_status())
+
+
+def starts_here(words: Sequence[str]) -> bool:
+    """Whether these words of the command line look like a sweep on this machine, of which torchrun knows nothing: then
+    the imports of its points can begin beside the checks.
+    """
+    options = [word for word in words if word.startswith("-")]
+    elsewhere = any(word.startswith("hydra/launcher=slurm") for word in words)
+    return bool(options) and MULTIRUN.issuperset(options) and not elsewhere and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def run_composed(cfg: DictConfig) -> None:
