@@ -27,10 +27,10 @@ def columns_of(rows: Iterable[Mapping[str, float]]) -> list[str]:
 def metrics_text(rows: Iterable[Mapping[str, float]], columns: Sequence[str], *, header: bool = True) -> str:
     """The lines of metrics.csv for these epochs; what an epoch has not is left empty."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns)
+    writer = csv.writer(out)
     if header:
-        writer.writeheader()
-    writer.writerows(rows)
+        writer.writerow(columns)
+    writer.writerows([row.get(name, "") for name in columns] for row in rows)
     return out.getvalue()
 
 

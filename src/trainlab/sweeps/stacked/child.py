@@ -9,7 +9,7 @@ from typing import Any
 
 from trainlab.command.main import report_user_errors
 from trainlab.errors import ToldError
-from trainlab.runtime.process import keep_freed_memory
+from trainlab.runtime.process import keep_freed_memory, no_garbage_collection
 from trainlab.runtime.room import free_memory, gigabytes
 from trainlab.survival.atomic import atomic_write_all, written
 from trainlab.survival.signals import noted, stopped
@@ -47,7 +47,8 @@ class Worker:
 
     def work(self) -> None:
         """Train all stacks, one after another."""
-        members = self.make()
+        with no_garbage_collection():
+            members = self.make()
         fingerprints = {name: self.request.fingerprints[name] for name in self.request.going_on}
         self.found = stack_checkpoint.load(self.request.earlier, fingerprints)
         for some in self.divide(members):
@@ -110,9 +111,10 @@ class Worker:
             self.send(Message(names=names, epoch=stack.epochs, seconds_left=left))
 
         stack.train(after_epoch)
+        states = stack.member_states()
         ended = [
             TrainedPoint(self.tasks[member.name], member, state, tested)
-            for member, state, tested in zip(members, stack.member_states(), stack.test(), strict=True)
+            for member, state, tested in zip(members, states, stack.test(states), strict=True)
         ]
         if any(member.cfg.logger.name == "wandb" or member.cfg.get("figures") is True for member in members):
             self.save(stack)  # these take long

@@ -16,6 +16,7 @@ from trainlab.recording.history import columns_of, metrics_text
 from trainlab.recording.results import Surroundings, collect_results, look_around, results_text
 from trainlab.recording.run_directory import BEST, CHECKPOINTS, CONFIG, LAST, METRICS, RESULTS
 from trainlab.runtime import closed_form
+from trainlab.runtime.process import no_garbage_collection
 from trainlab.survival.atomic import atomic_write_all, written
 from trainlab.sweeps.point import FAILED, FINISHED, LOG, STATUS, Status
 from trainlab.sweeps.stacked.member import Member, MemberState, Snapshot, Tested
@@ -62,8 +63,9 @@ def write_points(
     writers, around = Writers(HydraFiles(), Checkpoints()), look_around(ended[0].member.parts.hardware)
     for begin in range(0, len(ended), POINTS_AT_A_TIME):
         some = ended[begin : begin + POINTS_AT_A_TIME]
-        outputs = [output_of(one, around, seconds, len(ended)) for one in some]
-        with written(some[0].task.folder.parent):
+        # The collector would look through all rows again and again, a third of the time.
+        with no_garbage_collection(), written(some[0].task.folder.parent):
+            outputs = [output_of(one, around, seconds, len(ended)) for one in some]
             for one in some:
                 for inner in (CHECKPOINTS, CONFIG.parent):
                     (one.task.folder / inner).mkdir(parents=True, exist_ok=True)

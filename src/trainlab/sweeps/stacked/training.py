@@ -134,19 +134,18 @@ class Stack:
         found = self.ended | self.current_states()
         return [found[number] for number in range(len(self.members))]
 
-    def test(self) -> list[Tested | None]:
-        """The test of each member, in their order, by its best weights, or its last where there are none; None for a
-        member that failed.
+    def test(self, states: Sequence[MemberState]) -> list[Tested | None]:
+        """The test of each member by its best weights, or its last where there are none; None for one that failed.
+        states: how far each has come, as `member_states` says.
         """
-        member_states = self.member_states()
-        good = self.ordered(number for number, state in enumerate(member_states) if state.error is None)
+        good = self.ordered(number for number, state in enumerate(states) if state.error is None)
         found: dict[int, Tested] = {}
         sets = Sets(self.device)
         with torch_threads(self.threads):
             for _, same in groupby(good, key=lambda number: id(self.members[number].parts.data.sets)):
                 numbers = list(same)
                 members = [self.members[number] for number in numbers]
-                chosen = [member_states[number].best or member_states[number].last for number in numbers]
+                chosen = [states[number].best or states[number].last for number in numbers]
                 found |= zip(numbers, test_of(members, [c for c in chosen if c is not None], sets), strict=True)
         return [found.get(number) for number in range(len(self.members))]
 
