@@ -53,6 +53,10 @@ def report(arguments: Sequence[str]) -> None:
     """
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
+    if options.figures:
+        from trainlab.command.evaluation import draw_missing  # loads torch, which other reports need not wait for
+
+        draw_missing(folders)
     if options.html or options.lecture:
         write_pages(options, folders)
         return
@@ -117,6 +121,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
     parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
+    parser.add_argument("--figures", action="store_true", help="draw first the figures of each run that has none")
     parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
     parser.add_argument("--html", metavar="FILE", help="write one page to look at in a browser, instead of all these")
     parser.add_argument("--lecture", metavar="FILE", help="the same of the lecture, from all in the DIRs (runs)")

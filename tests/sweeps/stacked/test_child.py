@@ -71,7 +71,7 @@ def test_more_than_there_is_memory_for_is_cut_and_said(asked_for, monkeypatch, t
     free = 3.5 * child.bytes_of(member) / child.MEMORY_SHARE
     monkeypatch.setattr(child, "free_memory", lambda: free)
     worker.work()
-    (said,) = [one.said for one in told if one.said]
+    (said,) = [one.text for one in told if one.text]
     assert said == f"7 points are trained 3 at a time, for {gigabytes(free)} of memory are free"
     found = [json.loads(file.read_text())["stacked"] for file in (tmp_path / "sweep").glob("*/results.json")]
     assert sorted(found) == [1, 3, 3, 3, 3, 3, 3]

@@ -196,6 +196,16 @@ def test_a_failing_member_is_marked_and_disturbs_nobody(failing, tmp_path):
     assert not (folder / "stacks").exists(), "nothing is left of a stack at its end"
 
 
+def test_the_figures_of_a_point_can_be_drawn_afterwards(failing):
+    folder, _ = failing
+    (point,) = folder.glob("*lr-0.01*seed-0*")
+    drawn = {path: path.read_bytes() for path in (point / "figures").glob("*.png")}
+    for path in drawn:
+        path.unlink()
+    draw_missing([folder])
+    assert {path: path.read_bytes() for path in (point / "figures").glob("*.png")} == drawn
+
+
 def test_wandb_has_a_run_for_each_and_the_failed_one_is_marked(failing):
     folder, done = failing
     assert "W&B recorded offline" in done.stdout
