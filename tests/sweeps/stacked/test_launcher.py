@@ -12,6 +12,8 @@ import pytest
 import torch
 from whole_runs import DRAWN, UNDRAWN, Run, command, processes_in, small_disk
 
+from trainlab.command.evaluation import draw_missing
+
 pytestmark = pytest.mark.process
 
 SMALL = ("model=mlp", "model.hidden=[8]", "trainer=cpu", "trainer.max_epochs=5", "trainer.threads=1")
