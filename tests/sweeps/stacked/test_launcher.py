@@ -182,11 +182,7 @@ def test_a_failing_member_is_marked_and_disturbs_nobody(failing, tmp_path):
         assert (run.folder / "figures/learning_curves.png").exists() != failed
         assert json.loads((run.folder / "status.json").read_text())["state"] == ("failed" if failed else "finished")
         if failed:
-            assert (
-                (run.folder / "log.txt")
-                .read_text()
-                .startswith("error: the loss became infinite or not a number in epoch")
-            )
+            assert "error: the loss became infinite or not a number in epoch" in (run.folder / "log.txt").read_text()
     alone = sweep(
         tmp_path, "loss=half_mse", "optim.lr=0.01", "seed=0,1", "trainer.max_epochs=3", "trainer=cpu", "logger=csv"
     )

@@ -209,6 +209,20 @@ def test_a_member_whose_loss_is_no_number_fails_with_its_sentence_and_disturbs_n
         assert ours[1].values == theirs[1].values
 
 
+def test_a_failed_member_has_its_last_good_weights():
+    """As a single run's last.ckpt; in the first epoch there are none."""
+    common = ("model=mlp", "data=digits", "loss=half_mse", "optim.schedule=constant", "seed=1")
+    points = ("optim.lr=0.14", "optim.lr=0.01", "optim.lr=5")
+    failed, _, at_once = (state for state, _ in stacked((*common, "trainer.max_epochs=3"), *points))
+    good, _, _ = (state for state, _ in stacked((*common, "trainer.max_epochs=1"), *points))
+    assert "in epoch 2" in failed.error
+    assert failed.last.epochs == len(failed.rows.values) == 1
+    for ours, theirs in ((failed.last.weights, good.last.weights), (failed.last.velocity, good.last.velocity)):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert at_once.error
+    assert at_once.last is None
+
+
 def test_a_member_has_the_same_bits_in_any_cohort():
     points = ["seed=0", "seed=1", "seed=2 optim.lr=0.01", "seed=0 reg=l2", "model.activation=tanh", "reg.dropout=0.5"]
     whole = stacked(MLP, *points)

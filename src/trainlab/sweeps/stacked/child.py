@@ -23,7 +23,7 @@ from trainlab.sweeps.stacked.training import Stack
 SAVE_SECONDS = 2.0  # between two saves at least
 SAVE_SHARE = 0.05  # of the time that saving may take
 MEMORY_SHARE = 0.7  # of what is free
-COPIES = 8  # of a member's weights: weights, gradients, velocities, the best, and what is saved of these
+COPIES = 10  # of a member's weights: weights, gradients, velocities, those before, the best, and what is saved
 BYTES_OF_A_MEMBER, BYTES_OF_A_ROW = 200_000, 500  # beside its weights: its configuration, and each epoch's numbers
 
 

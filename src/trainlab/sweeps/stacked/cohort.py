@@ -69,7 +69,8 @@ class Cohort:
     """Members that are computed together, neighbours with the same activations, data and seed beside each other.
 
     epochs: that are done, the same for all. active: bool (K,), which members still train. errors: of failed ones, by
-    their indices. finished: the state of each member that ended before the others.
+    their indices. finished: the state of each member that ended before the others. before: the tensors at the
+    beginning of the epoch, the last good ones of a member that fails in it.
     """
 
     def __init__(self, members: Sequence[Member], member_states: Sequence[MemberState | None], sets: Sets) -> None:
@@ -92,6 +93,7 @@ class Cohort:
             self.descent.velocity,
             self.net.by_layer(self.descent.bias_velocity),
         )
+        self.before = StackedState(*([torch.zeros_like(t) for t in part] for part in vars(self.state).values()))
         size = len(members)
         self.epochs, self.images, self.seconds = 0, 0, 0.0
         self.active, self.errors = np.ones(size, bool), dict[int, str]()
@@ -125,6 +127,8 @@ class Cohort:
         """Train one epoch, validate if it is time, write the row, and see who ends."""
         last = self.epochs + 1 == self.trainer["max_epochs"]
         validates = last or (self.epochs + 1) % self.trainer["validate_every"] == 0
+        for own, now in zip(self.before.tensors, self.state.tensors, strict=True):
+            own.copy_(now)
         began = time.perf_counter()
         sums = StackedSums(self.size, self.loader.classes, self.device)
         broken = self.train(sums)
@@ -299,12 +303,13 @@ class Cohort:
 
     # How far each has come
 
-    def snapshot_fields(self, index: int) -> tuple[Any, ...]:
-        """Of a member's snapshot, all but the tensors."""
+    def snapshot_fields(self, index: int, epochs: int | None = None) -> tuple[Any, ...]:
+        """Of a member's snapshot, all but the tensors. epochs: that it has done, if not as many as all."""
         plateau = self.rates.plateaus[index]
-        steps = self.epochs * self.loader.steps
+        epochs = self.epochs if epochs is None else epochs
+        steps = epochs * self.loader.steps
         return (
-            self.epochs,
+            epochs,
             steps,
             float(self.rates.now(steps)[index]),
             dict(plateau.state_dict()) if plateau is not None else None,
@@ -324,7 +329,8 @@ class Cohort:
         best, error = None, self.errors.get(index)
         if self.best is not None and self.best.snapshots[index]:
             best = copied(self.snapshot(index, self.best.state, self.best.snapshots[index]))
-        last = None if error else copied(self.snapshot(index, self.state, self.snapshot_fields(index)))
+        now, epochs = (self.state, self.epochs) if error is None else (self.before, self.epochs - 1)
+        last = copied(self.snapshot(index, now, self.snapshot_fields(index, epochs))) if epochs else None
         rows = torch.stack([row[index] for row in self.history]) if self.history else NO_ROWS
         return self.make_state(index, last, best, rows, ended)
 

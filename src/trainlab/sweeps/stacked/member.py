@@ -90,13 +90,13 @@ class MemberState:
     """How far one member has come: plain values and tensors on the CPU, loadable with weights_only=True by way of
     `plain` and `from_plain`.
 
-    last: after the last of its epochs; None for a failed member. ended: no epoch is missing (all done, or the target or
-    patience has ended it), or it has failed. error: the sentence of the failed run whose loss was no number, as
-    str(RunError). best: the state after the validated epoch with the least trainer.monitor, None before the first, and
-    `best_score` its value; best.epochs is "test/epoch". images, seconds: what `Throughput` counts; the seconds are the
-    member's share of the stack's, so that those of all members add up to the stack's. formed: the epoch at which those
-    were put together that are computed together; a resumed stack puts the same together, since a large product may have
-    other last bits in other cohort.
+    last: after the last of its epochs, of a failed member the last good one; None where there is none. ended: no epoch
+    is missing (all done, or the target or patience has ended it), or it has failed. error: the sentence of the failed
+    run whose loss was no number, as str(RunError). best: the state after the validated epoch with the least
+    trainer.monitor, None before the first, and `best_score` its value; best.epochs is "test/epoch". images, seconds:
+    what `Throughput` counts; the seconds are the member's share of the stack's, so that those of all members add up to
+    the stack's. formed_at: the epoch at which its cohort was formed; a resumed stack forms the same, since a large
+    product may have other last bits in another cohort.
     """
 
     name: str

@@ -152,7 +152,8 @@ def files_of(one: TrainedPoint, output: PointOutput, writers: Writers) -> Iterat
                 saved[at.epochs] = writers.checkpoints.file(finished, at, folder / CHECKPOINTS)
             yield folder / CHECKPOINTS / name, saved[at.epochs]
     if output.status.state == FAILED:
-        yield folder / LOG, f"error: {output.status.error}\n".encode()
+        kept = f"the last good checkpoint is {folder / CHECKPOINTS / LAST}\n" if state.last else ""
+        yield folder / LOG, f"{kept}error: {output.status.error}\n".encode()
 
 
 def last_files(output: PointOutput) -> Iterator[tuple[Path, bytes]]:

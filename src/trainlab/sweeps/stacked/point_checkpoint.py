@@ -42,7 +42,8 @@ class Finished:
 
     def ends_early(self, at: Snapshot) -> bool:
         """Whether the state is the last of a run that had decided to stop."""
-        return self.state.ended and at.epochs == len(self.rows) < self.plain["trainer"]["max_epochs"]
+        whole = at.epochs == len(self.rows) < self.plain["trainer"]["max_epochs"]
+        return whole and self.state.ended and self.state.error is None
 
 
 class Checkpoints:
