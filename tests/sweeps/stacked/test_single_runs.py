@@ -223,12 +223,13 @@ def test_a_failed_member_has_its_last_good_weights():
     assert at_once.last is None
 
 
-def test_a_member_has_the_same_bits_in_any_cohort():
+def test_a_member_has_the_same_bits_in_any_cohort_and_with_any_number_of_threads():
     points = ["seed=0", "seed=1", "seed=2 optim.lr=0.01", "seed=0 reg=l2", "model.activation=tanh", "reg.dropout=0.5"]
-    whole = stacked(MLP, *points)
-    for some in (points[:1], points[::-1], points[1::2], points[2:]):
-        for state, tested in stacked(MLP, *some):
-            other, others_test = whole[points.index(state.name)]
+    whole = dict(zip(points, stacked(MLP, *points), strict=True))
+    for threads, some in ((1, points[:1]), (2, points[:1]), (2, points[::-1]), (1, points[1::2]), (2, points[2:])):
+        found = stacked(MLP, *(f"{point} trainer.threads={threads}" for point in some))
+        for point, (state, tested) in zip(some, found, strict=True):
+            other, others_test = whole[point]
             assert_same_bits(state, other)
             assert torch.equal(tested.predictions.confidence, others_test.predictions.confidence)
 

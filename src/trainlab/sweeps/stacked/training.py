@@ -96,10 +96,10 @@ class Stack:
         """
         called = time.monotonic()
         # Cohorts beside each other, each with one thread, and not one whose every product is shared out: that has to
-        # wait for the slowest thread several times a step.
-        each = max(1, self.threads // max(1, len(self.cohorts)))
-        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(each,))
-        with torch_threads(each), pool:
+        # wait for the slowest thread several times a step, and the last bits of the last member that still trains would
+        # depend on when the others ended.
+        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
+        with torch_threads(1), pool:
             while any(cohort.active.any() for cohort in self.cohorts):
                 if len(self.cohorts) == 1:
                     self.cohorts[0].epoch()
@@ -141,7 +141,7 @@ class Stack:
         good = self.ordered(number for number, state in enumerate(states) if state.error is None)
         found: dict[int, Tested] = {}
         sets = Sets(self.device)
-        with torch_threads(self.threads):
+        with torch_threads(1):  # as in training: a confidence has the same bits whoever else is in the stack
             for _, same in groupby(good, key=lambda number: id(self.members[number].parts.data.sets)):
                 numbers = list(same)
                 members = [self.members[number] for number in numbers]
