@@ -137,7 +137,8 @@ def starts_here(words: Sequence[str]) -> bool:
     the imports of its points can begin beside the checks.
     """
     options = [word for word in words if word.startswith("-")]
-    elsewhere = any(word.startswith("hydra/launcher=slurm") for word in words)
+    launchers = {word for word in words if word.startswith("hydra/launcher=")}
+    elsewhere = not launchers.issubset({"hydra/launcher=processes", "hydra/launcher=stacked"})
     return bool(options) and MULTIRUN.issuperset(options) and not elsewhere and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
@@ -607,7 +608,7 @@ def _unknown_choice(message: str) -> str:
     if found is None:
         return ""
     group, choice = found.groups()
-    there = re.findall(r"^\t(.+)$", message, re.MULTILINE)
+    there = re.findall(r"^\t(\w+)$", message, re.MULTILINE)  # below them is where Hydra has looked
     return f"there is no {group}={choice}; {nearest(choice, there, f'{group}=')}."
 
 

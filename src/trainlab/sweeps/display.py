@@ -37,7 +37,7 @@ class Display:
         self.said: set[str] = set()
         self.refreshed = 0.0
         known: Counter[str] = Counter(self.before.values())
-        parts = [f"{len(jobs)} points, {how}"]
+        parts = [f"{len(jobs)} point{'s' * (len(jobs) != 1)}, {how}"]
         parts += [f"{known[state]} {what}" for state, what in STATES_BEFORE.items() if known[state]]
         self.heading = " · ".join(parts)
 
