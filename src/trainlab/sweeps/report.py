@@ -54,9 +54,7 @@ def report(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
     if options.figures:
-        from trainlab.command.evaluation import draw_missing  # loads torch, which other reports need not wait for
-
-        draw_missing(folders)
+        draw_runs(folders)
     if options.html or options.lecture:
         write_pages(options, folders)
         return
@@ -149,6 +147,13 @@ def check_combination(options: argparse.Namespace) -> None:
             raise InputError(
                 f"--{page} writes the page and nothing else, so --{name} means nothing", hint="leave one out"
             )
+
+
+def draw_runs(folders: Sequence[Path]) -> None:
+    """Draw the figures of the runs that have none. Raises InputError."""
+    from trainlab.command.evaluation import draw_missing  # loads torch, which other reports need not wait for
+
+    draw_missing(folders)
 
 
 def write_pages(options: argparse.Namespace, folders: Sequence[Path]) -> None:
