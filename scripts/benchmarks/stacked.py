@@ -21,10 +21,10 @@ from benchmarks.measure import Measure, in_turn, quotients
 from trainlab.command.from_python import composed
 from trainlab.configuration.points import Composer
 from trainlab.errors import RunError
-from trainlab.models.stacked import Room
+from trainlab.models.stacked import Buffers
 from trainlab.recording.commit import REPOSITORY
 from trainlab.runtime.hardware import torch_threads
-from trainlab.sweeps.stacked.company import Company
+from trainlab.sweeps.stacked.cohort import Cohort
 from trainlab.sweeps.stacked.member import make_members
 from trainlab.sweeps.stacked.training import Stack
 
@@ -130,23 +130,23 @@ def steps(rounds: int, on_progress: Callable[[str], None]) -> list[Measure]:
     found = []
     for name, (common, swept) in SHAPES.items():
         with torch_threads(1):
-            company = company_of(common, swept)
-            count = max(5, BLOCK // max(1, company.size * company.net.weights[0][0].numel() // 50_000))
-            bare = Bare(company)
-            ours, theirs = in_turn([partial(our_steps, company, count), partial(bare.steps, count)], rounds)
-        found.append(Measure(f"a step of {name}, {company.size} networks", [1000 * s / count for s in ours], "ms"))
+            cohort = cohort_of(common, swept)
+            count = max(5, BLOCK // max(1, cohort.size * cohort.net.weights[0][0].numel() // 50_000))
+            bare = Bare(cohort)
+            ours, theirs = in_turn([partial(our_steps, cohort, count), partial(bare.steps, count)], rounds)
+        found.append(Measure(f"a step of {name}, {cohort.size} networks", [1000 * s / count for s in ours], "ms"))
         found.append(Measure("  a bare stacked loop against it", quotients(theirs, ours), "×", ("≥", 0.9)))
         on_progress(f"a step of {name}")
     return found
 
 
-def company_of(common: Sequence[str], swept: Sequence[str]) -> Company:
+def cohort_of(common: Sequence[str], swept: Sequence[str]) -> Cohort:
     """The points of a sweep, put together."""
     composer = Composer(composed)
     values = [[f"{option}={value}" for value in listed(text)] for option, _, text in (w.partition("=") for w in swept)]
     points = [composer.compose([*common, "logger=none", *words]) for words in itertools.product(*values)]
-    (company,) = Stack(make_members([(str(number), point) for number, point in enumerate(points)])).companies
-    return company
+    (cohort,) = Stack(make_members([(str(number), point) for number, point in enumerate(points)])).cohorts
+    return cohort
 
 
 def listed(text: str) -> list[str]:
@@ -156,32 +156,34 @@ def listed(text: str) -> list[str]:
     return text.split(",")
 
 
-def our_steps(company: Company, count: int) -> None:
+def our_steps(cohort: Cohort, count: int) -> None:
     """So many steps on the first batch of an epoch."""
-    block = next(company.feed.epoch(0, 1))
-    room = company.room("benchmark", partial(Room, company.net, block.inputs.shape[2]))
-    kept = torch.empty_like(room.outputs[-1])
-    eta, decay = company.descent.factors(company.rates.over(0, 1))
-    targets = block.targets if company.net.alike else company.net.spread(block.targets, 1)
+    block = next(cohort.loader.epoch(0, 1))
+    buffers = cohort.buffers_for("benchmark", partial(Buffers, cohort.net, block.inputs.shape[2]))
+    saved = torch.empty_like(buffers.outputs[-1])
+    eta, decay = cohort.descent.factors(cohort.rates.over(0, 1))
+    targets = block.targets if cohort.net.equal_groups else cohort.net.per_member(block.targets, 1)
     for _ in range(count):
-        company.descent.step(block.inputs[0], targets[0], eta[0], decay[0] if decay is not None else None, room, kept)
+        cohort.descent.step(
+            block.inputs[0], targets[0], eta[0], decay[0] if decay is not None else None, buffers, saved
+        )
 
 
 class Bare:
     """Weights (K, in, out), `torch.baddbmm`, autograd, and momentum with L2: what one writes without this project."""
 
-    def __init__(self, company: Company) -> None:
-        block = next(company.feed.epoch(0, 1))
-        self.inputs = company.net.spread(block.inputs, 1)[0].contiguous()
-        self.labels = company.net.spread(block.labels, 1)[0].contiguous()
-        self.weights = [weight.mT.contiguous().requires_grad_() for weight in company.net.weights]
-        self.biases = [bias.mT.contiguous().requires_grad_() for bias in company.net.biases]
+    def __init__(self, cohort: Cohort) -> None:
+        block = next(cohort.loader.epoch(0, 1))
+        self.inputs = cohort.net.per_member(block.inputs, 1)[0].contiguous()
+        self.labels = cohort.net.per_member(block.labels, 1)[0].contiguous()
+        self.weights = [weight.mT.contiguous().requires_grad_() for weight in cohort.net.weights]
+        self.biases = [bias.mT.contiguous().requires_grad_() for bias in cohort.net.biases]
         self.velocities = [torch.zeros_like(p) for p in self.weights + self.biases]
-        decay = [[rule.weight_decay] for rule in company.rules]
+        decay = [[rule.weight_decay] for rule in cohort.rules]
         self.decay = torch.tensor(decay)[:, :, None]
-        rate = torch.tensor([[rule.lr] for rule in company.rules])[:, :, None]
+        rate = torch.tensor([[rule.lr] for rule in cohort.rules])[:, :, None]
         self.rate = [rate for _ in self.velocities]
-        self.momentum = company.rules[0].momentum
+        self.momentum = cohort.rules[0].momentum
 
     def steps(self, count: int) -> None:
         """So many updates of all networks."""

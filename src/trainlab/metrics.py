@@ -64,7 +64,7 @@ class ClassificationMetrics(Metric):
         """
         no_answer = outputs.isnan().any(1)  # argmax and topk would take NaN for the greatest
         losses = [loss] if isinstance(loss, Tensor) else loss
-        for mean, size in zip(losses, sizes or [len(labels)], strict=True):  # one by one: the same bits in any company
+        for mean, size in zip(losses, sizes or [len(labels)], strict=True):  # one by one: the same bits in any cohort
             self.loss.add_(mean, alpha=size)
         self.top1.add_(((outputs.argmax(1) != labels) | no_answer).count_nonzero())
         if self.with_top5:

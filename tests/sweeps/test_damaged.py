@@ -72,7 +72,7 @@ def whole(
     made, batch = composed(folder / "sweep", "model=mlp", "data=moons", "reg.l2=0,1")
     prepared = [made.prepare(overrides, number) for number, overrides in enumerate(batch)]
     for job, point in prepared:
-        made.set_out(job, point, threads=1)
+        made.write_points({job.folder / "point.json": made.settle(job, point, 1)})
         (job.folder / "results.json").write_text(json.dumps(RESULTS))
         (job.folder / "metrics.csv").write_text(METRICS)
         (job.folder / ".hydra").mkdir()
@@ -327,5 +327,5 @@ def test_the_name_of_a_file_where_a_points_folder_should_be(composed, tmp_path):
     job, point = made.prepare(batch[0], 0)
     job.folder.write_text("a file")
     with pytest.raises(InputError, match="cannot be written"):
-        made.set_out(job, point, threads=1)
+        made.write_points({job.folder / "point.json": made.settle(job, point, 1)})
     assert isinstance(job, Job)

@@ -129,7 +129,7 @@ def test_a_point_goes_on_with_the_threads_that_it_was_started_with(composed, tmp
     jobs = []
     for number, overrides in enumerate(batch):
         job, point = sweep.prepare(overrides, number)
-        sweep.set_out(job, point, threads=3)
+        sweep.write_points({job.folder / "point.json": sweep.settle(job, point, 3)})
         assert job.threads == read_point(job.folder).threads == 3
         jobs.append(job)
     going_on, finished, failed, old, new = (job.folder for job in jobs)
@@ -144,7 +144,7 @@ def test_a_point_goes_on_with_the_threads_that_it_was_started_with(composed, tmp
     threads = {}
     for number, overrides in enumerate(batch):
         job, point = sweep.prepare(overrides, number)
-        sweep.set_out(job, point, threads=1)
+        sweep.write_points({job.folder / "point.json": sweep.settle(job, point, 1)})
         threads[job.folder] = (job.threads, read_point(job.folder).threads)
     assert threads == {going_on: (3, 3), finished: (3, 3), failed: (1, 1), old: (1, 1), new: (1, 1)}
 

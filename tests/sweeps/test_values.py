@@ -60,7 +60,7 @@ def test_any_values_from_the_command_line_to_the_table_and_back(composed, values
         assert [alike(job.swept["x"]) for job, _ in prepared] == [alike(value) for value in values]
         assert len({job.name.lower() for job, _ in prepared}) == len(values)
         for number, (job, point) in enumerate(prepared):
-            sweep.set_out(job, point, threads=1)
+            sweep.write_points({job.folder / "point.json": sweep.settle(job, point, 1)})
             assert job.status.state == NEW
             assert differences(load_point(job.folder), point) == [], "it is the same when it comes back"
             (job.folder / "results.json").write_text(results(number / 10))
@@ -139,7 +139,7 @@ def test_figures_of_lists_nulls_and_truths(composed, tmp_path):
         sweep, batch = composed(tmp_path / str(len(word)), "model=mlp", word)
         for number, overrides in enumerate(batch):
             job, point = sweep.prepare(overrides, number)
-            sweep.set_out(job, point, threads=1)
+            sweep.write_points({job.folder / "point.json": sweep.settle(job, point, 1)})
             (job.folder / "results.json").write_text(results(number / 10))
             (job.folder / "metrics.csv").write_text("epoch,val/top1_error\n1,0.5\n2,0.25\n")
         groups = group(gather([sweep.folder]))

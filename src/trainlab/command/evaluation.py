@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +19,16 @@ from trainlab.configuration.schema import check_values
 from trainlab.data.module import ImageData
 from trainlab.errors import InputError
 from trainlab.models.ensemble import Ensemble
-from trainlab.objective import Loss
+from trainlab.objective import L2, Loss
+from trainlab.recording.run_directory import read_rows
 from trainlab.recording.terminal import console, result_table
-from trainlab.runtime.assembly import FETCHES, hardware_for, in_memory_order, read_data
+from trainlab.runtime.assembly import FETCHES, Assembly, hardware_for, in_memory_order, read_data
 from trainlab.runtime.trainer import make_test_trainer
 from trainlab.survival import checkpoint
+from trainlab.survival.atomic import written
 from trainlab.survival.trained import network_of
+from trainlab.sweeps.point import FINISHED
+from trainlab.sweeps.table import gather
 
 CHANGEABLE = ("aug", "data", "trainer", "loss")  # the rest is what the checkpoint was trained with
 
@@ -66,6 +72,55 @@ def evaluate(overrides: Sequence[str]) -> dict[str, Any]:
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()} | {"views": data.test_views}
     show(every, data, cfg.data.name, hardware.remark, metrics)
     return metrics
+
+
+def draw_missing(folders: Sequence[Path]) -> None:
+    """Draw the figures of each finished run in these folders that has none: those that it would have drawn itself
+    (figures=true), from its checkpoint and metrics.csv. A run whose figures cannot be drawn is said, and the others
+    follow. Raises InputError where there is no run.
+    """
+    for run in gather(folders):
+        if run.state != FINISHED or any((run.folder / "figures").glob("*.png")):
+            continue
+        try:
+            drawn = draw_run(run.folder)
+        except InputError as error:
+            print(f"{run.folder} is not drawn: {error}", file=sys.stderr)
+        else:
+            print(f"{run.folder}: {', '.join(drawn)}", file=sys.stderr)
+
+
+def draw_run(run_dir: Path) -> dict[str, Path]:
+    """Draw the figures of a run into its directory, by its best checkpoint, or its last where there is no best; returns
+    their files by name. Raises InputError.
+    """
+    from trainlab.recording.run_figures import draw_figures  # matplotlib, which a test needs not wait for
+
+    saved = checkpoint.read(str(run_dir), prefer="best")
+    parts = parts_of(saved, saved.config)
+    classifier = Classifier(parts.net, parts.loss, classes=len(parts.data.classes), views=parts.data.test_views)
+    make_test_trainer(parts.hardware).test(classifier, parts.data, verbose=False)
+    assert classifier.predictions is not None, "it has been tested"
+    rows, net = read_rows(run_dir), parts.net.cpu().eval()
+    with written(run_dir):
+        return draw_figures(run_dir / "figures", parts, net, rows=rows, predictions=classifier.predictions)
+
+
+def parts_of(saved: checkpoint.Saved, cfg: DictConfig) -> Assembly:
+    """A trained network with its data, as its run put them together; the mean that is subtracted is the run's. Raises
+    InputError.
+    """
+    hardware, shape, mean = hardware_for(cfg, strategy="auto", devices=1), saved.facts.input_shape, saved.facts.mean
+    data = read_data(
+        cfg,
+        input_size=shape[-1] if len(shape) == 3 else None,
+        channels_last=hardware.channels_last,
+        may_fetch=False,
+        mean=None if mean is None else torch.tensor(mean),
+    )
+    net = in_memory_order(network_of(saved, str(saved.path)), hardware)
+    l2 = L2(cfg.reg.l2, cfg.reg.form, examples=len(data.sets.train))
+    return Assembly(cfg, hardware, data, net, build("loss", cfg.loss), l2)
 
 
 def averaged(nets: Sequence[nn.Module], every: Sequence[checkpoint.Saved], loss: Loss) -> nn.Module:

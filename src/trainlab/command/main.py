@@ -119,6 +119,10 @@ def main() -> None:
     # word after --info for a part of the configuration.
     sys.argv[1:] = sorted(typed, key=lambda word: 0 if word in MULTIRUN else 1 if is_override(word) else 2)
     show_help(sys.argv[1:])
+    if starts_here(sys.argv[1:]):
+        from trainlab.sweeps.pool import warm_up
+
+        warm_up()
     composed = check_command_line(sys.argv[1:])
     with quick_exit():
         if composed is not None:
@@ -127,6 +131,16 @@ def main() -> None:
             with argparse_of_hydra():
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
         sys.exit(exit_status())
+
+
+def starts_here(words: Sequence[str]) -> bool:
+    """Whether these words of the command line look like a sweep on this machine, of which torchrun knows nothing: then
+    the imports of its points can begin beside the checks.
+    """
+    options = [word for word in words if word.startswith("-")]
+    launchers = {word for word in words if word.startswith("hydra/launcher=")}
+    elsewhere = not launchers.issubset({"hydra/launcher=processes", "hydra/launcher=stacked"})
+    return bool(options) and MULTIRUN.issuperset(options) and not elsewhere and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def run_composed(cfg: DictConfig) -> None:
@@ -595,7 +609,7 @@ def _unknown_choice(message: str) -> str:
     if found is None:
         return ""
     group, choice = found.groups()
-    there = re.findall(r"^\t(.+)$", message, re.MULTILINE)
+    there = re.findall(r"^\t(\w+)$", message, re.MULTILINE)  # below them is where Hydra has looked
     return f"there is no {group}={choice}; {nearest(choice, there, f'{group}=')}."
 
 

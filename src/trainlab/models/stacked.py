@@ -54,7 +54,7 @@ def dense_layers(net: nn.Module) -> list[Dense]:
 class StackedNet:
     """K perceptrons or MLPs of one shape, trained as one.
 
-    nets: ordinary networks; the weights are copied. sharing: sizes of the groups of neighbours that are given the same
+    nets: ordinary networks; the weights are copied. group_sizes: of the groups of neighbours that are given the same
     inputs, K in all; None: each its own.
 
     weights: of each layer, float (K, out, in). biases: of each layer, float (K, out, 1), views of `bias`, the biases of
@@ -62,12 +62,12 @@ class StackedNet:
     """
 
     def __init__(
-        self, nets: Sequence[nn.Module], sharing: Sequence[int] | None = None, device: torch.device | str = "cpu"
+        self, nets: Sequence[nn.Module], group_sizes: Sequence[int] | None = None, device: torch.device | str = "cpu"
     ) -> None:
         layers = list(zip(*map(dense_layers, nets), strict=True))
         assert layers, "a network without layers"
         self.size, self.device = len(nets), torch.device(device)
-        self.share(sharing or [1] * self.size)
+        self.set_groups(group_sizes or [1] * self.size)
         with torch.no_grad():
             self.weights = [torch.stack([dense.linear.weight for dense in layer]).to(device) for layer in layers]
             self.bias = torch.cat([torch.stack([d.linear.bias for d in layer]).flatten() for layer in layers]).to(
@@ -75,16 +75,16 @@ class StackedNet:
             )
         self.biases = self.by_layer(self.bias)
         self.names = [[dense.name for dense in layer] for layer in layers]
-        self.activations = [runs([dense.activation for dense in layer]) for layer in layers]
-        kept = torch.tensor([[1 - dense.dropout for dense in layer] for layer in layers[:-1]], dtype=self.bias.dtype)
-        self.keep = kept[:, :, None, None].to(device) if (kept < 1).any() else None
+        self.activations = [slices_by_name([dense.activation for dense in layer]) for layer in layers]
+        keep = torch.tensor([[1 - dense.dropout for dense in layer] for layer in layers[:-1]], dtype=self.bias.dtype)
+        self.keep = keep[:, :, None, None].to(device) if (keep < 1).any() else None
 
-    def share(self, sharing: Sequence[int]) -> None:
-        """Say anew which neighbours are given the same inputs. sharing: the sizes of their groups."""
-        assert sum(sharing) == self.size, f"groups of {sum(sharing)} for {self.size} networks"
-        self.sharing = list(sharing)
-        self.alike = len(set(sharing)) == 1
-        groups = torch.arange(len(sharing)).repeat_interleave(torch.tensor(sharing))
+    def set_groups(self, group_sizes: Sequence[int]) -> None:
+        """Say anew which neighbours are given the same inputs. group_sizes: the sizes of their groups."""
+        assert sum(group_sizes) == self.size, f"groups of {sum(group_sizes)} for {self.size} networks"
+        self.group_sizes = list(group_sizes)
+        self.equal_groups = len(set(group_sizes)) == 1
+        groups = torch.arange(len(group_sizes)).repeat_interleave(torch.tensor(group_sizes))
         self.group_of = groups.to(self.device)
 
     @property
@@ -108,9 +108,9 @@ class StackedNet:
             found |= {f"{names[member]}.weight": weight[member], f"{names[member]}.bias": bias[member, :, 0]}
         return found
 
-    def spread(self, shared: Tensor, dim: int = 0) -> Tensor:
+    def per_member(self, shared: Tensor, dim: int = 0) -> Tensor:
         """What each group of members has, along `dim`, for each member; a copy only where it has to be."""
-        return shared if len(self.sharing) == self.size else shared.index_select(dim, self.group_of)
+        return shared if len(self.group_sizes) == self.size else shared.index_select(dim, self.group_of)
 
     def load(self, member: int, state: Mapping[str, Tensor]) -> None:
         """Give one network the weights of its ordinary state_dict."""
@@ -122,69 +122,71 @@ class StackedNet:
         some = copy.copy(self)
         some.weights = [weight[members] for weight in self.weights]
         some.biases = [bias[members] for bias in self.biases]
-        some.activations = [runs(names_of(layer, self.size)[members]) for layer in self.activations]
+        some.activations = [slices_by_name(names_of(layer, self.size)[members]) for layer in self.activations]
         some.size = len(some.weights[0])
-        some.share([some.size])
+        some.set_groups([some.size])
         return some
 
     # The passes
 
-    def forward(self, inputs: Tensor, room: Room) -> Tensor:
-        """The outputs, float (K, classes, b), in the memory of `room`. inputs: (groups, b, features), of each group of
-        members. With dropout the room's masks are used, in training.
+    def forward(self, inputs: Tensor, buffers: Buffers) -> Tensor:
+        """The outputs, float (K, classes, b), in `buffers`. inputs: (groups, b, features), of each group of members.
+        With dropout the masks in `buffers` are used, in training.
         """
-        self.first_product(inputs, room.outputs[0])
-        for layer, outputs in enumerate(room.outputs):
+        self.first_product(inputs, buffers.outputs[0])
+        for layer, outputs in enumerate(buffers.outputs):
             if layer:
-                torch.bmm(self.weights[layer], room.passed_on[layer - 1], out=outputs)
+                torch.bmm(self.weights[layer], buffers.layer_inputs[layer - 1], out=outputs)
             outputs.add_(self.biases[layer])
             for members, name in self.activations[layer]:
                 activate(name, outputs[members])
-            if room.masks is not None and layer < len(room.masks):
-                torch.mul(outputs, room.masks[layer], out=room.passed_on[layer])
-        return room.outputs[-1]
+            if buffers.masks is not None and layer < len(buffers.masks):
+                torch.mul(outputs, buffers.masks[layer], out=buffers.layer_inputs[layer])
+        return buffers.outputs[-1]
 
-    def backward(self, room: Room, collect: Collector) -> None:
-        """After `forward`, and once the last of the room's gradients is the loss's, with respect to the outputs.
+    def backward(self, buffers: Buffers, collect: Collector) -> None:
+        """After `forward`, and once the last of the gradients in `buffers` is the loss's, with respect to the outputs.
 
         collect: called with each layer's number, the gradient with respect to its products W H' and the H' that it was
         given (None for the first layer, which was given the inputs).
         """
-        gradient = room.gradients[-1]
+        gradient = buffers.gradients[-1]
         for layer in reversed(range(len(self.weights))):
             for members, name in self.activations[layer]:
-                through(name, room.outputs[layer][members], gradient[members])
-            collect(layer, gradient, room.passed_on[layer - 1] if layer else None)
+                activation_backward(name, buffers.outputs[layer][members], gradient[members])
+            collect(layer, gradient, buffers.layer_inputs[layer - 1] if layer else None)
             if layer:
-                below = room.gradients[layer - 1]
+                below = buffers.gradients[layer - 1]
                 torch.bmm(self.weights[layer].mT, gradient, out=below)
-                gradient = below if room.masks is None else below.mul_(room.masks[layer - 1])
+                gradient = below if buffers.masks is None else below.mul_(buffers.masks[layer - 1])
 
     def first_product(self, inputs: Tensor, out: Tensor) -> None:
         """W x of the first layer, (K, out, b). inputs: (groups, b, features)."""
-        weight, groups = self.weights[0], len(self.sharing)
-        if self.alike:
+        weight, groups = self.weights[0], len(self.group_sizes)
+        if self.equal_groups:
             torch.bmm(weight.view(groups, -1, weight.shape[2]), inputs.mT, out=out.view(groups, -1, out.shape[2]))
             return
-        for group, (some, each) in enumerate(zip(weight.split(self.sharing), out.split(self.sharing), strict=True)):
+        for group, (some, each) in enumerate(
+            zip(weight.split(self.group_sizes), out.split(self.group_sizes), strict=True)
+        ):
             torch.mm(some.flatten(0, 1), inputs[group].mT, out=each.flatten(0, 1))
 
     def first_gradient(self, gradient: Tensor, inputs: Tensor, out: Tensor) -> None:
         """gradient · inputs of the first layer: (K, out, b), (groups, b, in) → (K, out, in)."""
-        if self.alike:
-            groups = len(self.sharing)
+        if self.equal_groups:
+            groups = len(self.group_sizes)
             torch.bmm(gradient.view(groups, -1, gradient.shape[2]), inputs, out=out.view(groups, -1, out.shape[2]))
             return
-        parts = zip(gradient.split(self.sharing), inputs, out.split(self.sharing), strict=True)
+        parts = zip(gradient.split(self.group_sizes), inputs, out.split(self.group_sizes), strict=True)
         for some, seen, each in parts:
             torch.mm(some.flatten(0, 1), seen, out=each.flatten(0, 1))
 
 
-class Room:
+class Buffers:
     """Memory for passes with b examples, used again in each: large tensors that are made anew cost more than what is
-    computed in them. outputs: of each layer after its activation, (K, out, b). passed_on: what the next layer is given,
-    the same unless there is dropout. gradients: with respect to the outputs. masks: of each hidden layer, where there
-    is dropout. The last three are for training only.
+    computed in them. outputs: of each layer after its activation, (K, out, b). layer_inputs: what the next layer is
+    given, the same unless there is dropout. gradients: with respect to the outputs. masks: of each hidden layer,
+    where there is dropout. The last three are for training only.
     """
 
     def __init__(self, net: StackedNet, examples: int, *, training: bool = True) -> None:
@@ -192,14 +194,14 @@ class Room:
             return [net.bias.new_empty(net.size, width, examples) for width in net.widths[:layers]]
 
         self.outputs = empty()
-        self.passed_on, self.gradients, self.masks = self.outputs, [], None
+        self.layer_inputs, self.gradients, self.masks = self.outputs, [], None
         if training:
             self.gradients = empty()
             if net.keep is not None:
-                self.passed_on, self.masks = empty(len(net.weights) - 1), empty(len(net.weights) - 1)
+                self.layer_inputs, self.masks = empty(len(net.weights) - 1), empty(len(net.weights) - 1)
 
 
-def runs(names: Sequence[str]) -> list[tuple[slice, str]]:
+def slices_by_name(names: Sequence[str]) -> list[tuple[slice, str]]:
     """Neighbours of one name as slices: ["a", "a", "b"] → [(0:2, "a"), (2:3, "b")]."""
     found, begin = [], 0
     for name, same in groupby(names):
@@ -210,7 +212,7 @@ def runs(names: Sequence[str]) -> list[tuple[slice, str]]:
 
 
 def names_of(found: Sequence[tuple[slice, str]], size: int) -> list[str]:
-    """The inverse of `runs`."""
+    """The inverse of `slices_by_name`."""
     return [name for members, name in found for _ in range(*members.indices(size))]
 
 
@@ -226,7 +228,7 @@ def activate(name: str, values: Tensor) -> None:
         assert name == "identity", f"activation={name} has no stacked form"
 
 
-def through(name: str, outputs: Tensor, gradient: Tensor) -> None:
+def activation_backward(name: str, outputs: Tensor, gradient: Tensor) -> None:
     """Multiply a gradient with respect to an activation's outputs by σ', told from the outputs, in place."""
     if name == "relu":
         torch.ops.aten.threshold_backward.grad_input(gradient, outputs, 0, grad_input=gradient)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,21 @@ from pydantic import ConfigDict, TypeAdapter
 from trainlab.survival.atomic import written
 
 ROWS = TypeAdapter(list[dict[str, float]], config=ConfigDict(strict=True))  # in a checkpoint, which anybody may write
+
+
+def columns_of(rows: Iterable[Mapping[str, float]]) -> list[str]:
+    """The columns of metrics.csv: whatever any epoch has, in the order in which they came."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def metrics_text(rows: Iterable[Mapping[str, float]], columns: Sequence[str], *, header: bool = True) -> str:
+    """The lines of metrics.csv for these epochs; what an epoch has not is left empty."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    if header:
+        writer.writerow(columns)
+    writer.writerows([row.get(name, "") for name in columns] for row in rows)
+    return out.getvalue()
 
 
 class Throughput(Callback):
@@ -120,13 +136,10 @@ class History(Checkpoint):
 
         Raises RunError when the disk is full.
         """
-        columns = [*self.columns, *(name for name in row if name not in self.columns)]
+        columns = list(dict.fromkeys([*self.columns, *row]))
         new = columns != self.columns
         with written(path), open(path, "w" if new else "a", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            if new:
-                writer.writeheader()
-            writer.writerows(self.rows if new else [row])
+            file.write(metrics_text(self.rows, columns) if new else metrics_text([row], columns, header=False))
         self.columns = columns
 
     def state_dict(self) -> dict[str, Any]:

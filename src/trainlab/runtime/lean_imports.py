@@ -49,6 +49,21 @@ def import_lightning() -> None:
                 plain.__dynamo_disable = plain
 
 
+def import_sklearn() -> None:
+    """Import what a run uses of scikit-learn, without pandas, which that would import wherever it is installed: a sixth
+    of the time. Its functions then take no data frames. Does nothing where it was imported before.
+    """
+    absent = "pandas" not in sys.modules
+    if absent:
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way to say that there is none
+    try:
+        importlib.import_module("sklearn.datasets")
+        importlib.import_module("sklearn.model_selection")
+    finally:
+        if absent:
+            del sys.modules["pandas"]
+
+
 @contextmanager
 def wandb_without_launch() -> Iterator[None]:
     """A context manager for wandb.init, which asks whether a job was staged for W&B's launcher and would load that for

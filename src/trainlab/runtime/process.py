@@ -31,8 +31,8 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """A context manager for imports, in which the garbage collector rests: a tenth of a short run's CPU time, or none
-    (1.1 times, 0.95 to 1.24).
+    """A context manager for imports, and whatever else makes very many objects, in which the garbage collector rests: a
+    tenth of a short run's CPU time, or none (1.1 times, 0.95 to 1.24).
 
     It would look again and again through all that torch brings along. What is there at the end stays, and is not looked
     through again.

@@ -15,22 +15,24 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from trainlab.runtime.lean_imports import import_lightning, import_sklearn
+from trainlab.runtime.process import no_garbage_collection
+
 # What a run imports, once for all points. The parent only imports: it must not compute, so that at a fork
 # it has no thread but its own (OpenBLAS ends those of numpy and scipy by itself before a fork).
-import sklearn.datasets
-import sklearn.model_selection  # noqa: F401
-import torch
-from hydra.types import HydraContext
-from omegaconf import DictConfig
+with no_garbage_collection():
+    import torch
 
-from trainlab.runtime.lean_imports import import_lightning
+    import_lightning()  # before anything that would import all of it
+    import_sklearn()
 
-import_lightning()  # before anything that would import all of it
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
 
-import trainlab.training  # noqa: E402, F401
-from trainlab.command.main import run_as_job  # noqa: E402
-from trainlab.runtime.ranks import UNEXPECTED  # noqa: E402
-from trainlab.survival.signals import die_with_parent  # noqa: E402
+    import trainlab.training  # noqa: F401
+    from trainlab.command.main import run_as_job
+    from trainlab.runtime.ranks import UNEXPECTED
+    from trainlab.survival.signals import die_with_parent
 
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 

@@ -17,7 +17,7 @@ from trainlab.recording.run_directory import read_rows
 from trainlab.recording.terminal import duration
 from trainlab.sweeps.names import shown
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, LOG, NEW
-from trainlab.sweeps.pool import RUNNING, Job, Progress
+from trainlab.sweeps.pool import RUNNING, Job, PointProgress
 
 REFRESH_SECONDS = 0.5
 MOST_SAID = 50  # of the points that went wrong
@@ -37,7 +37,7 @@ class Display:
         self.said: set[str] = set()
         self.refreshed = 0.0
         known: Counter[str] = Counter(self.before.values())
-        parts = [f"{len(jobs)} points, {how}"]
+        parts = [f"{len(jobs)} point{'s' * (len(jobs) != 1)}, {how}"]
         parts += [f"{known[state]} {what}" for state, what in STATES_BEFORE.items() if known[state]]
         self.heading = " · ".join(parts)
 
@@ -127,16 +127,16 @@ class Display:
         self.out.print(f"to compare: {report} --table\nto look at it: {report} --html report.html --open")
 
 
-def progress(job: Job) -> Progress:
+def progress(job: Job) -> PointProgress:
     """How far a point is: epochs done, last validation error, and the seconds that are left at the present speed."""
     if job.done is not None:
         return job.done
     rows = read_rows(job.folder)
     if not rows:
-        return Progress(0)
+        return PointProgress(0)
     epoch = int(rows[-1]["epoch"])
     error = next((row["val/top1_error"] for row in reversed(rows) if "val/top1_error" in row), None)
     left = None
     if job.status.state == RUNNING and "training_seconds" in rows[-1]:
         left = rows[-1]["training_seconds"] / epoch * (job.composed.trainer.max_epochs - epoch)
-    return Progress(epoch, error, left)
+    return PointProgress(epoch, error, left)

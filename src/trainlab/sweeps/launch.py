@@ -190,10 +190,6 @@ class Sweep:
         point = Point(self.folder.name, swept, mine, composed.plain, self.commit)
         return Job(name, self.folder / name, swept, mine, composed, number, self.context), point
 
-    def set_out(self, job: Job, point: Point, threads: int) -> None:
-        """Find out what the point's directory holds, and write there what is going to be run."""
-        self.write_points({job.folder / POINT: self.settle(job, point, threads)})
-
     def settle(self, job: Job, point: Point, threads: int, *, begun: bool = False) -> bytes:
         """Find out what the point's directory holds; returns what is to be written there as point.json. begun: see
         `Plan.has_begun`.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -41,15 +43,24 @@ def run_point(*arguments: Any) -> None:
     child.run_point(*arguments)
 
 
+@functools.cache
 def warm_up() -> None:
-    """Start the process from which all points are forked. It imports torch while the sweep is being composed."""
+    """Start the process from which all points are forked. It imports torch while the sweep is being composed, and is
+    killed at the end of this process: where a mistake ends it at once, nothing is left importing.
+    """
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
+    atexit.register(_kill, forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
-class Progress:
+class PointProgress:
     """How far a point is. error: of the validation, None where there was none. left: seconds, None where unknown."""
 
     epoch: int
@@ -76,7 +87,7 @@ class Job:
     status: Status = field(default_factory=lambda: Status(NEW))
     ckpt: str | None = None
     threads: int | None = None
-    done: Progress | None = None
+    done: PointProgress | None = None
     log: Path | None = None
     resumed: bool = False
     ran: bool = False  # by this command

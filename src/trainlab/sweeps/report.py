@@ -44,6 +44,8 @@ def report(arguments: Sequence[str]) -> None:
     """
     options = parse(arguments)
     folders = [Path(folder) for folder in options.folders]
+    if options.figures:
+        draw_runs(folders)
     if options.html or options.lecture:
         write_pages(options, folders)
         return
@@ -104,6 +106,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--metric", action="append", default=[], metavar="NAME", help="one more column of results.json")
     parser.add_argument("--sort", metavar="NAME", help="a metric or a swept option (test/top1_error)")
+    parser.add_argument("--figures", action="store_true", help="draw first the figures of each run that has none")
     parser.add_argument("--out", metavar="DIR", help="where to write (the first DIR)")
     parser.add_argument("--html", metavar="FILE", help="write one page to look at in a browser, instead of all these")
     parser.add_argument("--lecture", metavar="FILE", help="the same of the lecture, from all in the DIRs (runs)")
@@ -131,6 +134,13 @@ def check_combination(options: argparse.Namespace) -> None:
             raise InputError(
                 f"--{page} writes the page and nothing else, so --{name} means nothing", hint="leave one out"
             )
+
+
+def draw_runs(folders: Sequence[Path]) -> None:
+    """Draw the figures of the runs that have none. Raises InputError."""
+    from trainlab.command.evaluation import draw_missing  # loads torch, which other reports need not wait for
+
+    draw_missing(folders)
 
 
 def write_pages(options: argparse.Namespace, folders: Sequence[Path]) -> None:

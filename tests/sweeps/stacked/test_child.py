@@ -14,7 +14,7 @@ from trainlab.runtime.room import gigabytes
 from trainlab.sweeps.stacked import child
 from trainlab.sweeps.stacked.child import Worker
 from trainlab.sweeps.stacked.grouping import fingerprint
-from trainlab.sweeps.stacked.request import Place, Request, Told
+from trainlab.sweeps.stacked.request import Message, PointTask, Request
 
 pytestmark = pytest.mark.process
 
@@ -36,8 +36,8 @@ def asked_for(composed, tmp_path):
         places, prints = [], {}
         for number, overrides in enumerate(batch):
             job, point = sweep.prepare(overrides, number)
-            sweep.set_out(job, point, threads=1)
-            places.append(Place(job.name, job.folder, number, job.composed.parted()))
+            sweep.write_points({job.folder / "point.json": sweep.settle(job, point, 1)})
+            places.append(PointTask(job.name, job.folder, number, job.composed.parted()))
             prints[job.name] = fingerprint(job.composed.plain)
         file = tmp_path / "one.ckpt"
         names = list(prints) if going_on else []
@@ -71,7 +71,7 @@ def test_more_than_there_is_memory_for_is_cut_and_said(asked_for, monkeypatch, t
     free = 3.5 * child.bytes_of(member) / child.MEMORY_SHARE
     monkeypatch.setattr(child, "free_memory", lambda: free)
     worker.work()
-    (said,) = [one.said for one in told if one.said]
+    (said,) = [one.text for one in told if one.text]
     assert said == f"7 points are trained 3 at a time, for {gigabytes(free)} of memory are free"
     found = [json.loads(file.read_text())["stacked"] for file in (tmp_path / "sweep").glob("*/results.json")]
     assert sorted(found) == [1, 3, 3, 3, 3, 3, 3]
@@ -86,7 +86,7 @@ def test_asked_to_stop_it_saves_and_goes_on_with_the_same_bits(asked_for, monkey
     unbroken = end_of(tmp_path / "sweep")
     asked: list[int] = []
 
-    def stop(told: Told) -> None:
+    def stop(told: Message) -> None:
         if told.epoch == after:
             asked.append(15)
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from whole_runs import DRAWN, UNDRAWN, Run, command, processes_in, small_disk
 
+from trainlab.command.evaluation import draw_missing
+
 pytestmark = pytest.mark.process
 
 SMALL = ("model=mlp", "model.hidden=[8]", "trainer=cpu", "trainer.max_epochs=5", "trainer.threads=1")
@@ -180,11 +182,7 @@ def test_a_failing_member_is_marked_and_disturbs_nobody(failing, tmp_path):
         assert (run.folder / "figures/learning_curves.png").exists() != failed
         assert json.loads((run.folder / "status.json").read_text())["state"] == ("failed" if failed else "finished")
         if failed:
-            assert (
-                (run.folder / "log.txt")
-                .read_text()
-                .startswith("error: the loss became infinite or not a number in epoch")
-            )
+            assert "error: the loss became infinite or not a number in epoch" in (run.folder / "log.txt").read_text()
     alone = sweep(
         tmp_path, "loss=half_mse", "optim.lr=0.01", "seed=0,1", "trainer.max_epochs=3", "trainer=cpu", "logger=csv"
     )
@@ -194,6 +192,16 @@ def test_a_failing_member_is_marked_and_disturbs_nobody(failing, tmp_path):
         ours, theirs = (torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in runs)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "whoever else is in the stack"
     assert not (folder / "stacks").exists(), "nothing is left of a stack at its end"
+
+
+def test_the_figures_of_a_point_can_be_drawn_afterwards(failing):
+    folder, _ = failing
+    (point,) = folder.glob("*lr-0.01*seed-0*")
+    drawn = {path: path.read_bytes() for path in (point / "figures").glob("*.png")}
+    for path in drawn:
+        path.unlink()
+    draw_missing([folder])
+    assert {path: path.read_bytes() for path in (point / "figures").glob("*.png")} == drawn
 
 
 def test_wandb_has_a_run_for_each_and_the_failed_one_is_marked(failing):

@@ -13,7 +13,7 @@ from trainlab.metrics import ClassificationMetrics, StackedSums, ranks
 from trainlab.models.convnet import ConvNet
 from trainlab.models.mlp import MLP
 from trainlab.models.perceptron import Perceptron
-from trainlab.models.stacked import Room, StackedNet, dense_layers, runs
+from trainlab.models.stacked import Buffers, StackedNet, dense_layers, slices_by_name
 from trainlab.objective import CrossEntropy, HalfMSE, Loss
 from trainlab.optim import GradientDescent, Momentum, Schedule, make_optimizer, train_step
 from trainlab.sweeps.stacked.descent import STACKED, Descent, Rates, Rule
@@ -39,14 +39,14 @@ def batch(groups: int, steps: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     return inputs, labels, torch.eye(CLASSES, dtype=torch.float64)[labels].mT
 
 
-@pytest.mark.parametrize("sharing", [None, [1, 1, 1, 1], [2, 2], [4], [3, 1], [1, 2, 1]])
-def test_forward_is_that_of_each_network(sharing):
+@pytest.mark.parametrize("group_sizes", [None, [1, 1, 1, 1], [2, 2], [4], [3, 1], [1, 2, 1]])
+def test_forward_is_that_of_each_network(group_sizes):
     names = ["relu", "tanh", "tanh", "sigmoid"]
     nets = [mlp(seed, activation=name) for seed, name in enumerate(names)]
-    net = StackedNet(nets, sharing)
-    inputs, _, _ = batch(len(sharing or nets))
-    found = net.forward(inputs[0], Room(net, EXAMPLES, training=False))
-    shown = inputs[0].repeat_interleave(torch.tensor(sharing or [1] * 4), 0)
+    net = StackedNet(nets, group_sizes)
+    inputs, _, _ = batch(len(group_sizes or nets))
+    found = net.forward(inputs[0], Buffers(net, EXAMPLES, training=False))
+    shown = inputs[0].repeat_interleave(torch.tensor(group_sizes or [1] * 4), 0)
     for k, one in enumerate(nets):
         torch.testing.assert_close(found[k].T, one(shown[k]), rtol=1e-12, atol=1e-12)
 
@@ -55,7 +55,7 @@ def test_a_part_goes_forward_as_the_whole_does():
     nets = [mlp(seed, activation=name) for seed, name in enumerate(["relu", "relu", "tanh", "tanh"])]
     part = StackedNet(nets).part(slice(1, 4))
     inputs, _, _ = batch(1)
-    found = part.forward(inputs[0], Room(part, EXAMPLES, training=False))
+    found = part.forward(inputs[0], Buffers(part, EXAMPLES, training=False))
     for k, one in enumerate(nets[1:]):
         torch.testing.assert_close(found[k].T, one(inputs[0, 0]), rtol=1e-12, atol=1e-12)
 
@@ -113,14 +113,14 @@ def test_steps_are_those_of_autograd_and_the_optimizers(rules, loss):
     outputs = "sigmoid" if isinstance(loss, HalfMSE) else "identity"
     nets = [mlp(k, activation=name, output_activation=outputs) for k, name in enumerate(activations)]
     stack, steps = StackedNet(nets), 12
-    descent, room = Descent(stack, rules, loss), Room(stack, EXAMPLES)
+    descent, buffers = Descent(stack, rules, loss), Buffers(stack, EXAMPLES)
     inputs, labels, targets = batch(3, steps)
     rates = [1.0 / (1 + step) for step in range(steps)]
     eta, decay = descent.factors(np.outer(rates, [one.lr for one in rules]))
     descent.set_bias_ratio(np.array([one.bias_lr / one.lr for one in rules]))
     for step in range(steps):
         by = None if decay is None else decay[step]
-        descent.step(inputs[step], targets[step], eta[step], by, room, torch.empty_like(room.outputs[-1]))
+        descent.step(inputs[step], targets[step], eta[step], by, buffers, torch.empty_like(buffers.outputs[-1]))
     for k, (one, its) in enumerate(zip(nets, rules, strict=True)):
         trained = alone(one, its, loss, inputs[:, k], labels[:, k], rates)
         for name, value in trained.state_dict().items():
@@ -130,19 +130,21 @@ def test_steps_are_those_of_autograd_and_the_optimizers(rules, loss):
 def test_a_step_with_dropout_has_the_gradient_of_its_masks():
     nets = [mlp(seed, activation="tanh", dropout=p) for seed, p in enumerate((0.5, 0.2))]
     stack = StackedNet(nets, [2])
-    room, (inputs, labels, targets) = Room(stack, EXAMPLES), batch(1)
+    buffers, (inputs, labels, targets) = Buffers(stack, EXAMPLES), batch(1)
     random = torch.Generator().manual_seed(2)
-    for mask, keep in zip(room.masks, stack.keep, strict=True):
+    for mask, keep in zip(buffers.masks, stack.keep, strict=True):
         mask.copy_((torch.rand(mask.shape, generator=random) < keep) / keep)
     before = [weight.clone() for weight in stack.weights]
     descent = Descent(stack, [rule(1.0)] * 2, CrossEntropy())
-    descent.step(inputs[0], targets[0], descent.column([1.0, 1.0]), None, room, torch.empty_like(room.outputs[-1]))
+    descent.step(
+        inputs[0], targets[0], descent.column([1.0, 1.0]), None, buffers, torch.empty_like(buffers.outputs[-1])
+    )
     for k, one in enumerate(nets):
         hidden = inputs[0, 0]
         for layer, dense in enumerate(dense_layers(one)):
             hidden = dense.linear(hidden)
             if layer < 2:
-                hidden = hidden.tanh() * room.masks[layer][k].T
+                hidden = hidden.tanh() * buffers.masks[layer][k].T
         CrossEntropy()(hidden, labels[0, 0]).backward()
         for layer, dense in enumerate(dense_layers(one)):
             torch.testing.assert_close(before[layer][k] - stack.weights[layer][k], dense.linear.weight.grad)
@@ -160,7 +162,7 @@ def test_a_stack_is_the_bare_loop_with_one_einsum_a_layer():
     inputs = torch.randn(steps, count, 20, 2)
     labels = (inputs[..., 0] > 0).long()
     stack = StackedNet(nets)
-    descent, room = Descent(stack, [rule(0.05, weight_decay=0.01)] * count, CrossEntropy()), Room(stack, 20)
+    descent, buffers = Descent(stack, [rule(0.05, weight_decay=0.01)] * count, CrossEntropy()), Buffers(stack, 20)
     eta, decay = descent.factors(np.full((1, count), 0.05))
     for x, y in zip(inputs, labels, strict=True):
         h = x
@@ -171,7 +173,7 @@ def test_a_stack_is_the_bare_loop_with_one_einsum_a_layer():
         for p, v, g in zip(bare, speed, torch.autograd.grad(sum_of_means, bare), strict=True):
             v.mul_(0.9).add_(0.05 * (g + (0.01 * p.detach() if p.ndim == 3 else 0)))
             p.data.sub_(v)
-        descent.step(x, torch.eye(2)[y].mT, eta[0], decay[0], room, torch.empty_like(room.outputs[-1]))
+        descent.step(x, torch.eye(2)[y].mT, eta[0], decay[0], buffers, torch.empty_like(buffers.outputs[-1]))
     for ours, theirs in zip(stack.weights, bare[::2], strict=True):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-5)
 
@@ -217,9 +219,9 @@ def test_losses_of_kept_values_are_those_of_the_outputs():
     labels = torch.randint(CLASSES, (4, EXAMPLES))
     targets = torch.eye(CLASSES, dtype=torch.float64)[labels].mT
     for plain, stacked in STACKED.items():
-        kept, gradient = torch.empty_like(outputs), torch.empty_like(outputs)
-        stacked().gradient(outputs, targets, kept, gradient)
-        torch.testing.assert_close(stacked().each(kept, labels), stacked().of_outputs(outputs, labels))
+        saved, gradient = torch.empty_like(outputs), torch.empty_like(outputs)
+        stacked().gradient(outputs, targets, saved, gradient)
+        torch.testing.assert_close(stacked().each(saved, labels), stacked().of_outputs(outputs, labels))
         for k in range(4):
             one = outputs[k].T.clone().requires_grad_()
             plain()(one, labels[k]).backward()
@@ -253,4 +255,4 @@ def test_plateaus_are_each_members_own():
 
 
 def test_neighbours_of_one_name_are_a_slice():
-    assert runs(["a", "a", "b", "a"]) == [(slice(0, 2), "a"), (slice(2, 3), "b"), (slice(3, 4), "a")]
+    assert slices_by_name(["a", "a", "b", "a"]) == [(slice(0, 2), "a"), (slice(2, 3), "b"), (slice(3, 4), "a")]

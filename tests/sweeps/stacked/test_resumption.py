@@ -11,8 +11,8 @@ import pytest
 import torch
 from whole_runs import UNDRAWN, Run, command, processes_in, start_command
 
-from trainlab.sweeps.stacked import kept
-from trainlab.sweeps.stacked.member import Rows, Snapshot, Standing
+from trainlab.sweeps.stacked import stack_checkpoint
+from trainlab.sweeps.stacked.member import MemberState, Rows, Snapshot
 
 pytestmark = pytest.mark.process
 
@@ -81,7 +81,7 @@ def test_killed_and_interrupted_it_goes_on_and_ends_with_the_same_bits(unbroken,
     assert statuses == [-9, 75, 130], out
     assert "stopped by Ctrl-C; the same command goes on" in out
     saved = torch.load(next(tmp_path.glob("stacks/*.ckpt")), weights_only=True)
-    assert 0 < len(saved["companies"][0][0]["rows"]["values"]) < 150, "it has been interrupted"
+    assert 0 < len(saved["cohorts"][0][0]["rows"]["values"]) < 150, "it has been interrupted"
     last = command(UNDRAWN, *words(tmp_path))
     assert last.returncode == 0, last.stdout + last.stderr
     assert "8 interrupted before, to be resumed" in last.stdout
@@ -133,12 +133,12 @@ def test_what_a_changed_configuration_has_saved_is_not_gone_on_with(tmp_path):
 def test_a_damaged_file_is_passed_over(tmp_path):
     weights = {"w": torch.ones(2)}
     snapshot = Snapshot(1, 3, weights, None, 0.1, None, 0, float("inf"))
-    standing = Standing("a", snapshot, Rows(["epoch"], torch.ones(1, 1)))
-    kept.save(tmp_path / "one.ckpt", [[standing]], {"a": "print"})
-    (found,) = kept.load([tmp_path / "one.ckpt"], {"a": "print"}).values()
-    assert torch.equal(found.standing.last.weights["w"], weights["w"])
-    assert kept.load([tmp_path / "one.ckpt"], {"a": "another"}) == {}
+    state = MemberState("a", snapshot, Rows(["epoch"], torch.ones(1, 1)))
+    stack_checkpoint.save(tmp_path / "one.ckpt", [[state]], {"a": "print"})
+    (found,) = stack_checkpoint.load([tmp_path / "one.ckpt"], {"a": "print"}).values()
+    assert torch.equal(found.state.last.weights["w"], weights["w"])
+    assert stack_checkpoint.load([tmp_path / "one.ckpt"], {"a": "another"}) == {}
     whole = (tmp_path / "one.ckpt").read_bytes()
     for damaged in (b"", whole[:100], whole[: len(whole) // 2]):
         (tmp_path / "two.ckpt").write_bytes(damaged)
-        assert kept.load([tmp_path / "two.ckpt"], {"a": "print"}) == {}
+        assert stack_checkpoint.load([tmp_path / "two.ckpt"], {"a": "print"}) == {}

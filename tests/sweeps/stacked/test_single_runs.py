@@ -19,8 +19,8 @@ from trainlab.configuration.points import Composer
 from trainlab.errors import RunError
 from trainlab.recording.recorder import Recorder
 from trainlab.sweeps.stacked import training
-from trainlab.sweeps.stacked.company import Company
-from trainlab.sweeps.stacked.member import Standing, make_members
+from trainlab.sweeps.stacked.cohort import Cohort
+from trainlab.sweeps.stacked.member import MemberState, make_members
 from trainlab.sweeps.stacked.training import Stack
 from trainlab.training import train
 
@@ -38,10 +38,11 @@ def members(common: Sequence[str], *points: str):
     return make_members([(point, composer.compose([*common, *QUIET, *point.split()])) for point in points])
 
 
-def stacked(common: Sequence[str], *points: str) -> list[tuple[Standing, Tested | None]]:
+def stacked(common: Sequence[str], *points: str) -> list[tuple[MemberState, Tested | None]]:
     stack = Stack(members(common, *points))
     stack.train()
-    return list(zip(stack.standings(), stack.test(), strict=True))
+    states = stack.member_states()
+    return list(zip(states, stack.test(states), strict=True))
 
 
 class Single:
@@ -70,8 +71,8 @@ def single(monkeypatch, tmp_path_factory):
     return run
 
 
-def assert_same(standing: Standing, tested: Tested, run: Single, tolerance: float = 1e-5) -> None:
-    rows = standing.rows.as_dicts()
+def assert_same(state: MemberState, tested: Tested, run: Single, tolerance: float = 1e-5) -> None:
+    rows = state.rows.as_dicts()
     assert [list(row) for row in rows] == [list(row) for row in run.rows]
     for ours, theirs in zip(rows, run.rows, strict=True):
         for name in set(theirs) - set(CLOCK):
@@ -84,8 +85,8 @@ def assert_same(standing: Standing, tested: Tested, run: Single, tolerance: floa
     for name, value in tested.values.items():
         assert value == pytest.approx(run.results[name], rel=tolerance), name
     monitor = run.results["monitor"]
-    if standing.best_score is not None:
-        assert standing.best_score == pytest.approx(run.results[f"best/{monitor}"], rel=tolerance)
+    if state.best_score is not None:
+        assert state.best_score == pytest.approx(run.results[f"best/{monitor}"], rel=tolerance)
 
 
 MLP = ("model=mlp", "model.hidden=[32,16]", "data=digits", "data.train_examples=400", "trainer.max_epochs=4")
@@ -108,8 +109,8 @@ DIFFERING = [
 
 @pytest.mark.parametrize("differing", DIFFERING, ids=lambda options: options[0].split("=")[0])
 def test_each_option_that_may_differ_gives_what_the_single_run_does(single, differing):
-    for point, (standing, tested) in zip(differing, stacked(MLP, *differing), strict=True):
-        assert_same(standing, tested, single(MLP, point))
+    for point, (state, tested) in zip(differing, stacked(MLP, *differing), strict=True):
+        assert_same(state, tested, single(MLP, point))
 
 
 @given(st.data())
@@ -118,9 +119,9 @@ def test_pairs_of_options_give_what_the_single_runs_do(data):
     first, second = data.draw(st.lists(st.sampled_from(DIFFERING), min_size=2, max_size=2, unique=True))
     points = [f"{data.draw(st.sampled_from(first))} {data.draw(st.sampled_from(second))}" for _ in range(3)]
     chosen = data.draw(st.sampled_from(points))
-    (standing, tested) = stacked(MLP, *points)[points.index(chosen)]
+    (state, tested) = stacked(MLP, *points)[points.index(chosen)]
     with pytest.MonkeyPatch.context() as patch:
-        assert_same(standing, tested, run_single(patch, chosen))
+        assert_same(state, tested, run_single(patch, chosen))
 
 
 def run_single(patch: pytest.MonkeyPatch, point: str) -> Single:
@@ -156,16 +157,16 @@ def run_single(patch: pytest.MonkeyPatch, point: str) -> Single:
     ],
 )
 def test_each_kind_of_stack_gives_what_its_single_runs_do(single, common, points):
-    for point, (standing, tested) in zip(points, stacked(common, *points), strict=True):
-        assert_same(standing, tested, single(common, point))
+    for point, (state, tested) in zip(points, stacked(common, *points), strict=True):
+        assert_same(state, tested, single(common, point))
 
 
 def test_one_hundred_steps_differ_by_less_than_a_hundred_thousandth(single):
     """34 epochs of 3 steps each: the losses of all of them."""
-    (standing, tested), _ = stacked(POINTS, "data=moons", "data=circles")
+    (state, tested), _ = stacked(POINTS, "data=moons", "data=circles")
     run = single(POINTS, "data=moons")
     assert run.rows[-1]["step"] >= 100
-    assert_same(standing, tested, run)
+    assert_same(state, tested, run)
 
 
 # Each for itself
@@ -175,10 +176,10 @@ def test_targets_and_patience_end_each_by_itself(single):
     for common in ((*PERCEPTRON, "trainer.max_epochs=12", "trainer.target=0.1"), (*MLP, "trainer.patience=1")):
         points = ["seed=0", "seed=1", "optim.lr=0.02", "optim.lr=0.3 seed=3"]
         lengths = set()
-        for point, (standing, tested) in zip(points, stacked(common, *points), strict=True):
-            assert_same(standing, tested, single(common, point))
-            assert standing.ended
-            lengths.add(len(standing.rows.values))
+        for point, (state, tested) in zip(points, stacked(common, *points), strict=True):
+            assert_same(state, tested, single(common, point))
+            assert state.ended
+            lengths.add(len(state.rows.values))
         assert len(lengths) > 1, "all ended at once, which shows nothing"
 
 
@@ -186,9 +187,9 @@ def test_the_plateaus_drops_end_each_by_itself(single):
     common = (*MLP, "trainer.max_epochs=9", "optim.schedule=plateau", "optim.plateau_patience=0")
     points = ["optim.plateau_drops=0", "optim.plateau_drops=1 seed=1", "seed=2"]
     found = stacked(common, *points)
-    for point, (standing, tested) in zip(points, found, strict=True):
-        assert_same(standing, tested, single(common, point))
-    assert len({len(standing.rows.values) for standing, _ in found}) > 1
+    for point, (state, tested) in zip(points, found, strict=True):
+        assert_same(state, tested, single(common, point))
+    assert len({len(state.rows.values) for state, _ in found}) > 1
 
 
 def test_a_member_whose_loss_is_no_number_fails_with_its_sentence_and_disturbs_nobody(single):
@@ -208,17 +209,32 @@ def test_a_member_whose_loss_is_no_number_fails_with_its_sentence_and_disturbs_n
         assert ours[1].values == theirs[1].values
 
 
-def test_a_member_has_the_same_bits_in_any_company():
+def test_a_failed_member_has_its_last_good_weights():
+    """As a single run's last.ckpt; in the first epoch there are none."""
+    common = ("model=mlp", "data=digits", "loss=half_mse", "optim.schedule=constant", "seed=1")
+    points = ("optim.lr=0.14", "optim.lr=0.01", "optim.lr=5")
+    failed, _, at_once = (state for state, _ in stacked((*common, "trainer.max_epochs=3"), *points))
+    good, _, _ = (state for state, _ in stacked((*common, "trainer.max_epochs=1"), *points))
+    assert "in epoch 2" in failed.error
+    assert failed.last.epochs == len(failed.rows.values) == 1
+    for ours, theirs in ((failed.last.weights, good.last.weights), (failed.last.velocity, good.last.velocity)):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert at_once.error
+    assert at_once.last is None
+
+
+def test_a_member_has_the_same_bits_in_any_cohort_and_with_any_number_of_threads():
     points = ["seed=0", "seed=1", "seed=2 optim.lr=0.01", "seed=0 reg=l2", "model.activation=tanh", "reg.dropout=0.5"]
-    whole = stacked(MLP, *points)
-    for some in (points[:1], points[::-1], points[1::2], points[2:]):
-        for standing, tested in stacked(MLP, *some):
-            other, others_test = whole[points.index(standing.name)]
-            assert_same_bits(standing, other)
+    whole = dict(zip(points, stacked(MLP, *points), strict=True))
+    for threads, some in ((1, points[:1]), (2, points[:1]), (2, points[::-1]), (1, points[1::2]), (2, points[2:])):
+        found = stacked(MLP, *(f"{point} trainer.threads={threads}" for point in some))
+        for point, (state, tested) in zip(some, found, strict=True):
+            other, others_test = whole[point]
+            assert_same_bits(state, other)
             assert torch.equal(tested.predictions.confidence, others_test.predictions.confidence)
 
 
-def assert_same_bits(one: Standing, other: Standing) -> None:
+def assert_same_bits(one: MemberState, other: MemberState) -> None:
     numbers = [column for column, name in enumerate(one.rows.columns) if name not in CLOCK]
     assert torch.equal(one.rows.values[:, numbers].nan_to_num(), other.rows.values[:, numbers].nan_to_num())
     assert (one.error, one.ended, one.best_score) == (other.error, other.ended, other.best_score)
@@ -238,17 +254,17 @@ def assert_same_bits(one: Standing, other: Standing) -> None:
 
 def test_dropout_draws_masks_of_each_ones_seed_and_epoch():
     common = (*MLP, "reg=dropout")
-    (company,) = Stack(members(common, "seed=0", "seed=1", "seed=0 reg.dropout=0.2")).companies
-    first = company.draw(company.streams(), 5, 40)
-    again = torch.cat([company.draw(streams, 1, 40) for streams in [company.streams()] for _ in range(5)])
+    (cohort,) = Stack(members(common, "seed=0", "seed=1", "seed=0 reg.dropout=0.2")).cohorts
+    first = cohort.draw(cohort.streams(), 5, 40)
+    again = torch.cat([cohort.draw(streams, 1, 40) for streams in [cohort.streams()] for _ in range(5)])
     assert torch.equal(first, again), "however many steps are drawn for at a time"
     assert not torch.equal(first[:, 0], first[:, 1])
-    company.epochs = 1
-    assert not torch.equal(first, company.draw(company.streams(), 5, 40))
-    room = training.Room(company.net, 40)
-    company.make_masks(room, first[0])
-    keep = [1 - member.cfg.reg.dropout for member in company.members]
-    for mask in room.masks:
+    cohort.epochs = 1
+    assert not torch.equal(first, cohort.draw(cohort.streams(), 5, 40))
+    buffers = training.Buffers(cohort.net, 40)
+    cohort.make_masks(buffers, first[0])
+    keep = [1 - member.cfg.reg.dropout for member in cohort.members]
+    for mask in buffers.masks:
         for k, share in enumerate(keep):
             assert set(mask[k].unique().tolist()) <= {0.0, float(np.float32(1) / np.float32(share))}
             assert (mask[k] > 0).double().mean() == pytest.approx(share, abs=0.1)  # of 640 or more
@@ -291,24 +307,24 @@ def test_a_stack_that_was_saved_goes_on_and_ends_with_the_same_bits(monkeypatch,
     with pytest.raises(StopError):
         stack.train(stop)
     file = io.BytesIO()
-    torch.save([standing.plain() for standing in stack.standings()], file)
+    torch.save([state.plain() for state in stack.member_states()], file)
     file.seek(0)
-    saved = [Standing.from_plain(plain) for plain in torch.load(file, weights_only=True)]
+    saved = [MemberState.from_plain(plain) for plain in torch.load(file, weights_only=True)]
     again = Stack(members(LONG, *ENDS), saved)
     again.train()
-    for ours, theirs in zip(again.standings(), whole.standings(), strict=True):
+    for ours, theirs in zip(again.member_states(), whole.member_states(), strict=True):
         assert_same_bits(ours, theirs)
-    for ours, theirs in zip(again.test(), whole.test(), strict=True):
+    for ours, theirs in zip(*(stack.test(stack.member_states()) for stack in (again, whole)), strict=True):
         assert (ours is None) == (theirs is None)
         assert ours is None or ours.values == theirs.values
 
 
 def test_those_who_have_ended_are_left_out_once_they_are_half(monkeypatch):
     sizes = []
-    epoch = Company.epoch
-    monkeypatch.setattr(Company, "epoch", lambda self: (sizes.append(self.size), epoch(self)))
+    epoch = Cohort.epoch
+    monkeypatch.setattr(Cohort, "epoch", lambda self: (sizes.append(self.size), epoch(self)))
     found = stacked(LONG, *ENDS)
-    lengths = [len(standing.rows.values) + (standing.error is not None) for standing, _ in found]
+    lengths = [len(state.rows.values) + (state.error is not None) for state, _ in found]
     assert sizes[0] == len(ENDS)
     assert sizes[-1] < len(ENDS)
     for number, size in enumerate(sizes):
@@ -319,7 +335,7 @@ def test_those_who_have_ended_are_left_out_once_they_are_half(monkeypatch):
 def test_shares_of_the_time_add_up(monkeypatch):
     found = stacked(MLP, "seed=0", "seed=1")
     columns = found[0][0].rows.columns
-    seconds = [standing.rows.values[-1, columns.index("training_seconds")] for standing, _ in found]
+    seconds = [state.rows.values[-1, columns.index("training_seconds")] for state, _ in found]
     assert seconds[0] == seconds[1] == found[0][0].seconds
     rate = found[0][0].rows.values[:, columns.index("images_per_second")]
     assert float((2 * 400 / rate).sum()) == pytest.approx(float(sum(seconds)), rel=1e-6)

@@ -9,21 +9,21 @@ from typing import Any
 
 from trainlab.command.main import report_user_errors
 from trainlab.errors import ToldError
-from trainlab.runtime.process import keep_freed_memory
+from trainlab.runtime.process import keep_freed_memory, no_garbage_collection
 from trainlab.runtime.room import free_memory, gigabytes
 from trainlab.survival.atomic import atomic_write_all, written
 from trainlab.survival.signals import noted, stopped
 from trainlab.sweeps.point import FAILED, Status
-from trainlab.sweeps.stacked import kept
-from trainlab.sweeps.stacked.leaving import Ended, Left, last_files, leave
-from trainlab.sweeps.stacked.member import Member, Standing, Workshop
-from trainlab.sweeps.stacked.request import Request, Told
+from trainlab.sweeps.stacked import stack_checkpoint
+from trainlab.sweeps.stacked.member import Member, MemberFactory, MemberState
+from trainlab.sweeps.stacked.output import PointOutput, TrainedPoint, last_files, write_points
+from trainlab.sweeps.stacked.request import Message, Request
 from trainlab.sweeps.stacked.training import Stack
 
 SAVE_SECONDS = 2.0  # between two saves at least
 SAVE_SHARE = 0.05  # of the time that saving may take
 MEMORY_SHARE = 0.7  # of what is free
-COPIES = 8  # of a member's weights: weights, gradients, velocities, the best, and what is saved of these
+COPIES = 10  # of a member's weights: weights, gradients, velocities, those before, the best, and what is saved
 BYTES_OF_A_MEMBER, BYTES_OF_A_ROW = 200_000, 500  # beside its weights: its configuration, and each epoch's numbers
 
 
@@ -36,65 +36,66 @@ def work(request: Request, launcher: Connection) -> None:
 
 
 class Worker:
-    """tell: takes what the launcher should know. asked: gets the signals that ask to stop."""
+    """send: takes what the launcher should know. asked: gets the signals that ask to stop."""
 
-    def __init__(self, request: Request, tell: Callable[[Told], None], asked: list[int]) -> None:
-        self.request, self.tell, self.asked = request, tell, asked
-        self.places = {place.name: place for place in request.places}
-        self.found: dict[str, kept.Found] = {}
+    def __init__(self, request: Request, send: Callable[[Message], None], asked: list[int]) -> None:
+        self.request, self.send, self.asked = request, send, asked
+        self.tasks = {task.name: task for task in request.tasks}
+        self.found: dict[str, stack_checkpoint.SavedMember] = {}
         self.saved_at = time.monotonic()
         self.saving = 0.0  # seconds of the last save
 
     def work(self) -> None:
         """Train all stacks, one after another."""
-        members = self.make()
+        with no_garbage_collection():
+            members = self.make()
         fingerprints = {name: self.request.fingerprints[name] for name in self.request.going_on}
-        self.found = kept.load(self.request.earlier, fingerprints)
+        self.found = stack_checkpoint.load(self.request.earlier, fingerprints)
         for some in self.divide(members):
             self.train(some)
 
     def make(self) -> list[Member]:
         """The members; points whose parts cannot be put together have failed."""
-        workshop, members, failed = Workshop(), [], {}
-        for place in self.request.places:
+        factory, members, failed = MemberFactory(), [], {}
+        for task in self.request.tasks:
             self.stop_if_asked(" before the training began")
             try:
-                members.append(workshop.member(place.name, place.composed))
+                members.append(factory.member(task.name, task.composed))
             except ToldError as error:
-                failed[place.name] = Status(FAILED, str(error))
+                failed[task.name] = Status(FAILED, str(error))
         for name, status in failed.items():
-            left = Left(self.places[name], status, None, [])
-            with written(left.place.folder):
-                atomic_write_all(dict(last_files(left)))
+            output = PointOutput(self.tasks[name], status, None, [])
+            with written(output.task.folder):
+                atomic_write_all(dict(last_files(output)))
         if failed:
-            self.tell(Told(ended=failed))
+            self.send(Message(ended=failed))
         return members
 
     def divide(self, members: Sequence[Member]) -> Iterator[list[Member]]:
         """Those who are trained together: who were before, and of the others those of the same sizes, no more than
         there is memory for.
         """
-        companies: dict[tuple[str, int], list[Member]] = {}
+        cohorts: dict[tuple[str, int], list[Member]] = {}
         new: dict[tuple[Any, ...], list[Member]] = {}
         for member in members:
             if member.name in self.found:
-                companies.setdefault(self.found[member.name].company, []).append(member)
+                cohorts.setdefault(self.found[member.name].cohort, []).append(member)
             else:
                 new.setdefault(sizes_of(member), []).append(member)
-        yield from companies.values()
+        yield from cohorts.values()
         for some in new.values():
             most = max(1, int(MEMORY_SHARE * free_memory() / bytes_of(some[0])))
             if most < len(some):
                 there = gigabytes(free_memory())
-                self.tell(Told(f"{len(some)} points are trained {most} at a time, for {there} of memory are free"))
+                self.send(Message(f"{len(some)} points are trained {most} at a time, for {there} of memory are free"))
             for begin in range(0, len(some), most):
                 yield some[begin : begin + most]
 
     def train(self, members: Sequence[Member]) -> None:
-        """Train members as one, test them, and leave their directories."""
+        """Train members as one, test them, and write their directories."""
         began = time.monotonic()
         names = [member.name for member in members]
-        known = [self.found[name].standing if name in self.found else None for name in names]
+        known = [self.found[name].state if name in self.found else None for name in names]
         stack = Stack(members, known)
         first = stack.epochs
         trainer = members[0].cfg.trainer
@@ -107,28 +108,29 @@ class Worker:
             if now - self.saved_at > max(SAVE_SECONDS, self.saving / SAVE_SHARE):
                 self.save(stack)
             left = (now - began) / max(1, stack.epochs - first) * (trainer.max_epochs - stack.epochs)
-            self.tell(Told(names=names, epoch=stack.epochs, seconds_left=left))
+            self.send(Message(names=names, epoch=stack.epochs, seconds_left=left))
 
         stack.train(after_epoch)
+        states = stack.member_states()
         ended = [
-            Ended(self.places[member.name], member, standing, tested)
-            for member, standing, tested in zip(members, stack.standings(), stack.test(), strict=True)
+            TrainedPoint(self.tasks[member.name], member, state, tested)
+            for member, state, tested in zip(members, states, stack.test(states), strict=True)
         ]
         if any(member.cfg.logger.name == "wandb" or member.cfg.get("figures") is True for member in members):
             self.save(stack)  # these take long
-        for left in leave(ended, (time.monotonic() - began) / len(members), self.stop_if_asked):
-            self.found.pop(left.place.name, None)
-            self.tell(told_of(left))
+        for output in write_points(ended, (time.monotonic() - began) / len(members), self.stop_if_asked):
+            self.found.pop(output.task.name, None)
+            self.send(message_of(output))
 
     def save(self, stack: Stack) -> None:
         """Save this stack, and what is known of points that are still to be trained."""
         began = time.monotonic()
-        for standing in stack.standings():
-            self.found[standing.name] = kept.Found(standing, (str(self.request.file), id(stack)))
-        companies: dict[tuple[str, int], list[Standing]] = {}
+        for state in stack.member_states():
+            self.found[state.name] = stack_checkpoint.SavedMember(state, (str(self.request.file), id(stack)))
+        cohorts: dict[tuple[str, int], list[MemberState]] = {}
         for found in self.found.values():
-            companies.setdefault(found.company, []).append(found.standing)
-        kept.save(self.request.file, list(companies.values()), self.request.fingerprints)
+            cohorts.setdefault(found.cohort, []).append(found.state)
+        stack_checkpoint.save(self.request.file, list(cohorts.values()), self.request.fingerprints)
         self.saved_at = time.monotonic()
         self.saving = self.saved_at - began
 
@@ -152,13 +154,13 @@ def bytes_of(member: Member) -> float:
     return 4 * COPIES * weights + BYTES_OF_A_MEMBER + BYTES_OF_A_ROW * member.cfg.trainer.max_epochs
 
 
-def told_of(left: Left) -> Told:
-    """What the launcher should know of a point that has been left."""
-    name, rows = left.place.name, left.rows
+def message_of(output: PointOutput) -> Message:
+    """What the launcher should know of a point that has ended."""
+    name, rows = output.task.name, output.rows
     errors = [row["val/top1_error"] for row in rows if "val/top1_error" in row]
-    return Told(
+    return Message(
         names=[name],
         epoch=int(rows[-1]["epoch"]) if rows else 0,
         errors={name: errors[-1]} if errors else {},
-        ended={name: left.status},
+        ended={name: output.status},
     )

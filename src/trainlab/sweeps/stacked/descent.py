@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from trainlab.models.stacked import Room, StackedNet
+from trainlab.models.stacked import Buffers, StackedNet
 from trainlab.objective import L2, CrossEntropy, HalfMSE, Loss
 from trainlab.optim import Schedule, cosine
 
@@ -103,11 +103,11 @@ class StackedLoss(ABC):
     """A loss of K networks at once: outputs (…, K, classes, b), targets the same, one-hot."""
 
     @abstractmethod
-    def gradient(self, outputs: Tensor, targets: Tensor, kept: Tensor, gradient: Tensor) -> None:
-        """b times the gradient of each network's mean loss, into `gradient`. kept: gets what `each` needs later."""
+    def gradient(self, outputs: Tensor, targets: Tensor, saved: Tensor, gradient: Tensor) -> None:
+        """b times the gradient of each network's mean loss, into `gradient`. saved: gets what `each` needs later."""
 
     @abstractmethod
-    def each(self, kept: Tensor, labels: Tensor) -> Tensor:
+    def each(self, saved: Tensor, labels: Tensor) -> Tensor:
         """The loss of every example, float (…, K, b). labels: int64 (…, K, b)."""
 
     @abstractmethod
@@ -118,15 +118,15 @@ class StackedLoss(ABC):
 class StackedCrossEntropy(StackedLoss):
     """Of `objective.CrossEntropy`."""
 
-    def gradient(self, outputs: Tensor, targets: Tensor, kept: Tensor, gradient: Tensor) -> None:
+    def gradient(self, outputs: Tensor, targets: Tensor, saved: Tensor, gradient: Tensor) -> None:
         """See `StackedLoss.gradient`."""
-        torch._log_softmax(outputs, -2, False, out=kept)
-        torch.exp(kept, out=gradient)
+        torch._log_softmax(outputs, -2, False, out=saved)
+        torch.exp(saved, out=gradient)
         subtract(gradient, targets)
 
-    def each(self, kept: Tensor, labels: Tensor) -> Tensor:
+    def each(self, saved: Tensor, labels: Tensor) -> Tensor:
         """See `StackedLoss.each`."""
-        return -kept.gather(-2, labels.unsqueeze(-2)).squeeze(-2)
+        return -saved.gather(-2, labels.unsqueeze(-2)).squeeze(-2)
 
     def of_outputs(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """See `StackedLoss.of_outputs`."""
@@ -136,15 +136,15 @@ class StackedCrossEntropy(StackedLoss):
 class StackedHalfMSE(StackedLoss):
     """Of `objective.HalfMSE`."""
 
-    def gradient(self, outputs: Tensor, targets: Tensor, kept: Tensor, gradient: Tensor) -> None:
+    def gradient(self, outputs: Tensor, targets: Tensor, saved: Tensor, gradient: Tensor) -> None:
         """See `StackedLoss.gradient`."""
         gradient.copy_(outputs)
         subtract(gradient, targets)
-        kept.copy_(gradient)
+        saved.copy_(gradient)
 
-    def each(self, kept: Tensor, labels: Tensor) -> Tensor:
+    def each(self, saved: Tensor, labels: Tensor) -> Tensor:
         """See `StackedLoss.each`."""
-        return 0.5 * kept.square().sum(-2)
+        return 0.5 * saved.square().sum(-2)
 
     def of_outputs(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """See `StackedLoss.of_outputs`."""
@@ -209,19 +209,19 @@ class Descent:
         return eta, by if decay.any() else None
 
     def step(
-        self, inputs: Tensor, targets: Tensor, eta: Tensor, decay: Tensor | None, room: Room, kept: Tensor
+        self, inputs: Tensor, targets: Tensor, eta: Tensor, decay: Tensor | None, buffers: Buffers, saved: Tensor
     ) -> None:
         """One update of all members. inputs: (groups, b, features); targets: one-hot (groups, classes, b), or for each
-        member; eta, decay: η and ηλ, (K, 1, 1). The outputs are then in `room`, and in `kept` what the loss keeps.
+        member; eta, decay: η and ηλ, (K, 1, 1). The outputs are then in `buffers`, and in `saved` what the loss saves.
         """
-        outputs = self.net.forward(inputs, room)
-        gradient = room.gradients[-1]
-        self.loss.gradient(outputs, targets, kept, gradient)
+        outputs = self.net.forward(inputs, buffers)
+        gradient = buffers.gradients[-1]
+        self.loss.gradient(outputs, targets, saved, gradient)
         gradient.mul_(eta / inputs.shape[1])  # the backward pass is linear: from here on it is η∇J
-        self.net.backward(room, partial(self.gather, inputs))
+        self.net.backward(buffers, partial(self.collect, inputs))
         self.update(decay)
 
-    def gather(self, inputs: Tensor, layer: int, gradient: Tensor, given: Tensor | None) -> None:
+    def collect(self, inputs: Tensor, layer: int, gradient: Tensor, given: Tensor | None) -> None:
         """η∇L of one layer's weights and biases."""
         torch.sum(gradient, -1, keepdim=True, out=self.by_layer[layer])
         if given is None:
@@ -241,7 +241,7 @@ class Descent:
 
 
 class Piece(NamedTuple):
-    """Some members' part of one layer: their places, W, v, η∇L and γ."""
+    """Some members' part of one layer: their indices, W, v, η∇L and γ."""
 
     members: slice
     weight: Tensor

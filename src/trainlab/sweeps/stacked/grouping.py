@@ -33,7 +33,7 @@ IN_COMMON = ("model", "data", "aug", "loss", "trainer", "ablation")  # groups; i
 
 @dataclass(frozen=True)
 class Grouping:
-    """stacks: the points of each, by their places. alone: why a point is run by itself, by its place."""
+    """stacks: the points of each, by their indices. alone: why a point is run by itself, by its index."""
 
     stacks: list[list[int]]
     alone: dict[int, str]
@@ -43,15 +43,15 @@ def group(points: Sequence[Mapping[str, Any]]) -> Grouping:
     """Put points together that can be trained as one. points: resolved configurations, as plain containers."""
     stacks: dict[str, list[int]] = {}
     alone: dict[int, str] = {}
-    for place, plain in enumerate(points):
+    for index, plain in enumerate(points):
         reason = why_alone(plain)
         if reason is not None:
-            alone[place] = reason
+            alone[index] = reason
         else:
-            stacks.setdefault(in_common(plain), []).append(place)
-    for places in [places for places in stacks.values() if len(places) == 1]:
-        alone[places[0]] = "no other point has a network, data and training of these sizes"
-    return Grouping([places for places in stacks.values() if len(places) > 1], dict(sorted(alone.items())))
+            stacks.setdefault(in_common(plain), []).append(index)
+    for indices in [indices for indices in stacks.values() if len(indices) == 1]:
+        alone[indices[0]] = "no other point has a network, data and training of these sizes"
+    return Grouping([indices for indices in stacks.values() if len(indices) > 1], dict(sorted(alone.items())))
 
 
 def why_alone(plain: Mapping[str, Any]) -> str | None:

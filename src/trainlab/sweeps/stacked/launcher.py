@@ -23,9 +23,9 @@ from trainlab.survival.signals import noted
 from trainlab.sweeps.launch import Plan, Processes
 from trainlab.sweeps.names import digest
 from trainlab.sweeps.point import FAILED, FINISHED, INTERRUPTED, STATUS, Status, state_of
-from trainlab.sweeps.pool import GRACE_SECONDS, LOOK_SECONDS, RUNNING, Job, Progress, how_it_ended
+from trainlab.sweeps.pool import GRACE_SECONDS, LOOK_SECONDS, RUNNING, Job, PointProgress, how_it_ended
 from trainlab.sweeps.stacked.grouping import Grouping, fingerprint, group, said
-from trainlab.sweeps.stacked.request import Place, Request, Told
+from trainlab.sweeps.stacked.request import Message, PointTask, Request
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -58,13 +58,13 @@ class Stacked(Processes):
         listed = threads_of(records.values(), prints)
         begun = threads_of([record for file, record in records.items() if saved(file).is_file()], prints)
         grouping = group([job.composed.plain for job in jobs])
-        for places in grouping.stacks:
-            for place in [p for p in places if jobs[p].name not in listed and was_begun(jobs[p].folder)]:
-                places.remove(place)
-                grouping.alone[place] = BEGUN_ALONE
-        grouping = Grouping([places for places in grouping.stacks if places], grouping.alone)
-        stacks = [[jobs[place] for place in places] for places in grouping.stacks]
-        alone = {id(jobs[place]): jobs[place] for place in grouping.alone}
+        for indices in grouping.stacks:
+            for index in [p for p in indices if jobs[p].name not in listed and was_begun(jobs[p].folder)]:
+                indices.remove(index)
+                grouping.alone[index] = BEGUN_ALONE
+        grouping = Grouping([indices for indices in grouping.stacks if indices], grouping.alone)
+        stacks = [[jobs[index] for index in indices] for indices in grouping.stacks]
+        alone = {id(jobs[index]): jobs[index] for index in grouping.alone}
         by_itself = super().plan(list(alone.values())) if alone else None
         sweep = Stacks(folder, stacks, by_itself, prints)
 
@@ -153,14 +153,14 @@ class Stacks:
         killed_at = float("inf")
         while process.exitcode is None:
             wait([process.sentinel, ours], timeout=LOOK_SECONDS)
-            hear(ours, watched)
+            receive(ours, watched)
             if asked and killed_at == float("inf"):
                 killed_at = time.monotonic() + GRACE_SECONDS
                 process.terminate()
             if time.monotonic() > killed_at or asked.count(signal.SIGINT) > 1:
                 process.kill()
             look()
-        hear(ours, watched)
+        receive(ours, watched)
         write_down(jobs, process.exitcode, request.log)
         look()
 
@@ -174,11 +174,11 @@ class Stacks:
             atomic_write(self.folder / f"{name}.json", record.model_dump_json(indent=1) + "\n")
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written ({error.strerror}).") from error
-        places = [Place(job.name, job.folder, job.number, for_a_process(job)) for job in jobs]
+        tasks = [PointTask(job.name, job.folder, job.number, for_a_process(job)) for job in jobs]
         listed = [saved(file) for file, r in records_in(self.folder).items() if r.points.keys() & points]
         file = self.folder / f"{name}.ckpt"
         earlier, going_on = [file for file in listed if file.is_file()], [job.name for job in jobs if job.resumed]
-        return Request(places, threads, {}, file.with_suffix(".log"), file, earlier, going_on, points)
+        return Request(tasks, threads, {}, file.with_suffix(".log"), file, earlier, going_on, points)
 
     def clear(self) -> None:
         """Remove what the stacks have saved of points that have all ended."""
@@ -191,23 +191,23 @@ class Stacks:
             self.folder.rmdir()
 
 
-def hear(stack: Connection, jobs: Mapping[str, Job]) -> None:
-    """Take note of all that a stack has told. jobs: its points, by their names."""
+def receive(stack: Connection, jobs: Mapping[str, Job]) -> None:
+    """Take note of all that a stack has sent. jobs: its points, by their names."""
     with suppress(EOFError, ConnectionResetError):
         while stack.poll():
-            told: Told = stack.recv()
-            if told.said:
-                print(told.said)
-            for name in told.names:
+            message: Message = stack.recv()
+            if message.text:
+                print(message.text)
+            for name in message.names:
                 before = jobs[name].done
-                error = told.errors.get(name, before.error if before else None)
-                jobs[name].done = Progress(told.epoch, error, told.seconds_left)
-            for name, status in told.ended.items():
+                error = message.errors.get(name, before.error if before else None)
+                jobs[name].done = PointProgress(message.epoch, error, message.seconds_left)
+            for name, status in message.ended.items():
                 jobs[name].status = status
 
 
 def write_down(jobs: Sequence[Job], code: int, log: Path) -> None:
-    """Write down how the points ended that the stack's process did not leave. code: its exit status."""
+    """Write down how the points ended of which the stack's process has written no end. code: its exit status."""
     left = [job for job in jobs if job.status.state == RUNNING]
     if not left:
         return
@@ -234,7 +234,7 @@ def for_a_process(job: Job) -> Any:
 
 
 def run_stack(request: Request, launcher: Connection) -> None:
-    """Train a stack and leave its points; ends the process with a status as a run's. Called in its process, once the
+    """Train a stack and write its points; ends the process with a status as a run's. Called in its process, once the
     imports are there (this module itself must load without torch).
     """
     from trainlab.sweeps.child import run_to_its_end

@@ -86,17 +86,17 @@ class Snapshot:
 
 
 @dataclass
-class Standing:
+class MemberState:
     """How far one member has come: plain values and tensors on the CPU, loadable with weights_only=True by way of
     `plain` and `from_plain`.
 
-    last: after the last of its epochs; None for a failed member. ended: no epoch is missing (all done, or the target or
-    patience has ended it), or it has failed. error: the sentence of the failed run whose loss was no number, as
-    str(RunError). best: the state after the validated epoch with the least trainer.monitor, None before the first, and
-    `best_score` its value; best.epochs is "test/epoch". images, seconds: what `Throughput` counts; the seconds are the
-    member's share of the stack's, so that those of all members add up to the stack's. formed: the epoch at which those
-    were put together that are computed together; a resumed stack puts the same together, since a large product may have
-    other last bits in other company.
+    last: after the last of its epochs, of a failed member the last good one; None where there is none. ended: no epoch
+    is missing (all done, or the target or patience has ended it), or it has failed. error: the sentence of the failed
+    run whose loss was no number, as str(RunError). best: the state after the validated epoch with the least
+    trainer.monitor, None before the first, and `best_score` its value; best.epochs is "test/epoch". images, seconds:
+    what `Throughput` counts; the seconds are the member's share of the stack's, so that those of all members add up to
+    the stack's. formed_at: the epoch at which its cohort was formed; a resumed stack forms the same, since a large
+    product may have other last bits in another cohort.
     """
 
     name: str
@@ -108,11 +108,11 @@ class Standing:
     best_score: float | None = None
     images: int = 0
     seconds: float = 0.0
-    formed: int = 0
+    formed_at: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """As plain containers and tensors, to be saved. Tensors of the standings of one stack are views of few large
-        ones: saving the standings of a whole stack in one file writes each of those once.
+        """As plain containers and tensors, to be saved. Tensors of the members of one stack are views of few large
+        ones: saving a whole stack in one file writes each of those once.
         """
         return {
             **{name: getattr(self, name) for name in PLAIN},
@@ -122,8 +122,8 @@ class Standing:
         }
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Standing:
-        """The standing of which `plain()` is given. Raises KeyError or TypeError for anything else."""
+    def from_plain(cls, plain: dict[str, Any]) -> MemberState:
+        """The state of which `plain()` is given. Raises KeyError or TypeError for anything else."""
         return cls(
             last=Snapshot(**plain["last"]) if plain["last"] else None,
             best=Snapshot(**plain["best"]) if plain["best"] else None,
@@ -132,7 +132,7 @@ class Standing:
         )
 
 
-PLAIN = ("name", "ended", "error", "best_score", "images", "seconds", "formed")
+PLAIN = ("name", "ended", "error", "best_score", "images", "seconds", "formed_at")
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,15 @@ def make_members(named: Sequence[tuple[str, Composed]]) -> list[Member]:
     """The members of a stack: name and configuration of each point. Whatever two points have in common is made once:
     sets, networks that begin with the same weights. Raises InputError as a single run does.
     """
-    workshop = Workshop()
-    return [workshop.member(name, composed) for name, composed in named]
+    factory = MemberFactory()
+    return [factory.member(name, composed) for name, composed in named]
 
 
-class Workshop:
+class MemberFactory:
     """Makes members, and keeps what others may share, each by the options that it depends on."""
 
     def __init__(self) -> None:
+        self.groups: dict[str, DictConfig] = {}
         self.hardware: dict[str, Hardware] = {}
         self.losses: dict[str, Loss] = {}
         self.bytes_per_weight: dict[str, int] = {}
@@ -169,7 +170,7 @@ class Workshop:
     def member(self, name: str, composed: Composed) -> Member:
         """One point, its parts put together as `runtime.assembly.assemble` does it."""
         plain = composed.plain
-        cfg = OmegaConf.create(plain)
+        cfg = self.config_of(plain)
         key = key_of(plain["optim"])
         if key not in self.bytes_per_weight:
             self.bytes_per_weight[key] = bytes_per_weight(optimizer_of(cfg.optim))
@@ -184,6 +185,21 @@ class Workshop:
         l2 = L2(plain["reg"]["l2"], plain["reg"]["form"], examples=len(data.sets.train))
         parts = Assembly(cfg, hardware, data, net, self.losses[loss], l2)
         return Member(name, cfg, parts, plan_run(parts, layers, with_references(composed.unresolved, plain)))
+
+    def config_of(self, plain: Mapping[str, Any]) -> DictConfig:
+        """The configuration for OmegaConf, its groups shared between the members: a tenth of the time that a copy of
+        each takes. To be read, not changed.
+        """
+        cfg = OmegaConf.create({}, flags={"no_deepcopy_set_nodes": True})
+        for name, value in plain.items():
+            if isinstance(value, Mapping):
+                key = key_of(name, value)
+                if key not in self.groups:
+                    self.groups[key] = OmegaConf.create(dict(value))
+                cfg[name] = self.groups[key]
+            else:
+                cfg[name] = value
+        return cfg
 
     def data_of(self, cfg: DictConfig, plain: Mapping[str, Any], hardware: Hardware) -> ImageData:
         """The data module; those that differ in the seed alone, of the order and the crops, share the sets."""

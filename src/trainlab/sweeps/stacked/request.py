@@ -12,8 +12,10 @@ from trainlab.sweeps.point import Status
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a point is left, and as what. number: in its sweep. composed: without what Hydra finds out as it runs."""
+class PointTask:
+    """A point of a stack: its directory and its configuration. number: in its sweep. composed: without what Hydra
+    finds out as it runs.
+    """
 
     name: str
     folder: Path
@@ -34,11 +36,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """A stack to be trained. file: where it is saved. earlier: files that may hold standings of its points. going_on:
-    the points that go on from there. fingerprints: of all points' configurations, by their names.
+    """A stack to be trained. file: where it is saved. earlier: files in which its points may have been saved.
+    going_on: the points that go on from there. fingerprints: of all points' configurations, by their names.
     """
 
-    places: list[Place]
+    tasks: list[PointTask]
     threads: int
     environment: dict[str, str]
     log: Path
@@ -49,12 +51,13 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a stack tells its launcher. said: a sentence. epoch, errors: how far the points are, and the last validation
-    error of those that have one, by their names. seconds_left: until the last epoch. ended: points that have ended.
+class Message:
+    """A message of a stack to its launcher. text: a sentence. epoch, errors: how far the points are, and the
+    last validation error of those that have one, by their names. seconds_left: until the last epoch. ended: points that
+    have ended.
     """
 
-    said: str = ""
+    text: str = ""
     names: Sequence[str] = ()
     epoch: int = 0
     errors: Mapping[str, float] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from trainlab.optim import Schedule, cosine
 from trainlab.recording.history import History, Throughput
 from trainlab.recording.run_directory import BEST
 from trainlab.survival.checkpoint import KEY, PREFIX, Progress, SaveBest
-from trainlab.sweeps.stacked.member import Member, Snapshot, Standing
+from trainlab.sweeps.stacked.member import Member, MemberState, Snapshot
 
 Rows = Sequence[Mapping[str, float]]
 
@@ -31,7 +31,7 @@ class Finished:
     """A member whose training has ended. plain: its configuration, resolved. rows: of every epoch."""
 
     member: Member
-    standing: Standing
+    state: MemberState
     plain: Mapping[str, Any]
     rows: Rows
 
@@ -42,7 +42,8 @@ class Finished:
 
     def ends_early(self, at: Snapshot) -> bool:
         """Whether the state is the last of a run that had decided to stop."""
-        return self.standing.ended and at.epochs == len(self.rows) < self.plain["trainer"]["max_epochs"]
+        whole = at.epochs == len(self.rows) < self.plain["trainer"]["max_epochs"]
+        return whole and self.state.ended and self.state.error is None
 
 
 class Checkpoints:
@@ -134,7 +135,7 @@ def callbacks(point: Finished, at: Snapshot, rows: Rows, folder: Path) -> dict[s
         stopping.stopped_epoch = at.epochs - 1 if point.ends_early(at) else 0
         found[stopping.state_key] = stopping.state_dict()
     found[History.__qualname__] = {"rows": list(rows)}
-    if point.standing.best is not None:
+    if point.state.best is not None:
         best = SaveBest(folder, monitor)
         watched = [row[monitor] for row in rows if monitor in row]
         path, least = str(folder / BEST), torch.tensor(min(watched), dtype=torch.float64)

@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 
 from trainlab.classifier import diverged
-from trainlab.data.streams import Evaluation, Feed, Sets
+from trainlab.data.stacked import Evaluation, Sets, StackedLoader
 from trainlab.metrics import StackedSums
-from trainlab.models.stacked import Room, StackedNet
+from trainlab.models.stacked import Buffers, StackedNet
 from trainlab.sweeps.stacked.descent import Descent, Rates, StackedLoss, rule_of
-from trainlab.sweeps.stacked.member import Member, Rows, Snapshot, Standing
+from trainlab.sweeps.stacked.member import Member, MemberState, Rows, Snapshot
 
-TOGETHER = 2**18  # float32 outputs of a block of steps: 1 MiB, which is counted in one go
-SHOWN = 2**21  # float32 inputs of a block of steps: 8 MiB
-HELD = 2**22  # float32 values of all layers that a pass without training holds: 16 MiB
-MASKS = 1  # of the stream of dropout's masks, beside seed and epoch
+BLOCK_OUTPUTS = 2**18  # float32 outputs of a block of steps: 1 MiB, which is counted in one go
+BLOCK_INPUTS = 2**21  # float32 inputs of a block of steps: 8 MiB
+EVALUATED_VALUES = 2**22  # float32 values of all layers that a pass without training holds: 16 MiB
+MASK_STREAM = 1  # of the stream of dropout's masks, beside seed and epoch
 
 
 @dataclass
-class State:
+class StackedState:
     """What changes in training, stacked: weights and biases of each layer, and their velocities."""
 
     weights: list[Tensor]
@@ -40,12 +40,12 @@ class State:
         """All of them, in one order."""
         return [*self.weights, *self.biases, *self.velocity, *self.bias_velocity]
 
-    def clone(self) -> State:
+    def clone(self) -> StackedState:
         """A copy on the CPU."""
         parts = (self.weights, self.biases, self.velocity, self.bias_velocity)
-        return State(*([tensor.clone().cpu() for tensor in part] for part in parts))
+        return StackedState(*([tensor.clone().cpu() for tensor in part] for part in parts))
 
-    def take(self, other: State, members: Tensor) -> None:
+    def copy_members(self, other: StackedState, members: Tensor) -> None:
         """Copy some members' part. members: bool (K,)."""
         if members.all():
             for own, its in zip(self.tensors, other.tensors, strict=True):
@@ -60,19 +60,20 @@ class State:
 class Best:
     """The best state of each member so far. score: the least trainer.monitor; the others as in `Snapshot`."""
 
-    state: State
+    state: StackedState
     score: np.ndarray
     snapshots: list[tuple[Any, ...]]  # of each member: all of its snapshot but the tensors
 
 
-class Company:
+class Cohort:
     """Members that are computed together, neighbours with the same activations, data and seed beside each other.
 
     epochs: that are done, the same for all. active: bool (K,), which members still train. errors: of failed ones, by
-    their places. left: what stood when a member ended before the others.
+    their indices. finished: the state of each member that ended before the others. before: the tensors at the
+    beginning of the epoch, the last good ones of a member that fails in it.
     """
 
-    def __init__(self, members: Sequence[Member], standings: Sequence[Standing | None], sets: Sets) -> None:
+    def __init__(self, members: Sequence[Member], member_states: Sequence[MemberState | None], sets: Sets) -> None:
         first = members[0]
         self.members, self.sets, self.device = list(members), sets, sets.device
         self.trainer: dict[str, Any] = dict(first.cfg.trainer)
@@ -80,31 +81,32 @@ class Company:
         modules = [member.parts.data for member in members]
         groups = [list(same) for _, same in groupby(modules, key=id)]
         self.net = StackedNet([m.parts.net for m in members], [len(group) for group in groups], self.device)
-        self.feed = Feed([group[0] for group in groups], sets)
+        self.loader = StackedLoader([group[0] for group in groups], sets)
         self.rules = [rule_of(member.cfg.optim, member.parts.l2) for member in members]
-        self.rates = Rates(self.rules, self.trainer["max_epochs"] * self.feed.steps)
+        self.rates = Rates(self.rules, self.trainer["max_epochs"] * self.loader.steps)
         self.descent = Descent(self.net, self.rules, first.parts.loss)
         self.validation = list(self.validations()) if len(first.parts.data.sets.val) else []
-        self.rooms: dict[Any, Room] = {}
-        self.state = State(
+        self.buffers: dict[Any, Buffers] = {}
+        self.state = StackedState(
             self.net.weights,
             self.net.biases,
             self.descent.velocity,
             self.net.by_layer(self.descent.bias_velocity),
         )
+        self.before = StackedState(*([torch.zeros_like(t) for t in part] for part in vars(self.state).values()))
         size = len(members)
         self.epochs, self.images, self.seconds = 0, 0, 0.0
         self.active, self.errors = np.ones(size, bool), dict[int, str]()
-        self.left: dict[int, Standing] = {}
+        self.finished: dict[int, MemberState] = {}
         self.waited, self.lowest = np.zeros(size, np.int64), np.full(size, np.inf)
         self.columns: list[str] = []
         self.history: list[Tensor] = []  # of each epoch: float64 (K, columns)
         self.best: Best | None = None
         self.watches = bool(self.validation) or self.monitor.startswith("train/")
-        self.formed = 0
-        known = {place: standing for place, standing in enumerate(standings) if standing is not None}
+        self.formed_at = 0
+        known = {index: state for index, state in enumerate(member_states) if state is not None}
         if known:
-            self.go_on(known)
+            self.resume(known)
 
     @property
     def size(self) -> int:
@@ -125,8 +127,10 @@ class Company:
         """Train one epoch, validate if it is time, write the row, and see who ends."""
         last = self.epochs + 1 == self.trainer["max_epochs"]
         validates = last or (self.epochs + 1) % self.trainer["validate_every"] == 0
+        for own, now in zip(self.before.tensors, self.state.tensors, strict=True):
+            own.copy_(now)
         began = time.perf_counter()
-        sums = StackedSums(self.size, self.feed.classes, self.device)
+        sums = StackedSums(self.size, self.loader.classes, self.device)
         broken = self.train(sums)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -140,57 +144,57 @@ class Company:
         values["weight_norm"] = sizes.sqrt().double()
         values = {name: value.cpu() for name, value in values.items()}
         self.epochs += 1
-        self.fail(values, broken)
-        self.note(values, seconds)
-        ended = self.step_plateaus(values) | self.see_who_stops(values, validates)
+        self.mark_failed(values, broken)
+        self.record(values, seconds)
+        ended = self.step_plateaus(values) | self.stop_early(values, validates)
         if validates and self.watches:
-            self.keep_best(values[self.monitor].numpy())
+            self.update_best(values[self.monitor].numpy())
         if not last:
-            for place in np.flatnonzero(ended & self.active):
-                self.left[int(place)] = self.standing(int(place), ended=True)
+            for index in np.flatnonzero(ended & self.active):
+                self.finished[int(index)] = self.member_state(int(index), ended=True)
         self.active &= ~(ended | last)
 
     def train(self, sums: StackedSums) -> dict[int, int]:
-        """The updates of an epoch. Returns the places of members whose loss became no number, and in which update."""
-        net, descent, feed = self.net, self.descent, self.feed
-        first, broken, done = self.epochs * feed.steps, dict[int, int](), 0
-        eta, decay = descent.factors(self.rates.over(first, feed.steps))
+        """The updates of an epoch. Returns the indices of members whose loss became no number, and in which update."""
+        net, descent, loader = self.net, self.descent, self.loader
+        first, broken, done = self.epochs * loader.steps, dict[int, int](), 0
+        eta, decay = descent.factors(self.rates.over(first, loader.steps))
         descent.set_bias_ratio(self.rates.base[1] / self.rates.base[0])
         streams = self.streams()
-        for block in feed.epoch(self.epochs, self.most_steps()):
+        for block in loader.epoch(self.epochs, self.most_steps()):
             steps, _, examples, _ = block.inputs.shape
-            room = self.room(("train", examples), partial(Room, net, examples))
-            outputs = net.bias.new_empty(steps, *room.outputs[-1].shape)
-            kept = torch.empty_like(outputs)
-            targets = block.targets if net.alike else net.spread(block.targets, 1)
+            buffers = self.buffers_for(("train", examples), partial(Buffers, net, examples))
+            outputs = net.bias.new_empty(steps, *buffers.outputs[-1].shape)
+            saved = torch.empty_like(outputs)
+            targets = block.targets if net.equal_groups else net.per_member(block.targets, 1)
             draws = self.draw(streams, steps, examples)
             for step in range(steps):
-                room.outputs[-1] = outputs[step]
+                buffers.outputs[-1] = outputs[step]
                 if draws is not None:
-                    self.make_masks(room, draws[step])
+                    self.make_masks(buffers, draws[step])
                 number = done + step
                 by = None if decay is None else decay[number]
-                descent.step(block.inputs[step], targets[step], eta[number], by, room, kept[step])
-            labels = net.spread(block.labels, 1)
-            means = sums.update(outputs, labels, descent.loss.each(kept, labels))
+                descent.step(block.inputs[step], targets[step], eta[number], by, buffers, saved[step])
+            labels = net.per_member(block.labels, 1)
+            means = sums.update(outputs, labels, descent.loss.each(saved, labels))
             if not (fine := means.isfinite()).all():
-                for place in (~fine.all(0)).nonzero()[:, 0].tolist():
-                    broken.setdefault(place, done + int((~fine[:, place]).nonzero()[0]))
+                for index in (~fine.all(0)).nonzero()[:, 0].tolist():
+                    broken.setdefault(index, done + int((~fine[:, index]).nonzero()[0]))
             done += steps
         return broken
 
     def most_steps(self) -> int:
         """How many updates are made between two looks at what they came to."""
-        values = self.size * self.feed.classes * self.feed.batch
+        values = self.size * self.loader.classes * self.loader.batch
         hidden = sum(self.net.widths[:-1]) if self.net.keep is not None else 0
-        shown = len(self.net.sharing) * self.feed.batch * (self.feed.features + hidden)
-        return max(1, min(TOGETHER // values, SHOWN // shown))
+        shown = len(self.net.group_sizes) * self.loader.batch * (self.loader.features + hidden)
+        return max(1, min(BLOCK_OUTPUTS // values, BLOCK_INPUTS // shown))
 
-    def room(self, key: Any, make: Callable[[], Room]) -> Room:
-        """Memory that is kept from one epoch to the next."""
-        if key not in self.rooms:
-            self.rooms[key] = make()
-        return self.rooms[key]
+    def buffers_for(self, key: Any, make: Callable[[], Buffers]) -> Buffers:
+        """Memory that is used again from one epoch to the next."""
+        if key not in self.buffers:
+            self.buffers[key] = make()
+        return self.buffers[key]
 
     # Dropout
 
@@ -198,7 +202,7 @@ class Company:
         """The stream of each group's masks: a function of its seed and the epoch, whoever else is in the stack."""
         if self.net.keep is None:
             return []
-        keys = [(module.seed, self.epochs, MASKS) for module in self.feed.modules]
+        keys = [(module.seed, self.epochs, MASK_STREAM) for module in self.loader.modules]
         seeds = [int(np.random.SeedSequence(key).generate_state(1)[0]) for key in keys]
         return [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
 
@@ -209,68 +213,68 @@ class Company:
         shape = (steps, sum(self.net.widths[:-1]), examples)
         return torch.stack([torch.rand(shape, generator=stream, device=self.device) for stream in streams], 1)
 
-    def make_masks(self, room: Room, draws: Tensor) -> None:
+    def make_masks(self, buffers: Buffers, draws: Tensor) -> None:
         """1/(1 − p) with probability 1 − p, else 0. draws: (groups, hidden neurons, b)."""
-        assert room.masks is not None
+        assert buffers.masks is not None
         assert self.net.keep is not None
-        for mask, keep, drawn in zip(room.masks, self.net.keep, draws.split(self.net.widths[:-1], 1), strict=True):
-            torch.lt(self.net.spread(drawn), keep, out=mask)
+        for mask, keep, drawn in zip(buffers.masks, self.net.keep, draws.split(self.net.widths[:-1], 1), strict=True):
+            torch.lt(self.net.per_member(drawn), keep, out=mask)
             mask.div_(keep)
 
     # What an epoch came to
 
     def validate(self) -> dict[str, Tensor]:
         """The values of the validation, each float64 (K,)."""
-        return measure(self.net, self.validation, self.descent.loss, self.feed.classes, self.room)
+        return measure(self.net, self.validation, self.descent.loss, self.loader.classes, self.buffers_for)
 
-    def fail(self, values: dict[str, Tensor], broken: dict[int, int]) -> None:
+    def mark_failed(self, values: dict[str, Tensor], broken: dict[int, int]) -> None:
         """Those whose loss or weights are no numbers end here, with a single run's sentence."""
         fine = torch.stack([v.isfinite() for name, v in values.items() if not name.endswith("_error")]).all(0)
-        places = {*broken, *np.flatnonzero(~fine.numpy()).tolist()}
-        for place in sorted(places):
-            if self.active[place]:
-                together = self.members[place].parts.data.steps_per_execution
-                step = broken.get(place, self.feed.steps - 1)
-                told = min((step // together + 1) * together, self.feed.steps)  # where a single run looks at its loss
-                lr = self.rates.now((self.epochs - 1) * self.feed.steps + told)[place]
-                self.errors[place] = str(diverged(self.epochs - 1, lr))
-                self.left[place] = self.standing(place, ended=True)
-                self.active[place] = False
+        indices = {*broken, *np.flatnonzero(~fine.numpy()).tolist()}
+        for index in sorted(indices):
+            if self.active[index]:
+                together = self.members[index].parts.data.steps_per_execution
+                step = broken.get(index, self.loader.steps - 1)
+                told = min((step // together + 1) * together, self.loader.steps)  # where a single run looks at its loss
+                lr = self.rates.now((self.epochs - 1) * self.loader.steps + told)[index]
+                self.errors[index] = str(diverged(self.epochs - 1, lr))
+                self.finished[index] = self.member_state(index, ended=True)
+                self.active[index] = False
 
-    def note(self, values: dict[str, Tensor], seconds: float) -> None:
+    def record(self, values: dict[str, Tensor], seconds: float) -> None:
         """The epoch's row of each member, its columns in a single run's order."""
         active = max(1, int(self.active.sum()))
-        self.images += self.feed.samples
+        self.images += self.loader.samples
         self.seconds += seconds / active  # each has its share
         ones = torch.ones(self.size, dtype=torch.float64)
         row = {
             "epoch": self.epochs * ones,
-            "step": self.epochs * self.feed.steps * ones,
+            "step": self.epochs * self.loader.steps * ones,
             "images_seen": self.images * ones,
             "training_seconds": self.seconds * ones,
             **{name: value for name, value in values.items() if name != "weight_norm"},
             "weight_norm": values["weight_norm"],
-            "lr": torch.from_numpy(self.rates.now(self.epochs * self.feed.steps)),
-            "images_per_second": self.feed.samples * active / max(seconds, 1e-9) * ones,
+            "lr": torch.from_numpy(self.rates.now(self.epochs * self.loader.steps)),
+            "images_per_second": self.loader.samples * active / max(seconds, 1e-9) * ones,
         }
         if self.validation and not self.columns:
-            names = [f"val/{name}" for name in StackedSums(1, self.feed.classes).compute()]
+            names = [f"val/{name}" for name in StackedSums(1, self.loader.classes).compute()]
             self.columns = [*list(row)[: list(row).index("train/objective") + 1], *names, *list(row)[-3:]]
         self.columns = self.columns or list(row)
         missing = torch.nan * ones
         self.history.append(torch.stack([row.get(name, missing) for name in self.columns], 1))
 
     def step_plateaus(self, values: dict[str, Tensor]) -> np.ndarray:
-        """Tell the plateaus; returns which members have had all their drops, bool (K,)."""
+        """Step the plateau schedulers; returns which members have had all their drops, bool (K,)."""
         ended = np.zeros(self.size, bool)
         if self.monitor not in values:
             return ended
         if any(self.rates.plateaus):
-            for place in np.flatnonzero(self.active).tolist():
-                ended[place] = self.rates.step_plateau(place, float(values[self.monitor][place]))
+            for index in np.flatnonzero(self.active).tolist():
+                ended[index] = self.rates.step_plateau(index, float(values[self.monitor][index]))
         return ended
 
-    def see_who_stops(self, values: dict[str, Tensor], validates: bool) -> np.ndarray:
+    def stop_early(self, values: dict[str, Tensor], validates: bool) -> np.ndarray:
         """Whose target or patience ends it, bool (K,): Lightning's EarlyStopping for each."""
         patience, target = self.trainer["patience"], self.trainer["target"]
         ended = np.zeros(self.size, bool)
@@ -284,7 +288,7 @@ class Company:
         self.waited = np.where(better, 0, self.waited + worse)
         return reached | (worse & (self.waited >= (patience or self.trainer["max_epochs"] + 1)))
 
-    def keep_best(self, now: np.ndarray) -> None:
+    def update_best(self, now: np.ndarray) -> None:
         """Take a copy of those who are better than ever. now: float64 (K,)."""
         if self.best is None:
             self.best = Best(self.state.clone(), np.full(self.size, np.inf), [()] * self.size)
@@ -292,116 +296,118 @@ class Company:
         else:
             better = self.active & (now < self.best.score)
         if better.any():
-            self.best.state.take(self.state, torch.from_numpy(better))
+            self.best.state.copy_members(self.state, torch.from_numpy(better))
             self.best.score = np.where(better, now, self.best.score)
-            for place in np.flatnonzero(better).tolist():
-                self.best.snapshots[place] = self.facts(place)
+            for index in np.flatnonzero(better).tolist():
+                self.best.snapshots[index] = self.snapshot_fields(index)
 
     # How far each has come
 
-    def facts(self, place: int) -> tuple[Any, ...]:
-        """Of a member's snapshot, all but the tensors."""
-        plateau = self.rates.plateaus[place]
-        steps = self.epochs * self.feed.steps
+    def snapshot_fields(self, index: int, epochs: int | None = None) -> tuple[Any, ...]:
+        """Of a member's snapshot, all but the tensors. epochs: that it has done, if not as many as all."""
+        plateau = self.rates.plateaus[index]
+        epochs = self.epochs if epochs is None else epochs
+        steps = epochs * self.loader.steps
         return (
-            self.epochs,
+            epochs,
             steps,
-            float(self.rates.now(steps)[place]),
+            float(self.rates.now(steps)[index]),
             dict(plateau.state_dict()) if plateau is not None else None,
-            int(self.waited[place]),
-            float(self.lowest[place]),
+            int(self.waited[index]),
+            float(self.lowest[index]),
         )
 
-    def snapshot(self, place: int, state: State, facts: tuple[Any, ...]) -> Snapshot:
+    def snapshot(self, index: int, state: StackedState, fields: tuple[Any, ...]) -> Snapshot:
         """A member's part of `state`, in views."""
-        epochs, steps, *rest = facts
-        weights = self.net.named(place, state.weights, state.biases)
-        velocity = self.net.named(place, state.velocity, state.bias_velocity)
-        return Snapshot(epochs, steps, weights, velocity if self.rules[place].remembers else None, *rest)
+        epochs, steps, *rest = fields
+        weights = self.net.named(index, state.weights, state.biases)
+        velocity = self.net.named(index, state.velocity, state.bias_velocity)
+        return Snapshot(epochs, steps, weights, velocity if self.rules[index].remembers else None, *rest)
 
-    def standing(self, place: int, *, ended: bool) -> Standing:
-        """One member's, copied."""
-        best, error = None, self.errors.get(place)
-        if self.best is not None and self.best.snapshots[place]:
-            best = copied(self.snapshot(place, self.best.state, self.best.snapshots[place]))
-        last = None if error else copied(self.snapshot(place, self.state, self.facts(place)))
-        rows = torch.stack([row[place] for row in self.history]) if self.history else NO_ROWS
-        return self.as_standing(place, last, best, rows, ended)
+    def member_state(self, index: int, *, ended: bool) -> MemberState:
+        """How far one member has come, copied."""
+        best, error = None, self.errors.get(index)
+        if self.best is not None and self.best.snapshots[index]:
+            best = copied(self.snapshot(index, self.best.state, self.best.snapshots[index]))
+        now, epochs = (self.state, self.epochs) if error is None else (self.before, self.epochs - 1)
+        last = copied(self.snapshot(index, now, self.snapshot_fields(index, epochs))) if epochs else None
+        rows = torch.stack([row[index] for row in self.history]) if self.history else NO_ROWS
+        return self.make_state(index, last, best, rows, ended)
 
-    def standings(self) -> list[Standing]:
-        """Every member's, copied, in views of few large tensors."""
+    def member_states(self) -> list[MemberState]:
+        """How far every member has come, copied, in views of few large tensors."""
         ended = self.epochs == self.trainer["max_epochs"]
-        if self.active.sum() <= self.size // 2:  # no copy of those who have left
-            return [self.left.get(place) or self.standing(place, ended=ended) for place in range(self.size)]
+        if self.active.sum() <= self.size // 2:  # no copy of those that have ended
+            return [self.finished.get(index) or self.member_state(index, ended=ended) for index in range(self.size)]
         state, best = self.state.clone(), self.best.state.clone() if self.best is not None else None
         rows = torch.stack(self.history, 1) if self.history else NO_ROWS.expand(self.size, 0, 0)
         found = []
-        for place in range(self.size):
-            if place in self.left:
-                found.append(self.left[place])
+        for index in range(self.size):
+            if index in self.finished:
+                found.append(self.finished[index])
                 continue
-            last, kept = self.snapshot(place, state, self.facts(place)), None
+            last, best_snapshot = self.snapshot(index, state, self.snapshot_fields(index)), None
             if best is not None and self.best is not None:
-                kept = self.snapshot(place, best, self.best.snapshots[place])
-            found.append(self.as_standing(place, last, kept, rows[place], ended))
+                best_snapshot = self.snapshot(index, best, self.best.snapshots[index])
+            found.append(self.make_state(index, last, best_snapshot, rows[index], ended))
         return found
 
-    def as_standing(
-        self, place: int, last: Snapshot | None, best: Snapshot | None, rows: Tensor, ended: bool
-    ) -> Standing:
-        """What `Standing` holds of one member. rows: float64 (epochs, columns)."""
-        return Standing(
-            self.members[place].name,
+    def make_state(
+        self, index: int, last: Snapshot | None, best: Snapshot | None, rows: Tensor, ended: bool
+    ) -> MemberState:
+        """What `MemberState` holds of one member. rows: float64 (epochs, columns)."""
+        return MemberState(
+            self.members[index].name,
             last,
             Rows(list(self.columns), rows),
             ended,
-            self.errors.get(place),
+            self.errors.get(index),
             best,
-            float(self.best.score[place]) if best is not None and self.best is not None else None,
+            float(self.best.score[index]) if best is not None and self.best is not None else None,
             self.images,
             self.seconds,
-            self.formed,
+            self.formed_at,
         )
 
-    def go_on(self, known: dict[int, Standing]) -> None:
-        """Start from where an earlier company, or an earlier process, had come. known: of each place; one that has
-        ended is only computed along.
+    def resume(self, known: dict[int, MemberState]) -> None:
+        """Start from where an earlier cohort, or an earlier process, had come. known: all members, by
+        their indices; one that has ended is only computed along.
         """
-        self.left = {place: standing for place, standing in known.items() if standing.ended}
-        self.errors = {place: standing.error for place, standing in self.left.items() if standing.error is not None}
-        self.active[list(self.left)] = False
-        going = {place: standing for place, standing in known.items() if place not in self.left}
-        lasts = {place: standing.last for place, standing in going.items() if standing.last is not None}
+        self.finished = {index: state for index, state in known.items() if state.ended}
+        self.errors = {index: state.error for index, state in self.finished.items() if state.error is not None}
+        self.active[list(self.finished)] = False
+        going = {index: state for index, state in known.items() if index not in self.finished}
+        lasts = {index: state.last for index, state in going.items() if state.last is not None}
         one = next(iter(going.values()))
         epochs = {last.epochs for last in lasts.values()}
         assert len(known) == self.size, "some members begin and others go on"
         assert len(epochs) == 1, f"members after {sorted(epochs)} epochs"
-        self.epochs, self.images, self.seconds, self.formed = epochs.pop(), one.images, one.seconds, one.formed
-        self.put(self.state, lasts)
-        for place, last in lasts.items():
-            self.waited[place], self.lowest[place] = last.waited, last.lowest
-            self.rates.restore(place, last.plateau)
+        self.epochs, self.images, self.seconds, self.formed_at = epochs.pop(), one.images, one.seconds, one.formed_at
+        self.load_snapshots(self.state, lasts)
+        for index, last in lasts.items():
+            self.waited[index], self.lowest[index] = last.waited, last.lowest
+            self.rates.restore(index, last.plateau)
         self.columns = list(one.rows.columns)
         rows = torch.full((self.size, *one.rows.values.shape), torch.nan, dtype=torch.float64)
-        for place, standing in going.items():
-            rows[place] = standing.rows.values
+        for index, state in going.items():
+            rows[index] = state.rows.values
         self.history = list(rows.unbind(1))
-        bests = {place: standing.best for place, standing in going.items() if standing.best is not None}
+        bests = {index: state.best for index, state in going.items() if state.best is not None}
         if bests:
-            score = np.array([known[place].best_score if place in bests else np.inf for place in range(self.size)])
+            score = np.array([known[index].best_score if index in bests else np.inf for index in range(self.size)])
             self.best = Best(self.state.clone(), score.astype(np.float64), [()] * self.size)
-            self.put(self.best.state, bests)
-            for place, b in bests.items():
-                self.best.snapshots[place] = (b.epochs, b.steps, b.lr, b.plateau, b.waited, b.lowest)
+            self.load_snapshots(self.best.state, bests)
+            for index, b in bests.items():
+                self.best.snapshots[index] = (b.epochs, b.steps, b.lr, b.plateau, b.waited, b.lowest)
 
-    def put(self, state: State, snapshots: Mapping[int, Snapshot]) -> None:
-        """Copy snapshots into stacked tensors, each at its place."""
-        for place, snapshot in snapshots.items():
+    def load_snapshots(self, state: StackedState, snapshots: Mapping[int, Snapshot]) -> None:
+        """Copy snapshots into stacked tensors, each at its index."""
+        for index, snapshot in snapshots.items():
             for weights, biases, named in (
                 (state.weights, state.biases, snapshot.weights),
                 (state.velocity, state.bias_velocity, snapshot.velocity),
             ):
-                for name, own in self.net.named(place, weights, biases).items():
+                for name, own in self.net.named(index, weights, biases).items():
                     own.copy_(named[name] if named is not None else torch.zeros(()))
 
 
@@ -420,9 +426,11 @@ def measure(
     sets: Sequence[tuple[slice, Evaluation]],
     loss: StackedLoss,
     classes: int,
-    room: Callable[[Any, Callable[[], Room]], Room],
+    buffers_for: Callable[[Any, Callable[[], Buffers]], Buffers],
 ) -> dict[str, Tensor]:
-    """Loss and errors on a set without dropout, each float64 (K,). room: memory by a key, made where there is none."""
+    """Loss and errors on a set without dropout, each float64 (K,). buffers_for: memory by a key, made where there is
+    none.
+    """
     found: list[dict[str, Tensor]] = []
     for members, evaluation in sets:
         some = members_at_a_time(net, evaluation)
@@ -431,7 +439,7 @@ def measure(
             sums = StackedSums(part.size, classes, net.device)
             for inputs, labels in evaluation.parts():
                 key = ("measured", part.size, len(labels))
-                outputs = part.forward(inputs, room(key, partial(Room, part, len(labels), training=False)))
+                outputs = part.forward(inputs, buffers_for(key, partial(Buffers, part, len(labels), training=False)))
                 whole = labels.expand(1, part.size, -1)
                 sums.update(outputs[None], whole, loss.of_outputs(outputs[None], whole))
             found.append(sums.compute())
@@ -440,4 +448,4 @@ def measure(
 
 def members_at_a_time(net: StackedNet, evaluation: Evaluation) -> int:
     """How many networks are measured together. A part of the examples is the same, however many there are."""
-    return max(1, HELD // (sum(net.widths) * evaluation.at_a_time))
+    return max(1, EVALUATED_VALUES // (sum(net.widths) * evaluation.at_a_time))

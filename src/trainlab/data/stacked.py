@@ -18,7 +18,7 @@ from trainlab.data.image_set import ImageSet
 from trainlab.data.module import ImageData
 
 EVALUATED = 2**22  # float32 inputs that are measured at a time: 16 MiB
-KEPT = 2**26  # float32 values of a set that are kept as the network sees them: 256 MiB
+MOST_CACHED = 2**26  # float32 values of a set that are cached as the network sees them: 256 MiB
 
 
 class Block(NamedTuple):
@@ -54,26 +54,26 @@ class Sets:
         return self.evaluations[key]
 
 
-class Feed:
+class StackedLoader:
     """The training batches of each group of a stack. modules: the data module of one member of each; their sets have
     the same sizes.
     """
 
-    def __init__(self, modules: Sequence[ImageData], seen: Sets) -> None:
-        self.modules, self.device = list(modules), seen.device
+    def __init__(self, modules: Sequence[ImageData], sets: Sets) -> None:
+        self.modules, self.device = list(modules), sets.device
         first = modules[0]
         self.views, self.classes = first.train_views, len(first.classes)
         self.samples = len(first.sets.train) * first.train_views
         self.batch = first.batch_size or self.samples
         self.features = torch.Size(first.input_shape).numel()
         self.steps = first.train_batches
-        sets = list({id(module.sets): module for module in modules}.values())
-        numbers = {id(module.sets): number for number, module in enumerate(sets)}
+        distinct = list({id(module.sets): module for module in modules}.values())
+        numbers = {id(module.sets): number for number, module in enumerate(distinct)}
         self.set_of = torch.tensor([numbers[id(module.sets)] for module in modules])
-        self.kept: Tensor | None = None
-        if all(is_fixed(module) for module in sets) and len(sets) * self.samples * self.features <= KEPT:
-            self.kept = seen.training(sets)
-        self.labels = torch.cat([module.sets.train.labels for module in sets]).to(self.device)
+        self.cached: Tensor | None = None
+        if all(is_fixed(module) for module in distinct) and len(distinct) * self.samples * self.features <= MOST_CACHED:
+            self.cached = sets.training(distinct)
+        self.labels = torch.cat([module.sets.train.labels for module in distinct]).to(self.device)
 
     def epoch(self, epoch: int, most: int) -> Iterator[Block]:
         """The blocks of an epoch, counted from 0, each of at most `most` steps; a smaller batch at its end is a block
@@ -103,10 +103,10 @@ class Feed:
         """The batches of these samples, int64 (groups, steps, b)."""
         ids = samples // self.views if self.views > 1 else samples
         examples = self.samples // self.views
-        places = (ids + (self.set_of * examples)[:, None, None]).transpose(0, 1).to(self.device)
-        labels = self.labels[places]
-        if self.kept is not None:
-            inputs = self.kept.index_select(0, places.flatten()).view(*places.shape, self.features)
+        indices = (ids + (self.set_of * examples)[:, None, None]).transpose(0, 1).to(self.device)
+        labels = self.labels[indices]
+        if self.cached is not None:
+            inputs = self.cached.index_select(0, indices.flatten()).view(*indices.shape, self.features)
         else:
             inputs = torch.stack([self.varied(group, samples[group], epoch) for group in range(len(samples))], 1)
         return Block(inputs, labels, one_hot(labels, self.classes))
@@ -115,7 +115,7 @@ class Feed:
         """What one group is shown of these samples, int64 (steps, b) → float32 (steps, b, features)."""
         module = self.modules[group]
         augmentation = module.augmentation
-        assert augmentation is not None, "points are always kept"
+        assert augmentation is not None, "points are always cached"
         flat = samples.flatten()
         ids, views = (part.to(self.device) for part in (flat // self.views, flat % self.views))
         images = module.sets.train.some(flat // self.views).to(self.device)
@@ -141,7 +141,7 @@ class Evaluation:
         self.features = torch.Size(module.input_shape).numel()
         self.views = module.test_views if all_views else 1
         self.labels = examples.labels.to(device)
-        self.kept = self.read(0, len(examples)) if len(examples) * self.views * self.features <= KEPT else None
+        self.cached = self.read(0, len(examples)) if len(examples) * self.views * self.features <= MOST_CACHED else None
 
     def read(self, begin: int, end: int) -> Tensor:
         """float32 (views, examples, features)."""
@@ -161,5 +161,5 @@ class Evaluation:
         """Inputs, float32 (views, n, features), and labels, int64 (n,)."""
         for begin in range(0, len(self.examples), self.at_a_time):
             end = min(begin + self.at_a_time, len(self.examples))
-            inputs = self.read(begin, end) if self.kept is None else self.kept[:, begin:end]
+            inputs = self.read(begin, end) if self.cached is None else self.cached[:, begin:end]
             yield inputs, self.labels[begin:end]
