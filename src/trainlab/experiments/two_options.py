@@ -239,11 +239,10 @@ def slope(grid: Grid) -> tuple[float, float, float] | None:
         """The slope of each row of seeds in `samples`, float (samples,)."""
         means = errors[:, :, samples].mean(-1)
         chosen = heights[first_least(means.swapaxes(0, 1))]
-        weights = np.isfinite(chosen)
-        x, y = np.log2(scales)[:, None], np.where(weights, chosen, 0)
-        total = weights.sum(0)
-        with np.errstate(invalid="ignore"):
-            x = weights * (x - (weights * x).sum(0) / total)
+        known = np.isfinite(chosen)
+        x, y, count = np.log2(scales)[:, None], np.where(known, chosen, 0), known.sum(0)
+        with np.errstate(invalid="ignore"):  # fewer than two rows have no slope
+            x = known * (x - (known * x).sum(0) / count)
             return (x * y).sum(0) / (x**2).sum(0)
 
     value, found = float(fitted(np.arange(seeds)[None])[0]), fitted(draws)
