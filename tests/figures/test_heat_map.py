@@ -7,8 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
+from scipy.stats import ttest_rel
 
-from trainlab.experiments.two_options import grid_of, numbers, places, reference_line, sentences, table
+from trainlab.experiments.two_options import (
+    first_least,
+    grid_of,
+    interval,
+    numbers,
+    places,
+    reference_line,
+    sentences,
+    slope,
+    table,
+)
 from trainlab.figures.sweeps.heat_map import Map, heat_map
 from trainlab.sweeps.drawing import draw
 from trainlab.sweeps.report import sections_of
@@ -68,6 +79,35 @@ def test_what_an_option_gains_is_of_the_same_seeds():
     head, lines = table(grid)
     assert "points below reg.l2=0" in head
     assert [line[1] for line in lines] == [f"{strengths[column]:g}" for column in chosen]
+
+
+def test_the_interval_of_a_gain_is_that_of_the_paired_t_test():
+    without, with_it = TEST[0].ravel(), TEST[1].ravel()
+    assert interval(without - with_it) == pytest.approx(tuple(ttest_rel(without, with_it).confidence_interval(0.95)))
+    assert np.isnan(interval([0.1])).all()
+
+
+def test_of_errors_that_tie_the_first_is_chosen():
+    tied = np.array([[0.3, 0.1 + 0.2], [0.1 + 0.2, 0.3], [0.4, np.nan]])
+    assert first_least(tied).tolist() == [0, 0]
+
+
+def test_the_slope_of_a_power_law_and_of_anything_else():
+    groups = group(runs())
+    free = 1 - np.array(MOMENTA)  # 1, 1/2, 1/4
+    for g in groups:
+        rate, momentum = g.choices["optim.lr"], g.choices["optim.momentum"]
+        for run in g.runs:
+            run.results["best/val/top1_error"] = abs(np.log(rate / (0.4 * (1 - momentum))))
+    assert slope(grid_of(groups)) == pytest.approx((1, 1, 1)), "all seeds choose η = 0.4 (1−γ)"
+    assert "slope 1.00 (1.00 to 1.00 in 95 %" in sentences(grid_of(groups))[1]
+    value, low, high = slope(grid_of(group(runs())))
+    heights = np.log(np.array(RATES)[VALIDATION.mean(2).argmin(1)])
+    assert value == pytest.approx(np.polyfit(np.log(free), heights, 1)[0])
+    draws = np.random.default_rng(0).integers(0, SEEDS, (2000, SEEDS))
+    chosen = np.log(np.array(RATES)[VALIDATION[:, :, draws].mean(3).round(12).argmin(1)])
+    assert (low, high) == pytest.approx(tuple(np.percentile(np.polyfit(np.log(free), chosen, 1)[0], (2.5, 97.5))))
+    assert slope(grid_of(group(runs([0, *RATES[1:]], "reg.l2", missing={(0, 0, 0)})))) is None
 
 
 def test_an_incomplete_cell_is_never_chosen():

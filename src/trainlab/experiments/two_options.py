@@ -22,8 +22,11 @@ from trainlab.sweeps.table import SEED, VALIDATED, Group, numeric_choices, place
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEWEST = 3  # values of each option
+FEWEST = 3  # values of each option, and seeds of a bootstrap
 TESTED = "test/top1_error"
+EXACT = 12  # decimals of a mean error: beyond them lies the rounding of sums, which must not break a tie
+BOOTSTRAPS = 2000
+SHARES = ("reg.dropout",)  # options whose steps are differences, not ratios
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,12 @@ class Grid:
     def chosen(self) -> list[int | None]:
         """For each row the column with the least validation error of those that are complete; None for none."""
         errors = np.where(self.incomplete, np.nan, self.mean(VALIDATED))
-        return [None if np.isnan(row).all() else int(np.nanargmin(row)) for row in errors]
+        return [None if np.isnan(row).all() else int(first_least(row)) for row in errors]
 
     @cached_property
     def best(self) -> tuple[int, int] | None:
         """Row and column of the least validation error of all."""
-        errors = self.mean(VALIDATED)
+        errors = self.mean(VALIDATED).round(EXACT)
         places = [(row, column) for row, column in enumerate(self.chosen) if column is not None]
         return min(places, key=lambda place: errors[place]) if places else None
 
@@ -68,9 +71,7 @@ class Grid:
 
     def chosen_by_seed(self, row: int) -> list[Any]:
         """The value that each seed would choose by its own validation errors, of the seeds that all columns have."""
-        errors = [by_seed(g, VALIDATED) for g in self.cells[row] if g is not None]
-        seeds = sorted(set.intersection(*map(set, errors))) if len(errors) == len(self.columns) else []
-        return [self.columns[int(np.argmin([of[seed] for of in errors]))] for seed in seeds]
+        return [self.columns[column] for column in first_least(validation([self.cells[row]])[0])]
 
     def gain(self, row: int) -> list[float]:
         """How much less the test error of the chosen cell is than without the option (its value 0), seed by seed."""
@@ -79,6 +80,20 @@ class Grid:
             return []
         with_it, base = by_seed(best, TESTED), by_seed(without, TESTED)
         return [base[seed] - with_it[seed] for seed in sorted(set(with_it) & set(base))]
+
+
+def first_least(errors: np.ndarray) -> np.ndarray:
+    """Which is the least along the first axis, NaN left out; of several that tie the first, which has the smallest
+    value of the option.
+    """
+    return np.nanargmin(errors.round(EXACT), axis=0)
+
+
+def validation(cells: Sequence[Sequence[Group | None]]) -> np.ndarray:
+    """The validation errors of the seeds that all cells have, float (rows, columns, seeds)."""
+    errors = [[by_seed(g, VALIDATED) if g else {} for g in row] for row in cells]
+    seeds = sorted(set.intersection(*(set(of) for row in errors for of in row)))
+    return np.array([[[of[seed] for seed in seeds] for of in row] for row in errors])
 
 
 def by_seed(g: Group, metric: str) -> dict[str, float]:
@@ -124,7 +139,7 @@ def table(grid: Grid) -> tuple[list[str], list[list[str]]]:
         return [], []
     gains = [grid.gain(row) for row in range(len(grid.rows))]
     head = [grid.down, f"chosen {grid.across}", "validation error", "test error"]
-    head += [f"points below {grid.across}={plain(grid.columns[0])}"] if any(gains) else []
+    head += [f"points below {grid.across}={plain(grid.columns[0])}", "95 % interval"] if any(gains) else []
     head += ["chosen by single seeds", "n"]
     lines = []
     for row, value in enumerate(grid.rows):
@@ -134,13 +149,13 @@ def table(grid: Grid) -> tuple[list[str], list[list[str]]]:
             continue
         line = [plain(value), plain(grid.columns[column])]
         line += [show(metric, g.mean(metric), g.deviation(metric)) for metric in (VALIDATED, TESTED)]
-        line += [points(gains[row])] if any(gains) else []
+        line += [points(gains[row]), between(*interval(gains[row]), 100)] if any(gains) else []
         lines.append([*line, spread(grid.chosen_by_seed(row)), str(len(g.finished))])
     return head, lines
 
 
 def sentences(grid: Grid) -> list[str]:
-    """The best pair and its test error."""
+    """The best pair and its test error, and how what is chosen goes with the other option."""
     if grid.best is None:
         return [f"No run has a validation error, by which {grid.across} could be chosen."]
     row, column = grid.best
@@ -148,12 +163,23 @@ def sentences(grid: Grid) -> list[str]:
     assert g is not None
     values = f"{grid.across}={plain(grid.columns[column])} {grid.down}={plain(grid.rows[row])}"
     error = show(TESTED, g.mean(TESTED), g.deviation(TESTED))
-    return [f"least validation error with {values}: test error {error} ({len(g.finished)} seeds)"]
+    said = [f"least validation error with {values}: test error {error} ({len(g.finished)} seeds)"]
+    found = slope(grid)
+    if found is not None:
+        value, *bounds = found
+        chosen = f"chosen {grid.across}" if grid.across in SHARES else f"log chosen {grid.across}"
+        other = f"{'log₂' if grid.across in SHARES else 'log'} {scale_of(grid.down)}"
+        said.append(
+            f"{chosen} against {other}: slope {signed(value)} "
+            f"({between(*bounds)} in 95 % of {BOOTSTRAPS:,} bootstraps over the seeds)"
+        )
+    return said
 
 
 def numbers(groups: Sequence[Group]) -> dict[str, float]:
     """What is chosen, by name: "chosen/test/top1_error" of the best pair, "chosen/test/top1_error/reg.l2=1" of the best
-    with that value, each beside its deviation ("…_sd…"), and "chosen/optim.lr/reg.l2=1"; "gain/reg.l2=1".
+    with that value, each beside its deviation ("…_sd…"), and "chosen/optim.lr/reg.l2=1"; "gain/reg.l2=1" with its
+    interval, "gain_low" and "gain_high"; "slope", "slope_low" and "slope_high".
     """
     grid = grid_of(groups)
     if grid is None or grid.best is None:
@@ -172,7 +198,75 @@ def numbers(groups: Sequence[Group]) -> dict[str, float]:
         if gain:
             deviation = statistics.stdev(gain) if len(gain) > 1 else math.nan
             found |= {f"gain/{name}": statistics.fmean(gain), f"gain_sd/{name}": deviation}
+            found |= {f"gain_{end}/{name}": bound for end, bound in zip(("low", "high"), interval(gain), strict=True)}
+    found |= dict(zip(("slope", "slope_low", "slope_high"), slope(grid) or (), strict=False))
     return found
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of their mean, after Student; NaN for fewer than two."""
+    count = len(differences)
+    if count < 2:
+        return math.nan, math.nan
+    from scipy.special import stdtrit  # only here: a table needs no scipy
+
+    mean = statistics.fmean(differences)
+    half = float(stdtrit(count - 1, 0.975)) * statistics.stdev(differences) / math.sqrt(count)
+    return mean - half, mean + half
+
+
+def slope(grid: Grid) -> tuple[float, float, float] | None:
+    """The least-squares slope of the chosen value against the other option, both by their logarithms (a share as it is,
+    against the logarithm to base 2), and the bounds of 95 % of bootstraps over the seeds.
+
+    Each bootstrap chooses anew, by the mean validation errors of as many seeds, drawn with replacement. Rows where 0 is
+    chosen have no logarithm and are left out. None where a cell is incomplete, for fewer than three seeds, and for
+    options that are not above 0.
+    """
+    scales = np.array([scale(grid.down, value) for value in grid.rows])
+    columns = np.array([scale(grid.across, value) for value in grid.columns])
+    if grid.best is None or grid.incomplete.any() or not (scales > 0).all() or not (columns >= 0).all():
+        return None
+    errors = validation(grid.cells)
+    seeds = errors.shape[2]
+    if seeds < FEWEST:
+        return None
+    draws = np.random.default_rng(0).integers(0, seeds, (BOOTSTRAPS, seeds))
+    with np.errstate(divide="ignore"):
+        heights = columns if grid.across in SHARES else np.log2(columns)
+
+    def fitted(samples: np.ndarray) -> np.ndarray:
+        """The slope of each row of seeds in `samples`, float (samples,)."""
+        means = errors[:, :, samples].mean(-1)
+        chosen = heights[first_least(means.swapaxes(0, 1))]
+        known = np.isfinite(chosen)
+        x, y, count = np.log2(scales)[:, None], np.where(known, chosen, 0), known.sum(0)
+        with np.errstate(invalid="ignore"):  # fewer than two rows have no slope
+            x = known * (x - (known * x).sum(0) / count)
+            return (x * y).sum(0) / (x**2).sum(0)
+
+    value, found = float(fitted(np.arange(seeds)[None])[0]), fitted(draws)
+    found = found[np.isfinite(found)]
+    if math.isnan(value) or not found.size:
+        return None
+    low, high = np.percentile(found, (2.5, 97.5))
+    return value, float(low), float(high)
+
+
+def scale(option: str, value: Any) -> float:
+    """What an option's value is by size: a list of one number that number, a momentum γ the 1−γ by which it divides the
+    step; NaN for what is none.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        return scale(option, value[0])
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return math.nan
+    return 1 - value if option == "optim.momentum" else float(value)
+
+
+def scale_of(option: str) -> str:
+    """The name of what `scale` returns."""
+    return f"(1−{option})" if option == "optim.momentum" else option
 
 
 def figure(grid: Grid) -> Figure:
@@ -254,3 +348,13 @@ def points(gain: Sequence[float]) -> str:
         return "–"
     text = f"{100 * statistics.fmean(gain):+.2f}" + (f" ± {100 * statistics.stdev(gain):.2f}" if len(gain) > 1 else "")
     return text.replace("-", "−")
+
+
+def between(low: float, high: float, times: float = 1) -> str:
+    """An interval: "−0.30 to 1.20"."""
+    return "–" if math.isnan(low) else f"{signed(times * low)} to {signed(times * high)}"
+
+
+def signed(value: float) -> str:
+    """Two decimals, with a minus sign that is one."""
+    return f"{value:.2f}".replace("-", "−")

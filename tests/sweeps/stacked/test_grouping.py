@@ -107,7 +107,15 @@ def test_a_fingerprint_is_of_what_changes_the_numbers(composed, tmp_path):
 
 @pytest.mark.parametrize(
     ("experiment", "points", "stacks"),
-    [("l2_sweep", 1500, 1), ("lr_momentum_map", 770, 1), ("l2_examples_map", 660, 6), ("dropout_width_map", 630, 7)],
+    [
+        ("l2_sweep", 1500, 1),
+        ("lr_momentum_map", 770, 1),
+        ("l2_examples_map", 660, 6),
+        ("dropout_width_map", 630, 7),
+        ("l2_noise_fashion", 280, 1),
+        ("l2_width_fashion", 280, 4),
+        ("dropout_examples_fashion", 350, 5),
+    ],
 )
 def test_the_dense_experiments_are_as_many_stacks_as_they_say(grouped, experiment, points, stacks):
     sweep = compose_sweep([f"experiment={experiment}"])
