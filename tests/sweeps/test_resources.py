@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -212,3 +213,15 @@ def test_a_wrong_setting_is_a_sentence_that_names_all_that_can_be_used(settings,
     with pytest.raises(InputError) as refused:
         check_options(Processes, settings, prefix="hydra.launcher.")
     assert str(refused.value).removeprefix("hydra.launcher.").startswith(sentence)
+
+
+def test_the_parent_of_all_points_leaves_ctrl_c_to_the_launcher_and_ends_with_it(monkeypatch):
+    """From its start, or a Ctrl-C while it imports would be a traceback on the terminal."""
+    seen, at_the_end = [], []
+    monkeypatch.setattr(pool.forkserver, "ensure_running", lambda: seen.append(signal.getsignal(signal.SIGINT)))
+    monkeypatch.setattr(pool.atexit, "register", lambda *call: at_the_end.append(call))
+    before = signal.getsignal(signal.SIGINT)
+    pool.warm_up.__wrapped__()
+    assert seen == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(at_the_end) == 1

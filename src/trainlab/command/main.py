@@ -69,6 +69,7 @@ MULTIRUN = {"-m", "--multirun"}
 SHELL_COMPLETION, SHELLS = {"-sc", "--shell-completion"}, ("bash", "fish", "zsh")
 TAKE_A_WORD = {"-c", "--cfg", "-i", "--info", "-p", "--package"}
 SHOWS = {*TAKE_A_WORD, "--resolve"}  # Hydra's options that show the configuration
+STOPPED = "error: stopped by Ctrl-C."
 LOCK_SECONDS = 5.0  # for a run directory: a process that was killed may take a moment to vanish
 
 Result = TypeVar("Result")
@@ -106,7 +107,7 @@ def report_user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
                 undo_all()
             raise
         except KeyboardInterrupt:
-            print("error: stopped by Ctrl-C.", file=sys.stderr)
+            print(STOPPED, file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
 
     return wrapped
@@ -128,9 +129,18 @@ def main() -> None:
         if composed is not None:
             run_composed(composed)
         else:
-            with argparse_of_hydra():
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
+            run_hydra()
         sys.exit(exit_status())
+
+
+def run_hydra() -> None:
+    """A sweep, or what Hydra has to show. Ctrl-C while it composes ends in a sentence, too."""
+    try:
+        with argparse_of_hydra():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(run)()
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def starts_here(words: Sequence[str]) -> bool:

@@ -50,7 +50,11 @@ def warm_up() -> None:
     """
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits: Ctrl-C is for this process to answer
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
     atexit.register(_kill, forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
