@@ -104,6 +104,7 @@ WRONG = {
 }
 
 
+@pytest.mark.run  # a tenth of a second each
 @pytest.mark.parametrize("typed", WRONG)
 def test_a_mistake_ends_in_one_sentence_and_status_2(typed, capsys):
     with pytest.raises(SystemExit) as ended:

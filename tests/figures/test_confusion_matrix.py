@@ -85,6 +85,7 @@ def test_long_names_are_shortened_and_dollars_are_not_maths(words):
     assert seen.count("great white shark,…") == 2
 
 
+@pytest.mark.run  # half a second each
 @pytest.mark.parametrize("classes", [1, 2, 10, 20, 21, 100, 1000])
 def test_nothing_overlaps_or_is_cut_off(classes, assert_legible):
     names = FASHION if classes == 10 else [f"{i} a name that is quite long" for i in range(classes)]

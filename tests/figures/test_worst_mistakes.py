@@ -65,6 +65,7 @@ def test_numbers_that_do_not_fit_are_refused():
         worst_mistakes(images, true[:2], predicted, confidence)
 
 
+@pytest.mark.run  # a third of a second each
 @pytest.mark.parametrize("name", ["great white shark, man-eater", "W" * 30, "7"])
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 12])
 def test_nothing_overlaps_or_is_cut_off(count, name, assert_legible):

@@ -38,6 +38,7 @@ def ours_with(weights: dict[str, torch.Tensor]) -> AlexNet:
     return net
 
 
+@pytest.mark.run  # seconds
 def test_torchvisions_weights_give_torchvisions_logits_and_gradients(theirs):
     ours, x = ours_with(theirs.state_dict()), torch.randn(2, 3, 64, 64)
     labels = torch.tensor([3, 7])
